@@ -1,0 +1,4 @@
+//! Rillcast.
+#![forbid(unsafe_code)]
+
+pub mod media;
