@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn unsafe_names_are_refused_with_their_reason() {
-        let refused = |app, stream| StreamKey::parse(app, stream).unwrap_err();
+        let refused = |app: &str, stream: &str| StreamKey::parse(app, stream).unwrap_err();
         assert_eq!(refused("live", ""), NameError::Empty);
         assert_eq!(refused("", "x"), NameError::Empty);
         assert_eq!(refused("live//a", "x"), NameError::Empty);
