@@ -3,7 +3,11 @@
 //! Owns the media vocabulary of the whole crate. Every layer above calls it; it calls nobody, does no input or output,
 //! reads no clock and knows no runtime: time comes in as an argument.
 
+pub mod class;
+pub mod codec;
+pub mod packet;
 pub mod stream_key;
+pub mod timeline;
 
 use bytes::Bytes;
 
