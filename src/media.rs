@@ -5,6 +5,7 @@
 
 pub mod class;
 pub mod codec;
+pub mod flv;
 pub mod packet;
 pub mod stream_key;
 pub mod timeline;

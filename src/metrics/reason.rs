@@ -1,0 +1,55 @@
+//! Why a connection ended.
+
+use super::labels::label_values;
+
+label_values! {
+    /// Every way a connection ends has one of these, the same in log and metric.
+    Reason {
+        /// The peer closed the connection, or said that it is done.
+        PeerClosed = "peer_closed",
+        /// The connection broke: reset, or no way to the peer.
+        PeerLost = "peer_lost",
+        /// It was closed before it sent a byte, as health checks do.
+        Probe = "probe",
+        /// The response was complete.
+        Done = "done",
+        /// The handshake took too long.
+        HandshakeTimeout = "handshake_timeout",
+        /// No command came in time after the handshake.
+        CommandTimeout = "command_timeout",
+        /// The peer does not speak RTMP.
+        HandshakeInvalid = "handshake_invalid",
+        /// A chunk header or size broke the rules.
+        ChunkInvalid = "chunk_invalid",
+        /// A command or data message was not AMF0.
+        AmfInvalid = "amf_invalid",
+        /// A message, or all unfinished ones together, passed a bound.
+        MessageTooLarge = "message_too_large",
+        /// A command came where it makes no sense.
+        ProtocolViolation = "protocol_violation",
+        /// The HTTP request could not be read.
+        HttpInvalid = "http_invalid",
+        /// The app or stream name was refused.
+        NameInvalid = "name_invalid",
+        /// This process takes no publishers.
+        PublishDisabled = "publish_disabled",
+        /// Another publisher has the name.
+        PublishConflict = "publish_conflict",
+        /// Another publisher took the name over.
+        PublishReplaced = "publish_replaced",
+        /// The publisher sent nothing for too long.
+        PublishSilent = "publish_silent",
+        /// The process-wide ring budget is used up.
+        RingBudget = "ring_budget",
+        /// Nobody publishes the stream.
+        StreamNotFound = "stream_not_found",
+        /// The publisher left and did not come back in time.
+        StreamEnded = "stream_ended",
+        /// The stream's tracks or codecs changed, and an FLV body cannot follow.
+        TracksChanged = "tracks_changed",
+        /// The player read too slowly, or not at all.
+        SlowPlayer = "slow_player",
+        /// The server is stopping.
+        Shutdown = "shutdown",
+    }
+}
