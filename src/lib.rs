@@ -1,5 +1,9 @@
 //! Rillcast.
 #![forbid(unsafe_code)]
 
+pub mod config;
+pub mod hub;
 pub mod media;
 pub mod metrics;
+pub mod net;
+pub mod rtmp;

@@ -6,6 +6,7 @@
 pub mod class;
 pub mod codec;
 pub mod flv;
+pub mod metadata;
 pub mod packet;
 pub mod stream_key;
 pub mod timeline;

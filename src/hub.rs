@@ -1,0 +1,145 @@
+//! Streams: who publishes them, who plays them, and the ring of blocks between the two.
+//!
+//! Owns the life of every stream of the process. Publishers (clients and pulls alike) push tags into it, readers take
+//! wire bytes out of it; it knows no protocol session and no socket. There is no event bus and no player has a queue: a
+//! player is a cursor into its stream's ring.
+
+mod block;
+mod budget;
+mod demand;
+mod headers;
+mod identity;
+mod misses;
+mod publisher;
+mod rates;
+mod reader;
+mod ring;
+mod settings;
+mod state;
+mod stream;
+mod view;
+mod wake;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use dashmap::DashMap;
+
+use crate::media::stream_key::StreamKey;
+use crate::metrics::Metrics;
+
+pub use block::{Block, WireForm};
+pub use budget::Budget;
+pub use demand::{Demand, OnDemand, PullState, PullStatus};
+pub use headers::{Headers, Tracks};
+pub use identity::Identity;
+pub use publisher::Publisher;
+pub use reader::{End, PlayRequest, Reader};
+pub use ring::RingLimits;
+pub use settings::{OnConflict, StreamSettings};
+pub use state::{PublishError, PublishRequest, Source, Superseded};
+pub use view::{LiveView, StreamView};
+pub use wake::{Dispatcher, Dispatchers, ShardId};
+
+use misses::Misses;
+use stream::{Stream, StreamHandle};
+
+/// Tells what applies to a stream by its name.
+pub type SettingsSource = Box<dyn Fn(&StreamKey) -> StreamSettings + Send + Sync>;
+
+/// All streams of the process. Clones share them.
+#[derive(Clone)]
+pub struct Hub {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    streams: DashMap<StreamKey, Arc<Stream>>,
+    settings: SettingsSource,
+    budget: Arc<Budget>,
+    misses: Misses,
+    metrics: Arc<Metrics>,
+    dispatchers: Dispatchers,
+    on_demand: OnceLock<Arc<dyn OnDemand>>,
+    ending: AtomicBool,
+}
+
+impl Hub {
+    /// A hub without streams, whose rings together hold at most about `ring_bytes`.
+    pub fn new(settings: SettingsSource, ring_bytes: u64, metrics: Arc<Metrics>, dispatchers: Dispatchers) -> Self {
+        let shared = Shared {
+            streams: DashMap::new(),
+            settings,
+            budget: Arc::new(Budget::new(ring_bytes, metrics.ring_bytes.clone())),
+            misses: Misses::default(),
+            metrics,
+            dispatchers,
+            on_demand: OnceLock::new(),
+            ending: AtomicBool::new(false),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Has streams that nobody publishes here fetched by `on_demand`. Only the first call counts.
+    pub fn fetch_from(&self, on_demand: Arc<dyn OnDemand>) {
+        // Set once, while the server is put together.
+        let _ = self.shared.on_demand.set(on_demand);
+    }
+
+    /// Gives the name to a publisher, or says why not.
+    pub fn publish(&self, key: &StreamKey, request: PublishRequest) -> Result<Publisher, PublishError> {
+        Publisher::begin(StreamHandle::open(&self.shared, key), request)
+    }
+
+    /// Lets a player in. What is absent is waited for by the reader; what was missed a moment ago is not.
+    pub fn subscribe(&self, key: &StreamKey, request: PlayRequest) -> Result<Reader, End> {
+        if self.shared.is_ending() {
+            return Err(End::Shutdown);
+        }
+        let handle = StreamHandle::open(&self.shared, key);
+        let is_live = handle.stream.state().live.is_some();
+        if !is_live && (request.is_pull || self.shared.misses.contains(key, Instant::now())) {
+            return Err(End::NotFound);
+        }
+        let reader = Reader::new(handle.clone(), request);
+        self.demand(handle);
+        Ok(reader)
+    }
+
+    /// Has the stream fetched if nobody publishes it and nobody fetches it yet.
+    fn demand(&self, handle: StreamHandle) {
+        let Some(on_demand) = self.shared.on_demand.get() else { return };
+        let mut state = handle.stream.state();
+        if state.live.is_some() || state.pull.is_some() {
+            return;
+        }
+        state.pull = Some(PullStatus::default());
+        drop(state);
+        on_demand.serve(Demand::new(handle));
+    }
+
+    /// Ends every reader, at its next block border, and lets no more in.
+    pub fn shut_down(&self) {
+        self.shared.ending.store(true, Ordering::Release);
+        for stream in &self.shared.streams {
+            stream.wakers.wake();
+        }
+    }
+}
+
+impl Shared {
+    fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Hub").field("streams", &self.shared.streams.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! Streams that players want and nobody publishes here: what an edge pulls.
+//!
+//! Owns the rule that there is one pull for a stream, whoever asks first and however many ask at once. There is no state
+//! in which a pull is ending: whether it goes on is decided under the same lock under which players come and go.
+
+use std::fmt;
+
+use crate::media::stream_key::StreamKey;
+
+use super::publisher::Publisher;
+use super::state::{PublishError, PublishRequest};
+use super::stream::StreamHandle;
+
+/// Fetches streams that players want. The server hands one to the hub of an edge; an origin has none.
+pub trait OnDemand: Send + Sync + 'static {
+    /// Looks after `demand` until it is no longer wanted. Must return at once: the work belongs into a task.
+    fn serve(&self, demand: Demand);
+}
+
+/// What a pull is doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PullState {
+    /// Resolving, connecting, or waiting for the first media.
+    #[default]
+    Connecting,
+    /// Media flows.
+    Live,
+    /// The last attempt failed; the next one follows.
+    Waiting,
+}
+
+impl PullState {
+    /// The state as the API shows it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Live => "live",
+            Self::Waiting => "waiting",
+        }
+    }
+}
+
+/// A pull as the API shows it.
+#[derive(Debug, Clone, Default)]
+pub struct PullStatus {
+    /// The upstream's address as `host:port`, once one was tried.
+    pub address: Option<String>,
+    /// What it is doing.
+    pub state: PullState,
+    /// Attempts since there was media.
+    pub retries: u32,
+}
+
+/// One stream to be fetched. There is at most one for a stream.
+pub struct Demand {
+    handle: StreamHandle,
+    finished: bool,
+}
+
+impl Demand {
+    pub(super) fn new(handle: StreamHandle) -> Self {
+        handle.shared.metrics.upstream_pulls.inc();
+        Self { handle, finished: false }
+    }
+
+    /// The name.
+    pub fn key(&self) -> &StreamKey {
+        &self.handle.stream.key
+    }
+
+    /// Becomes the stream's publisher.
+    pub fn publish(&self, request: PublishRequest) -> Result<Publisher, PublishError> {
+        Publisher::begin(self.handle.clone(), request)
+    }
+
+    /// Whether any player is there.
+    pub fn is_wanted(&self) -> bool {
+        self.handle.stream.state().readers > 0
+    }
+
+    /// Completes when the last player left or the first one came, as far as that happened since the last call.
+    pub async fn changed(&self) {
+        self.handle.stream.demand_changed.notified().await;
+    }
+
+    /// Completes once no player is there.
+    pub async fn unwanted(&self) {
+        while self.is_wanted() {
+            self.changed().await;
+        }
+    }
+
+    /// Ends the demand, unless a player is there: then it goes on.
+    pub fn finish(mut self) -> Result<(), Self> {
+        let mut state = self.handle.stream.state();
+        if state.readers > 0 {
+            drop(state);
+            return Err(self);
+        }
+        state.pull = None;
+        drop(state);
+        self.finished = true;
+        Ok(())
+    }
+
+    /// Tells what the pull is doing.
+    pub fn report(&self, status: PullStatus) {
+        self.handle.stream.state().pull = Some(status);
+    }
+}
+
+impl Drop for Demand {
+    fn drop(&mut self) {
+        self.handle.shared.metrics.upstream_pulls.dec();
+        if !self.finished {
+            self.handle.stream.state().pull = None;
+        }
+    }
+}
+
+impl fmt::Debug for Demand {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Demand").field(self.key()).finish()
+    }
+}

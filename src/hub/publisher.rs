@@ -1,0 +1,111 @@
+//! The publisher's side of a stream: a name, held as long as the handle lives.
+
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::media::Tag;
+use crate::media::stream_key::StreamKey;
+
+use super::identity::Identity;
+use super::state::{PublishError, PublishRequest, Superseded};
+use super::stream::StreamHandle;
+
+/// Feeds one stream. Dropping it frees the name, whatever the way out was.
+#[derive(Debug)]
+pub struct Publisher {
+    handle: StreamHandle,
+    number: u64,
+    session: Identity,
+    replaced: CancellationToken,
+    seal_deadline: Option<Instant>,
+}
+
+impl Publisher {
+    pub(super) fn begin(handle: StreamHandle, request: PublishRequest) -> Result<Self, PublishError> {
+        let session = request.session.clone();
+        let (shared, stream) = (&handle.shared, &handle.stream);
+        let mut state = stream.state();
+        let was_live = state.live.is_some();
+        let begun = state.begin_publish(request, Instant::now());
+        drop(state);
+        if was_live {
+            shared.metrics.stream_conflicts.inc();
+        }
+        let (number, replaced) = begun?;
+        if !was_live {
+            shared.metrics.streams.inc();
+        }
+        shared.misses.clear(&stream.key);
+        stream.wakers.wake();
+        Ok(Self { handle, number, session, replaced, seal_deadline: None })
+    }
+
+    /// The name.
+    pub fn key(&self) -> &StreamKey {
+        &self.handle.stream.key
+    }
+
+    /// The publish session.
+    pub fn session(&self) -> &Identity {
+        &self.session
+    }
+
+    /// Cancelled when another publisher takes the name over.
+    pub fn replaced(&self) -> &CancellationToken {
+        &self.replaced
+    }
+
+    /// Takes the tags that arrived together.
+    pub fn push(&mut self, tags: impl IntoIterator<Item = Tag>) -> Result<(), Superseded> {
+        let now = Instant::now();
+        let stream = &self.handle.stream;
+        let mut sealed = false;
+        let mut state = stream.state();
+        for tag in tags {
+            sealed |= state.push(self.number, tag, now)?;
+        }
+        // With a window of zero whatever came at once goes at once.
+        if state.seal_deadline().is_some_and(|deadline| deadline <= now) {
+            state.seal(now);
+            sealed = true;
+        }
+        self.seal_deadline = state.seal_deadline();
+        if sealed && state.rates.is_due(now) {
+            let sample = stream.sample(&state, now);
+            state.rates.add(sample);
+        }
+        drop(state);
+        if sealed {
+            stream.wakers.wake();
+        }
+        Ok(())
+    }
+
+    /// Completes when the merge window of what was pushed has passed, and makes it visible to readers.
+    ///
+    /// Stays pending while there is nothing to seal. To be polled beside the source of the tags.
+    pub async fn seal_when_due(&mut self) {
+        match self.seal_deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+            None => std::future::pending().await,
+        }
+        self.seal_deadline = None;
+        let mut state = self.handle.stream.state();
+        if state.live.as_ref().is_some_and(|live| live.number == self.number) {
+            state.seal(Instant::now());
+        }
+        drop(state);
+        self.handle.stream.wakers.wake();
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        let ended = self.handle.stream.state().end_publish(self.number, Instant::now());
+        if ended {
+            self.handle.shared.metrics.streams.dec();
+            self.handle.stream.wakers.wake();
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! A player's side of a stream: a cursor into the ring, and nothing else.
+//!
+//! Owns where a player begins, what it gets before its first block, when it skips and when it ends. The serving sessions
+//! poll it for one piece of wire bytes at a time; there is no queue between them and the ring.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::time::Sleep;
+
+use crate::metrics::{DropReason, Protocol};
+
+use super::block::{Block, WireForm};
+use super::headers::{Headers, Tracks};
+use super::identity::Identity;
+use super::state::State;
+use super::stream::StreamHandle;
+use super::wake::{ShardId, WakerSlot};
+
+/// Who wants to play.
+#[derive(Debug, Clone, Copy)]
+pub struct PlayRequest {
+    /// The protocol that the player is counted under.
+    pub protocol: Protocol,
+    /// How its bytes stand on the wire.
+    pub form: WireForm,
+    /// The shard that its task runs on.
+    pub shard: ShardId,
+    /// Whether it is another server's pull: such a one never waits, and ends with the publisher that it began with.
+    pub is_pull: bool,
+}
+
+/// Why a reader has nothing more to give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum End {
+    /// Nobody publishes the stream, and nobody came while the player waited.
+    #[error("nobody publishes the stream")]
+    NotFound,
+    /// The publisher is gone and did not come back in time.
+    #[error("the stream has ended")]
+    Ended,
+    /// The tracks or codecs are no longer those that the player was told.
+    #[error("the stream's tracks have changed")]
+    TracksChanged,
+    /// The server is stopping.
+    #[error("the server is stopping")]
+    Shutdown,
+}
+
+/// Plays one stream. Dropping it is leaving.
+#[derive(Debug)]
+pub struct Reader {
+    handle: StreamHandle,
+    request: PlayRequest,
+    waker: WakerSlot,
+    since: Instant,
+    /// The next block, once the player has begun.
+    cursor: Option<u64>,
+    /// Where to begin at the earliest when there is no GOP cache.
+    begin_at: u64,
+    /// The number of the next packet, to count what is skipped.
+    next_packet: u64,
+    /// The headers that the player has.
+    headers: Option<Arc<Headers>>,
+    /// The session that a pull began with.
+    session: Option<Identity>,
+    /// The tracks that the player was told, where they cannot change.
+    tracks: Option<Tracks>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// What a look at the stream brought.
+enum Look {
+    /// The next block.
+    Block(Arc<Block>),
+    /// Nothing yet; look again at the latest then.
+    Wait(Option<Instant>),
+    /// Nothing more.
+    End(End),
+}
+
+impl Reader {
+    pub(super) fn new(handle: StreamHandle, request: PlayRequest) -> Self {
+        let stream = &handle.stream;
+        let waker = stream.wakers.enter(request.shard);
+        let mut state = stream.state();
+        state.readers += 1;
+        if state.readers == 1 {
+            stream.demand_changed.notify_one();
+        }
+        let begin_at = state.ring.end();
+        drop(state);
+        handle.shared.metrics.players(request.protocol).inc();
+        Self {
+            handle,
+            request,
+            waker,
+            since: Instant::now(),
+            cursor: None,
+            begin_at,
+            next_packet: 0,
+            headers: None,
+            session: None,
+            tracks: None,
+            timer: None,
+        }
+    }
+
+    /// How long one write to the player may take.
+    pub fn hard_lag(&self) -> Duration {
+        self.handle.stream.settings.hard_lag
+    }
+
+    /// Waits for a publisher, and tells its session.
+    pub fn poll_live(&mut self, context: &mut Context<'_>) -> Poll<Result<Identity, End>> {
+        self.poll_until(context, |reader, state| {
+            let live = state.live.as_ref()?;
+            reader.session.get_or_insert_with(|| live.session.clone());
+            Some(live.session.clone())
+        })
+    }
+
+    /// Waits until the stream's tracks are known, and holds the player to them: when they change, it ends.
+    pub fn poll_tracks(&mut self, context: &mut Context<'_>) -> Poll<Result<Tracks, End>> {
+        let tracks = ready!(self.poll_until(context, |_, state| {
+            let settled = state.live.is_some() && state.tracks_are_settled(Instant::now());
+            settled.then_some(state.headers.tracks)
+        }))?;
+        self.tracks = Some(tracks);
+        Poll::Ready(Ok(tracks))
+    }
+
+    /// The next bytes for the player: first the headers, then block after block.
+    pub fn poll_wire(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
+        let block = loop {
+            let stream = Arc::clone(&self.handle.stream);
+            let state = stream.state();
+            match self.look(&state, Instant::now()) {
+                Look::Block(block) => break block,
+                Look::End(end) => return Poll::Ready(Err(end)),
+                Look::Wait(deadline) => {
+                    self.waker.register(context);
+                    drop(state);
+                    ready!(self.poll_timer(context, deadline));
+                }
+            }
+        };
+        if self.tracks.is_some_and(|tracks| block.headers().settled && block.headers().tracks != tracks) {
+            return Poll::Ready(Err(End::TracksChanged));
+        }
+        let headers = block.headers();
+        let bytes = match self.headers.replace(Arc::clone(headers)) {
+            // Who reads on has had every change of headers in the blocks themselves.
+            Some(_) => {
+                self.next_packet = block.first_packet() + block.packets().len() as u64;
+                self.cursor = self.cursor.map(|cursor| cursor + 1);
+                block.wire(self.request.form)
+            }
+            None => headers.wire(self.request.form, block.wire_timestamp()),
+        };
+        self.handle.stream.sent_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(bytes))
+    }
+
+    /// Begins anew, as a player does that paused: at the newest keyframe, with headers.
+    pub fn rejoin(&mut self) {
+        self.cursor = None;
+        self.headers = None;
+        self.begin_at = self.handle.stream.state().ring.end();
+    }
+
+    /// Waits until `found` finds something in a stream that has not ended for this player.
+    fn poll_until<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        found: impl Fn(&mut Self, &State) -> Option<T>,
+    ) -> Poll<Result<T, End>> {
+        let stream = Arc::clone(&self.handle.stream);
+        loop {
+            let state = stream.state();
+            let now = Instant::now();
+            if let Some(end) = self.end(&state, now) {
+                return Poll::Ready(Err(end));
+            }
+            if let Some(found) = found(self, &state) {
+                return Poll::Ready(Ok(found));
+            }
+            self.waker.register(context);
+            let deadline = self.deadline(&state).or_else(|| state.settle_deadline().filter(|deadline| *deadline > now));
+            drop(state);
+            ready!(self.poll_timer(context, deadline));
+        }
+    }
+
+    fn look(&mut self, state: &State, now: Instant) -> Look {
+        let cursor = match self.cursor.or_else(|| self.place_to_begin(state)) {
+            Some(cursor) => self.skip_if_behind(cursor, state, now),
+            None => return self.nothing_there(state, now),
+        };
+        let Some(block) = state.ring.get(cursor) else { return self.nothing_there(state, now) };
+        if self.session_has_changed(state) {
+            return Look::End(End::Ended);
+        }
+        self.cursor = Some(cursor);
+        Look::Block(Arc::clone(block))
+    }
+
+    fn nothing_there(&self, state: &State, now: Instant) -> Look {
+        match self.end(state, now) {
+            Some(end) => Look::End(end),
+            None => Look::Wait(self.deadline(state)),
+        }
+    }
+
+    /// Where the player begins, once the session in force has something for it.
+    fn place_to_begin(&self, state: &State) -> Option<u64> {
+        let ring = &state.ring;
+        if state.live.is_none() || !ring.session_has_media() {
+            return None;
+        }
+        if self.handle.stream.settings.ring.gop_cache || state.headers.tracks.video.is_none() {
+            return Some(ring.newest_keyframe().unwrap_or_else(|| ring.live_end()));
+        }
+        ring.keyframe_from(self.begin_at)
+    }
+
+    /// Where the player goes on: at the newest keyframe if it lags too far behind, or if the ring has dropped its block.
+    fn skip_if_behind(&mut self, cursor: u64, state: &State, now: Instant) -> u64 {
+        let ring = &state.ring;
+        let reason = match ring.get(cursor) {
+            None if cursor < ring.first() => DropReason::Overrun,
+            Some(block) if self.lags(block, now) => DropReason::Lag,
+            _ => return cursor,
+        };
+        let target = ring.newest_keyframe().unwrap_or_else(|| ring.live_end());
+        let Some(block) = ring.get(target).filter(|_| target > cursor) else { return cursor.max(ring.first()) };
+        let skipped = block.first_packet().saturating_sub(self.next_packet);
+        self.handle.shared.metrics.dropped_packets(reason).inc_by(skipped);
+        self.headers = None;
+        target
+    }
+
+    fn lags(&self, block: &Block, now: Instant) -> bool {
+        // Who has not had a block yet is given the GOP cache, however old.
+        self.headers.is_some()
+            && now.saturating_duration_since(block.sealed_at()) > self.handle.stream.settings.ring.queue_length
+    }
+
+    /// Why the player ends now, if it does.
+    fn end(&self, state: &State, now: Instant) -> Option<End> {
+        if self.handle.shared.is_ending() {
+            return Some(End::Shutdown);
+        }
+        if self.session_has_changed(state) {
+            return Some(End::Ended);
+        }
+        if state.live.is_some() {
+            return None;
+        }
+        if self.request.is_pull {
+            return Some(if self.session.is_some() { End::Ended } else { End::NotFound });
+        }
+        let deadline = self.deadline(state)?;
+        if now < deadline {
+            return None;
+        }
+        if self.has_begun() {
+            return Some(End::Ended);
+        }
+        self.handle.shared.misses.note(&self.handle.stream.key, now);
+        Some(End::NotFound)
+    }
+
+    /// Until when the player waits while nobody publishes.
+    fn deadline(&self, state: &State) -> Option<Instant> {
+        if state.live.is_some() {
+            return None;
+        }
+        if self.has_begun() {
+            return state.absent_until;
+        }
+        let wait = self.handle.stream.settings.play_wait;
+        (!wait.is_zero()).then(|| self.since + wait)
+    }
+
+    fn has_begun(&self) -> bool {
+        self.cursor.is_some()
+    }
+
+    fn session_has_changed(&self, state: &State) -> bool {
+        let current = state.live.as_ref().map(|live| &live.session);
+        self.request.is_pull && self.session.is_some() && self.session.as_ref() != current
+    }
+
+    fn poll_timer(&mut self, context: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()> {
+        let Some(deadline) = deadline.map(tokio::time::Instant::from_std) else {
+            self.timer = None;
+            return Poll::Pending;
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
+        ready!(timer.as_mut().poll(context));
+        self.timer = None;
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let stream = &self.handle.stream;
+        let mut state = stream.state();
+        state.readers -= 1;
+        if state.readers == 0 {
+            if state.live.is_none() {
+                state.ring.clear();
+            }
+            stream.demand_changed.notify_one();
+        }
+        drop(state);
+        self.handle.shared.metrics.players(self.request.protocol).dec();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! What the API shows of the streams.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Hub;
+use super::demand::PullStatus;
+use super::headers::Headers;
+use super::identity::Identity;
+use super::state::Source;
+use super::stream::Stream;
+use crate::media::stream_key::StreamKey;
+
+/// One stream at one moment.
+#[derive(Debug, Clone)]
+pub struct StreamView {
+    /// Identifies this life of the stream.
+    pub id: Identity,
+    /// Its name.
+    pub key: StreamKey,
+    /// Its publisher, if there is one.
+    pub live: Option<LiveView>,
+    /// The pull that looks after it, if it is wanted from upstream.
+    pub pull: Option<PullStatus>,
+    /// The headers in force.
+    pub headers: Arc<Headers>,
+    /// Players, those that wait for it included.
+    pub players: usize,
+    /// Video frames received.
+    pub video_frames: u64,
+    /// Bytes of media received.
+    pub received_bytes: u64,
+    /// Bytes sent to players.
+    pub sent_bytes: u64,
+    /// Kilobits a second received, over half a minute.
+    pub received_kilobits: u64,
+    /// Kilobits a second sent, over half a minute.
+    pub sent_kilobits: u64,
+}
+
+/// A publisher at one moment.
+#[derive(Debug, Clone)]
+pub struct LiveView {
+    /// The publish session.
+    pub session: Identity,
+    /// Where the packets come from.
+    pub source: Source,
+    /// For how long it publishes.
+    pub age: Duration,
+}
+
+impl Hub {
+    /// Every stream there is, by name.
+    pub fn streams(&self) -> Vec<StreamView> {
+        let now = Instant::now();
+        // Collected first: no stream's lock is taken while the map is held.
+        let streams: Vec<Arc<Stream>> = self.shared.streams.iter().map(|entry| Arc::clone(&entry)).collect();
+        let mut views: Vec<StreamView> = streams.iter().map(|stream| view(stream, now)).collect();
+        views.sort_by(|one, other| one.key.cmp(&other.key));
+        views
+    }
+
+    /// Brings the gauges up to date that are not kept on the way.
+    pub fn observe(&self) {
+        let live = |stream: &Stream| stream.state().live.is_some();
+        let windows = self.shared.streams.iter().filter(|stream| live(stream)).map(|stream| stream.settings.merge_window);
+        let largest = windows.max().unwrap_or_default();
+        self.shared.metrics.merge_window.set(largest.as_secs_f64());
+    }
+}
+
+fn view(stream: &Stream, now: Instant) -> StreamView {
+    let state = stream.state();
+    let sample = stream.sample(&state, now);
+    let (received_kilobits, sent_kilobits) = state.rates.kilobits(sample);
+    StreamView {
+        id: stream.id.clone(),
+        key: stream.key.clone(),
+        live: state.live.as_ref().map(|live| LiveView {
+            session: live.session.clone(),
+            source: live.source.clone(),
+            age: now.saturating_duration_since(live.since),
+        }),
+        pull: state.pull.clone(),
+        headers: Arc::clone(&state.headers),
+        players: state.readers,
+        video_frames: state.video_frames,
+        received_bytes: sample.received_bytes,
+        sent_bytes: sample.sent_bytes,
+        received_kilobits,
+        sent_kilobits,
+    }
+}

@@ -1,0 +1,11 @@
+//! Sockets: listening, admitting, resolving names, reading and writing.
+//!
+//! Owns everything that knows an address. The server binds and accepts with it, the serving and pulling sessions read and
+//! write through it, the pull resolves with it. It knows no protocol and no stream.
+
+pub mod admission;
+pub mod listener;
+pub mod progress;
+pub mod resolver;
+pub mod scratch;
+pub mod socket;

@@ -1,0 +1,95 @@
+//! How many connections there may be, in total and from one address.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+
+/// Counts connections over all listeners and lets in as many as the limits allow.
+#[derive(Debug)]
+pub struct Admission {
+    max_connections: usize,
+    max_per_address: usize,
+    connections: AtomicUsize,
+    /// Only kept if there is a limit on it; an address without connections has no entry.
+    by_address: DashMap<IpAddr, usize>,
+}
+
+/// A connection's place. Dropping it frees the place.
+#[derive(Debug)]
+pub struct Admitted {
+    admission: Arc<Admission>,
+    address: IpAddr,
+}
+
+impl Admission {
+    /// Lets in `max_connections` in total and `max_per_address` from one address; 0 is no limit on the latter.
+    pub fn new(max_connections: usize, max_per_address: usize) -> Self {
+        Self { max_connections, max_per_address, connections: AtomicUsize::new(0), by_address: DashMap::new() }
+    }
+
+    /// Lets a connection in, or not.
+    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admitted> {
+        let address = address.to_canonical();
+        if self.connections.fetch_add(1, Ordering::Relaxed) >= self.max_connections {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        let admitted = Admitted { admission: Arc::clone(self), address };
+        if self.max_per_address == 0 {
+            return Some(admitted);
+        }
+        let mut count = self.by_address.entry(address).or_insert(0);
+        *count += 1;
+        let fits = *count <= self.max_per_address;
+        // The map's lock is given back before `admitted` may be dropped, which takes it again.
+        drop(count);
+        fits.then_some(admitted)
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let admission = &self.admission;
+        admission.connections.fetch_sub(1, Ordering::Relaxed);
+        if admission.max_per_address == 0 {
+            return;
+        }
+        if let Some(mut count) = admission.by_address.get_mut(&self.address) {
+            *count -= 1;
+        }
+        admission.by_address.remove_if(&self.address, |_, count| *count == 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
+
+    #[test]
+    fn the_total_is_limited_and_places_come_back() {
+        let admission = Arc::new(Admission::new(2, 0));
+        let first = admission.admit(ONE).unwrap();
+        let _second = admission.admit(ONE).unwrap();
+        assert!(admission.admit(OTHER).is_none());
+        drop(first);
+        assert!(admission.admit(OTHER).is_some());
+    }
+
+    #[test]
+    fn one_address_is_limited_without_harm_to_others() {
+        let admission = Arc::new(Admission::new(10, 1));
+        let first = admission.admit(ONE).unwrap();
+        assert!(admission.admit(ONE).is_none());
+        let mapped = IpAddr::V6(std::net::Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped());
+        assert!(admission.admit(mapped).is_none());
+        let other = admission.admit(OTHER).unwrap();
+        drop((first, other));
+        assert!(admission.by_address.is_empty());
+        assert_eq!(admission.connections.load(Ordering::Relaxed), 0);
+    }
+}

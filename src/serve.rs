@@ -1,0 +1,80 @@
+//! Served connections: clients that publish and play.
+//!
+//! Owns the sessions of every protocol, each in a module of its own that knows nothing of the others. The server hands
+//! them accepted sockets; they bring clients and hub together and know nothing of where a stream comes from.
+
+pub mod flv;
+pub mod http;
+pub mod play;
+pub mod publish;
+pub mod rtmp;
+
+mod link;
+mod outbound;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::hub::{End, Hub, ShardId};
+use crate::metrics::{Metrics, Protocol, Reason};
+use crate::net::admission::Admitted;
+
+/// What every served connection shares.
+#[derive(Debug)]
+pub struct ServeContext {
+    /// The streams.
+    pub hub: Hub,
+    /// The configuration in force.
+    pub config: Arc<Config>,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// This node's id.
+    pub node: String,
+    /// Cancelled when connections are to end.
+    pub stop: CancellationToken,
+}
+
+/// One accepted connection, before it has said anything.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The peer's address.
+    pub peer: SocketAddr,
+    /// The shard that serves it.
+    pub shard: ShardId,
+    /// Its place among the connections.
+    pub admitted: Admitted,
+}
+
+/// How long a peer has for a handshake, or for the head of a request.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a peer has to say what it wants, each time that it may.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a write of control messages may take.
+const CONTROL_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl ServeContext {
+    /// Counts and logs the end of a connection.
+    fn connection_ended(&self, protocol: Protocol, reason: Reason) {
+        self.metrics.disconnects(reason).inc();
+        // Health checks come every second and say nothing.
+        if reason == Reason::Probe {
+            tracing::trace!(protocol = protocol.label(), reason = reason.label(), "connection closed");
+        } else {
+            tracing::info!(protocol = protocol.label(), reason = reason.label(), "connection closed");
+        }
+    }
+}
+
+/// The reason that a reader's end gives its connection.
+const fn reason_of(end: End) -> Reason {
+    match end {
+        End::NotFound => Reason::StreamNotFound,
+        End::Ended => Reason::StreamEnded,
+        End::TracksChanged => Reason::TracksChanged,
+        End::Shutdown => Reason::Shutdown,
+    }
+}

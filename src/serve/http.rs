@@ -1,0 +1,213 @@
+//! One HTTP connection on the payload port: routes, and the layers around them.
+//!
+//! The server calls [`serve`] with an accepted socket. hyper speaks the protocol, tower and tower-http add what every
+//! answer has (CORS, caching headers); no layer wraps a body, so media bytes pass none of them.
+
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use http_body::{Frame, SizeHint};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tower::ServiceBuilder;
+use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
+use tracing::Instrument;
+
+use crate::media::stream_key::{NameError, StreamKey};
+use crate::metrics::{Protocol, Reason};
+use crate::net::progress::{Progress, Watched};
+use crate::net::socket;
+
+use super::flv::{self, FlvBody};
+use super::{Accepted, CONTROL_WRITE_TIMEOUT, HANDSHAKE_TIMEOUT, ServeContext};
+
+/// The most that hyper gathers for a connection, reading or writing, before it asks a body for more.
+const BUFFER_BYTES: usize = 64 << 10;
+/// The most header fields of a request.
+const MAX_HEADERS: usize = 100;
+
+/// What the parts of one connection tell each other.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) context: Arc<ServeContext>,
+    pub(super) accepted: Accepted,
+    pub(super) progress: Arc<Progress>,
+    /// Why the latest response ended, if that is known.
+    pub(super) reason: Mutex<Option<Reason>>,
+}
+
+/// The body of a response.
+#[derive(Debug, Default)]
+pub(super) enum Body {
+    /// Nothing, as in every answer to HEAD.
+    #[default]
+    Empty,
+    /// A line for whoever reads it.
+    Text(&'static str),
+    /// A stream without end.
+    Flv(Box<FlvBody>),
+}
+
+/// Serves a connection until it ends, for whatever reason.
+pub async fn serve(context: Arc<ServeContext>, socket: TcpStream, accepted: Accepted) {
+    let span = tracing::info_span!("http", peer = %accepted.peer, id = %crate::hub::Identity::random());
+    async {
+        let reason = run(&context, socket, accepted).await;
+        context.connection_ended(Protocol::HttpFlv, reason);
+    }
+    .instrument(span)
+    .await;
+}
+
+async fn run(context: &Arc<ServeContext>, stream: TcpStream, accepted: Accepted) -> Reason {
+    if socket::prepare(&stream).is_err() {
+        // The peer is gone already.
+        return Reason::Probe;
+    }
+    let exchange = Arc::new(Exchange {
+        context: Arc::clone(context),
+        accepted,
+        progress: Progress::new(),
+        reason: Mutex::new(None),
+    });
+    let answering = Arc::clone(&exchange);
+    let answer = tower::service_fn(move |request| answer(Arc::clone(&answering), request));
+    let service = ServiceBuilder::new()
+        .layer(fixed_header(CACHE_CONTROL, "no-store"))
+        .layer(fixed_header(HeaderName::from_static("x-accel-buffering"), "no"))
+        .layer(cors(&context.config.http.cors_origins))
+        .service(answer);
+    let watched = Watched::new(stream, Arc::clone(&exchange.progress));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HANDSHAKE_TIMEOUT)
+        .max_buf_size(BUFFER_BYTES)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(watched), TowerToHyperService::new(service));
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = context.stop.cancelled() => {
+            // Bodies end by themselves; what waits for the next request ends here.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    reason_of(&exchange, ended)
+}
+
+fn reason_of(exchange: &Exchange, ended: hyper::Result<()>) -> Reason {
+    let known = exchange.reason.lock().take();
+    match ended {
+        _ if exchange.progress.has_stalled() => Reason::SlowPlayer,
+        Ok(()) => known.unwrap_or(Reason::Probe),
+        Err(error) if error.is_parse() || error.is_parse_too_large() => Reason::HttpInvalid,
+        Err(error) if error.is_timeout() => known.unwrap_or(Reason::CommandTimeout),
+        Err(error) => {
+            tracing::debug!(%error, "connection failed");
+            known.filter(|reason| *reason != Reason::Done).unwrap_or(Reason::PeerLost)
+        }
+    }
+}
+
+async fn answer(exchange: Arc<Exchange>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    let asked_at = Instant::now();
+    exchange.progress.limit(CONTROL_WRITE_TIMEOUT);
+    *exchange.reason.lock() = Some(Reason::Done);
+    let Some(path) = request.uri().path().strip_prefix('/').and_then(|path| path.strip_suffix(".flv")) else {
+        return Ok(text(StatusCode::NOT_FOUND, "no such resource; streams are at /APP/STREAM.flv\n"));
+    };
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "a stream can only be fetched\n");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+        return Ok(response);
+    }
+    let key = match StreamKey::from_path(path) {
+        Ok(key) => key,
+        Err(error) => {
+            tracing::debug!(%error, "name refused");
+            *exchange.reason.lock() = Some(Reason::NameInvalid);
+            return Ok(text(status_of(error), "the stream's name is refused\n"));
+        }
+    };
+    let mut response = flv::answer(&exchange, &key, asked_at).await;
+    if *request.method() == Method::HEAD {
+        *response.body_mut() = Body::Empty;
+        *exchange.reason.lock() = Some(Reason::Done);
+    }
+    Ok(response)
+}
+
+const fn status_of(error: NameError) -> StatusCode {
+    match error {
+        NameError::TooLong => StatusCode::URI_TOO_LONG,
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+pub(super) fn text(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::Text(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+fn fixed_header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
+}
+
+/// Lets pages of `origins` play, all if `*` is among them; answers preflight requests by itself.
+fn cors(origins: &[String]) -> CorsLayer {
+    let allowed = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
+    };
+    CorsLayer::new()
+        .allow_origin(allowed)
+        .allow_methods(AllowMethods::list([Method::GET, Method::HEAD, Method::OPTIONS]))
+        .allow_headers(AllowHeaders::any())
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut *self {
+            Self::Empty => Poll::Ready(None),
+            Self::Text(text) => {
+                let bytes = Bytes::from_static(text.as_bytes());
+                *self = Self::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Self::Flv(body) => body.poll_bytes(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Text(text) => SizeHint::with_exact(text.len() as u64),
+            Self::Flv(_) => SizeHint::default(),
+        }
+    }
+}

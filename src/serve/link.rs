@@ -1,0 +1,144 @@
+//! An RTMP session on its socket: bytes in and out of the state machine.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::{sleep, timeout};
+
+use crate::metrics::{Metrics, Protocol, Reason};
+use crate::net::scratch;
+use crate::rtmp::server::{ServerEvent, ServerSession};
+use crate::rtmp;
+
+use super::CONTROL_WRITE_TIMEOUT;
+use super::outbound::Outbound;
+
+/// How long a peer may take to notice that it was told goodbye.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The state machine of a served RTMP connection and its socket.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) session: ServerSession,
+    writer: OwnedWriteHalf,
+    reader: OwnedReadHalf,
+    received: Counter,
+    sent: Counter,
+    error: Option<rtmp::Error>,
+}
+
+impl Link {
+    pub(super) fn new(socket: TcpStream, session: ServerSession, metrics: &Metrics) -> Self {
+        let (reader, writer) = socket.into_split();
+        Self {
+            session,
+            writer,
+            reader,
+            received: metrics.ingress_bytes(Protocol::Rtmp),
+            sent: metrics.egress_bytes(Protocol::Rtmp),
+            error: None,
+        }
+    }
+
+    /// Reads once. What it brought is in the session; dropping the future loses nothing.
+    pub(super) async fn read(&mut self) -> Result<(), Reason> {
+        poll_fn(|context| self.poll_read(context)).await
+    }
+
+    /// The next event. Once there is none left, what was wrong with the bytes behind them.
+    pub(super) fn next_event(&mut self) -> Result<Option<ServerEvent>, Reason> {
+        if let Some(event) = self.session.next_event() {
+            return Ok(Some(event));
+        }
+        match self.error.take() {
+            Some(error) => {
+                tracing::debug!(%error, "the peer broke the protocol");
+                Err(reason_of(&error))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// What was wrong with the bytes, if anything was, before any event of theirs is taken.
+    pub(super) fn check(&mut self) -> Result<(), Reason> {
+        self.error.take().map_or(Ok(()), |error| Err(reason_of(&error)))
+    }
+
+    /// Sends what the session has to say.
+    pub(super) async fn flush(&mut self) -> Result<(), Reason> {
+        let output = self.session.take_output();
+        if output.is_empty() {
+            return Ok(());
+        }
+        self.sent.inc_by(output.len() as u64);
+        match timeout(CONTROL_WRITE_TIMEOUT, self.writer.write_all(&output)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Reason::PeerLost),
+            Err(_) => Err(Reason::SlowPlayer),
+        }
+    }
+
+    /// Sends the last words and waits for the peer to have heard them.
+    ///
+    /// A socket that is closed while bytes of the peer are unread resets the connection, and the last words with it.
+    pub(super) async fn say_goodbye(&mut self) {
+        if self.flush().await.is_err() || self.writer.shutdown().await.is_err() {
+            return;
+        }
+        let until_closed = async { while scratch::read(&mut self.reader, |_| {}).await.is_ok_and(|count| count > 0) {} };
+        // Who does not close in time is closed upon.
+        let _ = timeout(FAREWELL_TIMEOUT, until_closed).await;
+    }
+
+    /// Writes a batch while the peer is listened to, for at most `limit` in total.
+    pub(super) async fn write(&mut self, outbound: &mut Outbound, limit: Duration) -> Result<(), Reason> {
+        self.sent.inc_by(outbound.bytes() as u64);
+        // Nearly always the socket takes everything at once: no timer is made before it does not.
+        let mut timer = None;
+        poll_fn(|context| {
+            if let Poll::Ready(written) = outbound.poll_write(&mut self.writer, context) {
+                return Poll::Ready(written.map_err(|_| Reason::PeerLost));
+            }
+            while let Poll::Ready(read) = self.poll_read(context) {
+                read?;
+            }
+            let timer = timer.get_or_insert_with(|| Box::pin(sleep(limit)));
+            timer.as_mut().poll(context).map(|()| Err(Reason::SlowPlayer))
+        })
+        .await
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Reason>> {
+        let Self { session, error, reader, .. } = self;
+        let read = scratch::poll_read(reader, context, |bytes| {
+            if error.is_none() {
+                *error = session.feed(bytes).err();
+            }
+        });
+        Poll::Ready(match ready!(read) {
+            Ok(0) if !self.session.received_any() => Err(Reason::Probe),
+            Ok(0) => Err(Reason::PeerClosed),
+            Ok(count) => {
+                self.received.inc_by(count as u64);
+                Ok(())
+            }
+            Err(_) if !self.session.received_any() => Err(Reason::Probe),
+            Err(_) => Err(Reason::PeerLost),
+        })
+    }
+}
+
+fn reason_of(error: &rtmp::Error) -> Reason {
+    match error.label() {
+        "handshake_invalid" => Reason::HandshakeInvalid,
+        "chunk_invalid" => Reason::ChunkInvalid,
+        "amf_invalid" => Reason::AmfInvalid,
+        "message_too_large" => Reason::MessageTooLarge,
+        _ => Reason::ProtocolViolation,
+    }
+}

@@ -1,0 +1,135 @@
+//! An RTMP client that plays: from the ring to its socket.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Instant;
+
+use crate::hub::{End, Identity, PlayRequest, Reader, WireForm};
+use crate::metrics::{Protocol, Reason};
+use crate::rtmp::server::ServerEvent;
+use crate::rtmp::status::Status;
+
+use super::outbound::Outbound;
+use super::reason_of;
+use super::rtmp::{Connection, unless_stopped};
+
+/// Sends what is published as `name`, until the client stops playing (`Ok`) or the connection ends.
+pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(), Reason> {
+    let asked_at = Instant::now();
+    let named = connection.stream_named(name, |session, description| {
+        session.reject_play(Status::PlayStreamNotFound, description);
+    })?;
+    let request = PlayRequest {
+        protocol: Protocol::Rtmp,
+        form: WireForm::Rtmp { chunk_size: connection.context.config.rtmp.chunk_size as usize },
+        shard: connection.accepted.shard,
+        is_pull: connection.mark.is_some(),
+    };
+    let mut reader = match connection.context.hub.subscribe(&named.key, request) {
+        Ok(reader) => reader,
+        Err(end) => return Err(refuse(connection, end)),
+    };
+    let session = match wait(connection, &mut reader).await? {
+        Some(Ok(session)) => session,
+        Some(Err(end)) => return Err(refuse(connection, end)),
+        None => return Ok(()),
+    };
+    connection.link.session.accept_play(&[("session", session.as_str())]);
+    tracing::info!(stream = %named.key, pull = request.is_pull, "playing");
+    send(connection, reader, asked_at).await
+}
+
+fn refuse(connection: &mut Connection<'_>, end: End) -> Reason {
+    let status = if end == End::NotFound { Status::PlayStreamNotFound } else { Status::PlayFailed };
+    connection.link.session.reject_play(status, &end.to_string());
+    reason_of(end)
+}
+
+/// Waits for a publisher. `None` if the client has lost its patience first.
+async fn wait(connection: &mut Connection<'_>, reader: &mut Reader) -> Result<Option<Result<Identity, End>>, Reason> {
+    loop {
+        tokio::select! {
+            biased;
+            read = connection.link.read() => read?,
+            live = poll_fn(|context| reader.poll_live(context)) => return Ok(Some(live)),
+        }
+        if heard(connection, &mut None)? == Heard::Closed {
+            return Ok(None);
+        }
+        unless_stopped(connection.context, connection.link.flush()).await??;
+    }
+}
+
+/// What a player said that matters to playing.
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    Nothing,
+    Closed,
+}
+
+/// Takes what the player said. `paused` is set to what it wants, if it says so.
+fn heard(connection: &mut Connection<'_>, paused: &mut Option<bool>) -> Result<Heard, Reason> {
+    while let Some(event) = connection.link.next_event()? {
+        match event {
+            ServerEvent::StreamClosed => return Ok(Heard::Closed),
+            ServerEvent::Pause(pause) => *paused = Some(pause),
+            _ => {}
+        }
+    }
+    Ok(Heard::Nothing)
+}
+
+/// Moves wire bytes from the ring to the socket: one write a block for who keeps up, many blocks a write for who does not.
+async fn send(connection: &mut Connection<'_>, mut reader: Reader, asked_at: Instant) -> Result<(), Reason> {
+    let mut outbound = Outbound::default();
+    let mut first_frame = Some(asked_at);
+    let mut has_media = false;
+    let mut paused = false;
+    loop {
+        outbound.push(connection.link.session.take_output());
+        let mut ended = None;
+        if outbound.is_empty() {
+            tokio::select! {
+                biased;
+                read = connection.link.read() => read?,
+                wire = poll_fn(|context| reader.poll_wire(context)), if !paused => match wire {
+                    Ok(bytes) => {
+                        outbound.push(bytes);
+                        has_media = true;
+                    }
+                    Err(end) => ended = Some(end),
+                },
+                () = connection.context.stop.cancelled() => ended = Some(End::Shutdown),
+            }
+        }
+        while outbound.has_room() && !paused && ended.is_none() {
+            match poll_fn(|context| Poll::Ready(reader.poll_wire(context))).await {
+                Poll::Ready(Ok(bytes)) => {
+                    outbound.push(bytes);
+                    has_media = true;
+                }
+                Poll::Ready(Err(end)) => ended = Some(end),
+                Poll::Pending => break,
+            }
+        }
+        if !outbound.is_empty() {
+            connection.link.write(&mut outbound, reader.hard_lag()).await?;
+            if has_media && let Some(asked_at) = first_frame.take() {
+                connection.context.metrics.first_frame.observe(asked_at.elapsed().as_secs_f64());
+            }
+        }
+        if let Some(end) = ended {
+            connection.link.session.end_play(Status::PlayUnpublishNotify);
+            return Err(reason_of(end));
+        }
+        let mut pause = None;
+        if heard(connection, &mut pause)? == Heard::Closed {
+            return Ok(());
+        }
+        if let Some(pause) = pause.filter(|pause| *pause != paused) {
+            paused = pause;
+            // The wire resumes at a keyframe, with headers: what lies between is gone.
+            reader.rejoin();
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! One RTMP connection: handshake, connect, then publishing or playing, as often as the peer likes.
+//!
+//! The server calls [`serve`] with an accepted socket. Media goes through `publish` and `play`; nothing here touches it.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
+
+use crate::auth::{Acknowledgement, Mark, PROPERTY};
+use crate::media::stream_key::{NamedStream, StreamKey};
+use crate::metrics::{Protocol, Reason};
+use crate::net::socket;
+use crate::rtmp::server::{ConnectRequest, ServerEvent, ServerSession, ServerSettings};
+use crate::rtmp::status::Status;
+
+use super::link::Link;
+use super::{Accepted, COMMAND_TIMEOUT, HANDSHAKE_TIMEOUT, ServeContext, play, publish};
+
+/// The window in bytes in which both sides acknowledge what they received.
+const ACKNOWLEDGEMENT_WINDOW: u32 = 2_500_000;
+
+/// One connection that has been accepted.
+#[derive(Debug)]
+pub(super) struct Connection<'a> {
+    pub(super) context: &'a ServeContext,
+    pub(super) accepted: &'a Accepted,
+    pub(super) link: Link,
+    /// What the connect command said.
+    app: String,
+    /// The mark of a server that pulls.
+    pub(super) mark: Option<Mark>,
+}
+
+/// Serves a connection until it ends, for whatever reason.
+pub async fn serve(context: std::sync::Arc<ServeContext>, socket: TcpStream, accepted: Accepted) {
+    let span = tracing::info_span!("rtmp", peer = %accepted.peer, id = %crate::hub::Identity::random());
+    async {
+        let reason = run(&context, socket, &accepted).await;
+        context.connection_ended(Protocol::Rtmp, reason);
+    }
+    .instrument(span)
+    .await;
+}
+
+async fn run(context: &ServeContext, stream: TcpStream, accepted: &Accepted) -> Reason {
+    if socket::prepare(&stream).is_err() {
+        // The peer is gone already.
+        return Reason::Probe;
+    }
+    let settings = ServerSettings {
+        chunk_size: context.config.rtmp.chunk_size,
+        window_acknowledgement: ACKNOWLEDGEMENT_WINDOW,
+    };
+    let link = Link::new(stream, ServerSession::new(settings), &context.metrics);
+    let mut connection = Connection { context, accepted, link, app: String::new(), mark: None };
+    let Err(reason) = connection.run().await;
+    // What the session has left to say explains the end to the peer.
+    if !matches!(reason, Reason::PeerClosed | Reason::PeerLost | Reason::Probe | Reason::SlowPlayer) {
+        connection.link.say_goodbye().await;
+    }
+    reason
+}
+
+impl Connection<'_> {
+    async fn run(&mut self) -> Result<std::convert::Infallible, Reason> {
+        self.shake_hands().await?;
+        loop {
+            match self.next_command().await? {
+                ServerEvent::Connect(request) => self.connect(request)?,
+                ServerEvent::Publish(request) => publish::run(self, &request.name).await?,
+                ServerEvent::Play(request) => play::run(self, &request.name).await?,
+                // Leftovers of a publish or play that is over.
+                ServerEvent::Media(_) | ServerEvent::Pause(_) | ServerEvent::StreamClosed | ServerEvent::Pong(_) => {}
+            }
+        }
+    }
+
+    async fn shake_hands(&mut self) -> Result<(), Reason> {
+        let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
+        while !self.link.session.handshake_done() {
+            let read = self.link.read();
+            unless_stopped(self.context, timeout_at(deadline, read)).await?.map_err(|_| Reason::HandshakeTimeout)??;
+            self.link.flush().await?;
+            self.link.check()?;
+        }
+        Ok(())
+    }
+
+    /// The next thing that the peer wants. It has [`COMMAND_TIMEOUT`] to say so.
+    async fn next_command(&mut self) -> Result<ServerEvent, Reason> {
+        let deadline = Instant::now() + COMMAND_TIMEOUT;
+        loop {
+            let event = self.link.next_event()?;
+            self.link.flush().await?;
+            if let Some(event) = event {
+                return Ok(event);
+            }
+            let read = self.link.read();
+            unless_stopped(self.context, timeout_at(deadline, read)).await?.map_err(|_| Reason::CommandTimeout)??;
+        }
+    }
+
+    fn connect(&mut self, request: ConnectRequest) -> Result<(), Reason> {
+        self.mark = request.mark.as_deref().and_then(Mark::parse);
+        tracing::debug!(app = request.app, flash_version = request.flash_version, mark = ?self.mark, "connect");
+        self.app = request.app;
+        if self.mark.is_some() {
+            let acknowledgement = Acknowledgement::of(&self.context.node).to_text();
+            self.link.session.accept_connect(&[(PROPERTY, &acknowledgement)]);
+        } else {
+            self.link.session.accept_connect(&[]);
+        }
+        Ok(())
+    }
+
+    /// The stream that `name` means in this connection's app; the peer is told if it means none.
+    pub(super) fn stream_named(&mut self, name: &str, refuse: fn(&mut ServerSession, &str)) -> Result<NamedStream, Reason> {
+        StreamKey::parse(&self.app, name).map_err(|error| {
+            tracing::debug!(%error, "name refused");
+            refuse(&mut self.link.session, &error.to_string());
+            Reason::NameInvalid
+        })
+    }
+}
+
+/// Runs `future` to its end, unless the server stops before.
+pub(super) async fn unless_stopped<T>(context: &ServeContext, future: impl Future<Output = T>) -> Result<T, Reason> {
+    tokio::select! {
+        biased;
+        () = context.stop.cancelled() => Err(Reason::Shutdown),
+        output = future => Ok(output),
+    }
+}
