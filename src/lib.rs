@@ -1,5 +1,6 @@
 //! Rillcast.
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod media;
 pub mod metrics;
