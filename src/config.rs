@@ -1,0 +1,207 @@
+//! What the process was told to do: files and environment, read, checked as a whole, and typed.
+//!
+//! Owns every setting, its default, and what is said about a wrong one. The command line loads a [`Config`] before
+//! anything binds; all other layers are handed the parts they need. It never changes after loading, and never resolves,
+//! binds or reads the process's environment by itself.
+
+mod apps;
+mod check;
+mod duration;
+mod environment;
+mod form;
+mod latency;
+mod layer;
+mod listen;
+mod mistake;
+mod nameserver;
+mod pattern;
+mod section;
+mod sections;
+mod size;
+mod source;
+mod suggest;
+mod text;
+mod upstream;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use apps::AppRule;
+use layer::Layer;
+
+pub use duration::{DurationError, MAX_DURATION, format_duration, parse_duration};
+pub use form::Shape;
+pub use latency::{MAX_MERGE_WINDOW, MergeWindow, MergeWindowError};
+pub use listen::{ListenAddress, ListenAddressError};
+pub use mistake::{ConfigError, Mistake};
+pub use section::{Key, Schema, Setting};
+pub use sections::{
+    Admin, AdminPatch, Dns, DnsPatch, Http, HttpPatch, Limits, LimitsPatch, Log, LogFormat, LogPatch, Node, NodePatch,
+    OnConflict, Play, PlayPatch, Publish, PublishPatch, Rtmp, RtmpPatch, SCHEMAS, Upstream, UpstreamPatch,
+};
+pub use size::{SizeError, format_size, parse_size};
+pub use upstream::{OriginAddress, OriginAddressError, RTMP_PORT};
+
+/// What the process is in its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Takes publishers in.
+    Origin,
+    /// Serves players with streams that it pulls from origins.
+    Edge,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Origin => "origin",
+            Self::Edge => "edge",
+        })
+    }
+}
+
+/// A complete and consistent configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The role it was loaded for.
+    pub role: Role,
+    /// Who this process is.
+    pub node: Node,
+    /// The log.
+    pub log: Log,
+    /// The RTMP server.
+    pub rtmp: Rtmp,
+    /// The HTTP server for players.
+    pub http: Http,
+    /// The HTTP server for operators.
+    pub admin: Admin,
+    /// Where an edge pulls its streams from.
+    pub upstream: Upstream,
+    /// How names are resolved.
+    pub dns: Dns,
+    /// What the process as a whole may take.
+    pub limits: Limits,
+    play: Play,
+    publish: Publish,
+    apps: Vec<AppRule>,
+}
+
+/// Loads the configuration of a role.
+///
+/// `paths` are TOML files, or directories whose `*.toml` are taken by name; of two files the later wins, key by key, and
+/// their `[[apps]]` follow each other. `environment` is the process's: variables `RILLCAST_SECTION__KEY` win over all
+/// files. No path and empty files are fine.
+///
+/// # Errors
+///
+/// Every mistake in every source, at once; then nothing of the configuration is usable.
+pub fn load(
+    role: Role,
+    paths: &[PathBuf],
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Config, ConfigError> {
+    let mut mistakes = Vec::new();
+    let mut layers = Vec::new();
+    for path in source::files(paths, &mut mistakes) {
+        layers.extend(source::read(&path, &mut mistakes));
+    }
+    // A mistake without a key concerns a whole file, which may hold anything.
+    let complete = mistakes.iter().all(|mistake| mistake.key.is_some());
+    layers.push(environment::read(environment, &mut mistakes));
+
+    let mut config = Config::defaults(role);
+    match Layer::merge(layers) {
+        Ok(tree) => config.read(&tree, complete, &mut mistakes),
+        Err(mistake) => mistakes.push(mistake),
+    }
+    if mistakes.is_empty() { Ok(config) } else { Err(ConfigError { mistakes }) }
+}
+
+impl Config {
+    /// What holds where nothing is set. At an edge that is not yet enough: it has no origins.
+    pub fn defaults(role: Role) -> Self {
+        Self {
+            role,
+            node: Node::default(),
+            log: Log::default(),
+            rtmp: Rtmp::default(),
+            http: Http::default(),
+            admin: Admin::default(),
+            upstream: Upstream::default(),
+            dns: Dns::default(),
+            limits: Limits::default(),
+            play: Play::default(),
+            publish: Publish { enabled: role == Role::Origin, ..Publish::default() },
+            apps: Vec::new(),
+        }
+    }
+
+    /// How players of an app's streams are served.
+    pub fn play_for(&self, app: &str) -> Play {
+        let mut play = self.play.clone();
+        for rule in self.apps.iter().filter(|rule| rule.pattern.matches(app)) {
+            play.apply(&rule.play);
+        }
+        // Entries are checked one by one; two together may still cross.
+        play.hard_lag = play.hard_lag.max(play.queue_length);
+        play
+    }
+
+    /// How publishers of an app's streams are taken in.
+    pub fn publish_for(&self, app: &str) -> Publish {
+        let mut publish = self.publish.clone();
+        for rule in self.apps.iter().filter(|rule| rule.pattern.matches(app)) {
+            publish.apply(&rule.publish);
+        }
+        publish
+    }
+
+    /// Every key of every section with the value in force, in the order of [`SCHEMAS`]; `[[apps]]` are not among them.
+    pub fn settings(&self) -> Vec<Setting> {
+        [
+            self.node.settings(),
+            self.log.settings(),
+            self.rtmp.settings(),
+            self.http.settings(),
+            self.admin.settings(),
+            self.play.settings(),
+            self.publish.settings(),
+            self.upstream.settings(),
+            self.dns.settings(),
+            self.limits.settings(),
+        ]
+        .concat()
+    }
+
+    fn read(&mut self, tree: &Layer, complete: bool, mistakes: &mut Vec<Mistake>) {
+        macro_rules! read_sections {
+            ($($field:ident: $patch:ident,)+) => {
+                $(if let Some(value) = tree.sections.get(stringify!($field)) {
+                    self.$field.apply(&$patch::read(value, stringify!($field), mistakes));
+                })+
+            };
+        }
+        read_sections! {
+            node: NodePatch,
+            log: LogPatch,
+            rtmp: RtmpPatch,
+            http: HttpPatch,
+            admin: AdminPatch,
+            play: PlayPatch,
+            publish: PublishPatch,
+            upstream: UpstreamPatch,
+            dns: DnsPatch,
+            limits: LimitsPatch,
+        }
+        check::sections(self, tree, complete, mistakes);
+        for entry in &tree.apps {
+            if let Some(rule) = entry.read(mistakes) {
+                check::app(self, entry, &rule.play, mistakes);
+                self.apps.push(rule);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

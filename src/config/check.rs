@@ -1,0 +1,81 @@
+//! What must hold between the keys of a configuration, and between a key and the role.
+//!
+//! Owns these rules; what a single key may be is said where the sections are declared. Runs once, after reading.
+
+use ::config::{Value, ValueKind};
+
+use super::apps::AppEntry;
+use super::duration::format_duration;
+use super::environment::variable;
+use super::layer::Layer;
+use super::mistake::Mistake;
+use super::sections::{Play, PlayPatch, Upstream};
+
+use super::{Config, Role};
+
+/// Checks the sections, once they are read. `complete` says that no source is missing from them.
+pub(super) fn sections(config: &Config, tree: &Layer, complete: bool, mistakes: &mut Vec<Mistake>) {
+    lag(&config.play, "", |key| tree.get("play", key), mistakes);
+    publishing(config.role, "", tree.get("publish", "enabled"), mistakes);
+    match config.role {
+        Role::Origin => no_origins(&config.upstream, tree, mistakes),
+        Role::Edge if complete => some_origins(&config.upstream, tree, mistakes),
+        Role::Edge => {}
+    }
+}
+
+/// Checks one entry of `[[apps]]`, as if it alone lay over the sections.
+pub(super) fn app(config: &Config, entry: &AppEntry, patch: &PlayPatch, mistakes: &mut Vec<Mistake>) {
+    let mut play = config.play.clone();
+    play.apply(patch);
+    let prefix = format!("{}.", entry.path);
+    lag(&play, &prefix, |key| entry.get("play", key), mistakes);
+    publishing(config.role, &prefix, entry.get("publish", "enabled"), mistakes);
+}
+
+/// A player must be able to jump before it is closed. Only where one of the two is set: else it is wrong elsewhere.
+fn lag<'v>(play: &Play, prefix: &str, found: impl Fn(&str) -> Option<&'v Value>, mistakes: &mut Vec<Mistake>) {
+    let set = [("hard_lag", found("hard_lag")), ("queue_length", found("queue_length"))];
+    let Some((key, value)) = set.into_iter().find_map(|(key, value)| Some((key, value?))) else { return };
+    if play.hard_lag >= play.queue_length {
+        return;
+    }
+    let (queue_length, hard_lag) = (format_duration(play.queue_length), format_duration(play.hard_lag));
+    let message =
+        format!("hard_lag must not be shorter than queue_length: they are \"{hard_lag}\" and \"{queue_length}\"");
+    mistakes.push(Mistake::at(value, &format!("{prefix}play.{key}"), message));
+}
+
+fn publishing(role: Role, prefix: &str, enabled: Option<&Value>, mistakes: &mut Vec<Mistake>) {
+    if let (Role::Edge, Some(value)) = (role, enabled)
+        && value.kind == ValueKind::Boolean(true)
+    {
+        let message = "an edge takes no publishers; publish to an origin".to_owned();
+        mistakes.push(Mistake::at(value, &format!("{prefix}publish.enabled"), message));
+    }
+}
+
+fn no_origins(upstream: &Upstream, tree: &Layer, mistakes: &mut Vec<Mistake>) {
+    if let Some(value) = tree.get("upstream", "origins")
+        && !upstream.origins.is_empty()
+    {
+        let message = "an origin pulls from nobody; origins are what an edge pulls from".to_owned();
+        mistakes.push(Mistake::at(value, "upstream.origins", message));
+    }
+}
+
+/// Where the list could not be read, that is the mistake, not that it is missing.
+fn some_origins(upstream: &Upstream, tree: &Layer, mistakes: &mut Vec<Mistake>) {
+    let found = tree.get("upstream", "origins");
+    let unread = found.is_some_and(|value| !matches!(&value.kind, ValueKind::Array(items) if items.is_empty()));
+    if unread || !upstream.origins.is_empty() {
+        return;
+    }
+    let message = format!(
+        "missing: an edge needs an origin to pull from; set origins = [\"origin.example:1935\"] under [upstream] in a \
+         configuration file, or {}=origin.example:1935",
+        variable("upstream", "origins")
+    );
+    let source = found.and_then(Value::origin).map(str::to_owned);
+    mistakes.push(Mistake { source, key: Some("upstream.origins".to_owned()), message });
+}

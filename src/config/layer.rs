@@ -1,0 +1,46 @@
+//! What one source says, or what all of them say together.
+//!
+//! Owns the merging: every value in the result still knows its source. Files and environment make layers, the
+//! configuration reads the merged one; which value is right for a key is none of its business.
+
+use ::config::{Config as Tree, ConfigError as SourceError, Map, Source, Value, ValueKind};
+
+use super::apps::AppEntry;
+use super::mistake::Mistake;
+
+/// Sections by their name, and the entries of `[[apps]]`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Layer {
+    pub(super) sections: Map<String, Value>,
+    pub(super) apps: Vec<AppEntry>,
+}
+
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, SourceError> {
+        Ok(self.sections.clone())
+    }
+}
+
+impl Layer {
+    /// Lays them over each other, key by key; lists are replaced, the entries of `[[apps]]` follow each other.
+    pub(super) fn merge(layers: Vec<Self>) -> Result<Self, Mistake> {
+        let apps = layers.iter().flat_map(|layer| layer.apps.clone()).collect();
+        let merged = Tree::builder().add_source(layers).build().and_then(|tree| tree.collect());
+        match merged {
+            Ok(sections) => Ok(Self { sections, apps }),
+            Err(error) => Err(Mistake { source: None, key: None, message: error.to_string() }),
+        }
+    }
+
+    /// The value at `section.key`, whichever source it came from.
+    pub(super) fn get(&self, section: &str, key: &str) -> Option<&Value> {
+        match &self.sections.get(section)?.kind {
+            ValueKind::Table(table) => table.get(key),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Every section and key there is, with its type, its bounds and its default.
+//!
+//! Owns the list. The rest of the crate takes its settings from these structs; `conf/*.toml` explain the same keys to
+//! users, and a test holds the two together. What must hold between keys is checked in `check`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::duration::Span;
+use super::form::{List, Optional, Switch, Whole, Written, choice};
+use super::latency::MergeWindow;
+use super::listen::ListenAddress;
+use super::nameserver::Nameserver;
+use super::section::{Schema, section};
+use super::size::Size;
+use super::text::{LogFilter, NodeName, Text, WebOrigin};
+use super::upstream::OriginAddress;
+
+const MEBIBYTE: usize = 1 << 20;
+
+/// The schemas of all sections, in the order in which mistakes in them are reported.
+pub const SCHEMAS: [Schema; 10] = [
+    Node::SCHEMA,
+    Log::SCHEMA,
+    Rtmp::SCHEMA,
+    Http::SCHEMA,
+    Admin::SCHEMA,
+    Play::SCHEMA,
+    Publish::SCHEMA,
+    Upstream::SCHEMA,
+    Dns::SCHEMA,
+    Limits::SCHEMA,
+];
+
+/// At least one address to listen on.
+type Listen = List<Written<ListenAddress>, 1>;
+
+section! {
+    /// Who this process is.
+    "node" Node NodePatch {
+        /// The name shown in logs, in the API and to other nodes; the host's name if unset.
+        name: Option<String> as Optional<Text<NodeName>> = None,
+    }
+}
+
+choice! {
+    /// How a line of the log is laid out.
+    LogFormat, "\"text\" or \"json\"" {
+        /// For reading.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+section! {
+    /// The log.
+    "log" Log LogPatch {
+        /// What is logged: a level, or directives of `tracing_subscriber::EnvFilter`.
+        level: String as Text<LogFilter> = "info".to_owned(),
+        /// How it is laid out.
+        format: LogFormat as Written<LogFormat> = LogFormat::Text,
+    }
+}
+
+section! {
+    /// The RTMP server.
+    "rtmp" Rtmp RtmpPatch {
+        /// Where it listens; never empty.
+        listen: Vec<ListenAddress> as Listen = vec![ListenAddress::Any(1935)],
+        /// The size of outgoing chunks in bytes, 128 to 65,536 (RTMP specification 1.0, section 5.4.1).
+        chunk_size: u32 as Whole<128, 65_536> = 60_000,
+    }
+}
+
+section! {
+    /// The HTTP server for players.
+    "http" Http HttpPatch {
+        /// Where it listens; never empty.
+        listen: Vec<ListenAddress> as Listen = vec![ListenAddress::Any(8080)],
+        /// The web origins whose pages may play; `*` is every one, none turns cross-origin playing off.
+        cors_origins: Vec<String> as List<Text<WebOrigin>> = vec!["*".to_owned()],
+    }
+}
+
+section! {
+    /// The HTTP server for operators.
+    "admin" Admin AdminPatch {
+        /// Where it listens; never empty.
+        listen: Vec<ListenAddress> as Listen = vec![ListenAddress::Any(1985)],
+    }
+}
+
+section! {
+    /// How players are served.
+    "play" Play PlayPatch {
+        /// Whether a player starts at the newest keyframe instead of at the live end.
+        gop_cache: bool as Switch = true,
+        /// What a stream keeps of its last group of pictures, in bytes; at least 1.
+        gop_max_bytes: usize as Size<1> = 16 * MEBIBYTE,
+        /// The same in packets; at least 1.
+        gop_max_packets: usize as Whole<1, { u64::MAX }> = 10_000,
+        /// The same in time; longer than zero.
+        gop_max_duration: Duration as Span<1> = Duration::from_secs(30),
+        /// How long media is gathered before it goes out in one write.
+        mw_latency: MergeWindow as Written<MergeWindow> = MergeWindow::Auto,
+        /// The soft lag: a player further behind jumps to the newest keyframe; longer than zero.
+        queue_length: Duration as Span<1> = Duration::from_secs(10),
+        /// A player further behind is closed; at least `queue_length`.
+        hard_lag: Duration as Span<1> = Duration::from_secs(30),
+        /// How long a player of an absent stream is kept waiting; zero is for ever.
+        play_wait: Duration as Span = Duration::from_secs(5),
+    }
+}
+
+choice! {
+    /// What becomes of a second publisher of the same stream.
+    OnConflict, "\"reject\" or \"replace\"" {
+        /// The second is refused.
+        Reject = "reject",
+        /// The first is closed.
+        Replace = "replace",
+    }
+}
+
+section! {
+    /// How publishers are taken in. The default is that of an origin: an edge takes none.
+    "publish" Publish PublishPatch {
+        /// Whether publishers are taken at all.
+        enabled: bool as Switch = true,
+        /// What becomes of a second publisher.
+        on_conflict: OnConflict as Written<OnConflict> = OnConflict::Reject,
+        /// How long a publisher may take until its first packet; longer than zero.
+        firstpkt_timeout: Duration as Span<1> = Duration::from_secs(20),
+        /// How long a publisher may then be silent; longer than zero.
+        normal_timeout: Duration as Span<1> = Duration::from_secs(5),
+        /// How long players are kept for a publisher that is gone; zero ends them with it.
+        resume_timeout: Duration as Span = Duration::from_secs(15),
+    }
+}
+
+section! {
+    /// Where an edge pulls its streams from.
+    "upstream" Upstream UpstreamPatch {
+        /// The origins; never empty at an edge, always empty at an origin.
+        origins: Vec<OriginAddress> as List<Written<OriginAddress>> = Vec::new(),
+        /// How long a pull goes on after its last player; zero ends it with that player.
+        linger: Duration as Span = Duration::from_secs(10),
+        /// How long players are kept while their stream's upstream is lost; zero ends them with it.
+        resume_timeout: Duration as Span = Duration::from_secs(60),
+        /// How long connecting to one address may take; longer than zero.
+        connect_timeout: Duration as Span<1> = Duration::from_secs(3),
+        /// How long an upstream may be silent; longer than zero.
+        read_timeout: Duration as Span<1> = Duration::from_secs(5),
+    }
+}
+
+section! {
+    /// How names are resolved.
+    "dns" Dns DnsPatch {
+        /// The servers to ask; those of `/etc/resolv.conf` if empty.
+        nameservers: Vec<SocketAddr> as List<Nameserver> = Vec::new(),
+    }
+}
+
+section! {
+    /// What the process as a whole may take.
+    "limits" Limits LimitsPatch {
+        /// Connections of all protocols together; at least 1.
+        max_connections: usize as Whole<1, { u64::MAX }> = 100_000,
+        /// Connections from one IP address; 0 is any number.
+        max_connections_per_address: usize as Whole<0, { u64::MAX }> = 0,
+        /// The media that all streams together hold, in bytes; at least one mebibyte.
+        ring_bytes: usize as Size<MEBIBYTE> = 1024 * MEBIBYTE,
+    }
+}
