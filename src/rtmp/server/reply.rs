@@ -1,0 +1,122 @@
+//! The caller's decisions, put on the wire (RTMP 1.0 specification 7.2.1.1, 7.2.2).
+//!
+//! Owns what is sent when a request is accepted, refused or ended. A decision that comes too late, because the peer took
+//! its request back, sends nothing.
+
+use super::{Activity, Phase, STREAM_ID, ServerSession};
+use crate::rtmp::amf0::Value;
+use crate::rtmp::four_cc;
+use crate::rtmp::message_writer::Control;
+use crate::rtmp::status::{Status, text_properties};
+
+/// What we call ourselves: encoders and Flash look for Adobe's form, and some compare the number.
+const FMS_VERSION: &str = "FMS/3,5,7,7009";
+
+/// Adobe's capability bits, which nobody reads any more and some expect.
+const CAPABILITIES: f64 = 31.0;
+
+impl ServerSession {
+    /// Accepts the connect. `properties` are added to the information object of its result.
+    pub fn accept_connect(&mut self, properties: &[(&str, &str)]) {
+        let Phase::Deciding { transaction, four_cc } = self.phase else { return };
+        self.phase = Phase::Connected;
+        self.link.send(Control::WindowAcknowledgementSize(self.settings.window_acknowledgement));
+        self.link.send(Control::SetPeerBandwidth(self.settings.window_acknowledgement));
+        self.link.set_chunk_size(self.settings.chunk_size);
+
+        let server = Value::Object(vec![
+            ("fmsVer".to_owned(), Value::string(FMS_VERSION)),
+            ("capabilities".to_owned(), Value::Number(CAPABILITIES)),
+            ("mode".to_owned(), Value::Number(1.0)),
+        ]);
+        let mut information = Status::ConnectSuccess.information("the connection is accepted");
+        information.push(("objectEncoding".to_owned(), Value::Number(0.0)));
+        if four_cc {
+            information.extend(four_cc::properties());
+        }
+        information.extend(text_properties(properties));
+        self.answer("_result", transaction, server, Value::Object(information));
+    }
+
+    /// Refuses the connect with `NetConnection.Connect.Rejected`. The caller then closes the connection.
+    pub fn reject_connect(&mut self, description: &str) {
+        let Phase::Deciding { transaction, .. } = self.phase else { return };
+        self.phase = Phase::Rejected;
+        let information = Status::ConnectRejected.information(description);
+        self.answer("_error", transaction, Value::Null, Value::Object(information));
+    }
+
+    /// Accepts the publish: media events follow.
+    pub fn accept_publish(&mut self) {
+        if self.activity == Activity::PublishPending {
+            self.activity = Activity::Publishing;
+            self.send_status(Status::PublishStart, "publishing begins", &[]);
+        }
+    }
+
+    /// Refuses the publish. The connection may ask again.
+    pub fn reject_publish(&mut self, status: Status, description: &str) {
+        if self.activity == Activity::PublishPending {
+            self.activity = Activity::Idle;
+            self.send_status(status, description, &[]);
+        }
+    }
+
+    /// Ends the accepted publish: media that still arrives is dropped.
+    pub fn end_publish(&mut self, status: Status, description: &str) {
+        if matches!(self.activity, Activity::PublishPending | Activity::Publishing) {
+            self.activity = Activity::Idle;
+            self.send_status(status, description, &[]);
+        }
+    }
+
+    /// Accepts the play: media may be written behind the output this makes, on [`STREAM_ID`]. `properties` are added to
+    /// the information object of `NetStream.Play.Start`.
+    pub fn accept_play(&mut self, properties: &[(&str, &str)]) {
+        if self.activity != Activity::PlayPending {
+            return;
+        }
+        self.activity = Activity::Playing;
+        self.link.send(Control::StreamBegin(STREAM_ID));
+        self.send_status(Status::PlayReset, "playing resets", &[]);
+        self.send_status(Status::PlayStart, "playing begins", properties);
+        // Lets Flash players touch the media's samples; others ignore it.
+        let sample_access = [Value::string("|RtmpSampleAccess"), Value::Boolean(true), Value::Boolean(true)];
+        self.link.send_data(STREAM_ID, &sample_access);
+    }
+
+    /// Refuses the play. The connection may ask again.
+    pub fn reject_play(&mut self, status: Status, description: &str) {
+        if self.activity == Activity::PlayPending {
+            self.activity = Activity::Idle;
+            self.send_status(status, description, &[]);
+        }
+    }
+
+    /// Ends the accepted play. No media may be written behind the output this makes.
+    pub fn end_play(&mut self, status: Status) {
+        if matches!(self.activity, Activity::PlayPending | Activity::Playing) {
+            self.activity = Activity::Idle;
+            self.send_status(status, "playing has ended", &[]);
+            self.link.send(Control::StreamEof(STREAM_ID));
+        }
+    }
+
+    /// Asks for a sign of life: the `Pong` event brings `timestamp` back.
+    pub fn ping(&mut self, timestamp: u32) {
+        self.link.send(Control::PingRequest(timestamp));
+    }
+
+    /// Sends `onStatus` on the stream.
+    pub(super) fn send_status(&mut self, status: Status, description: &str, properties: &[(&str, &str)]) {
+        let mut information = status.information(description);
+        information.extend(text_properties(properties));
+        let values = [Value::string("onStatus"), Value::Number(0.0), Value::Null, Value::Object(information)];
+        self.link.send_command(STREAM_ID, &values);
+    }
+
+    /// Sends a command about the connection.
+    pub(super) fn answer(&mut self, name: &str, transaction: f64, object: Value, argument: Value) {
+        self.link.send_command(0, &[Value::string(name), Value::Number(transaction), object, argument]);
+    }
+}
