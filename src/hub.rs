@@ -32,7 +32,7 @@ use crate::metrics::Metrics;
 
 pub use block::{Block, WireForm};
 pub use budget::Budget;
-pub use demand::{Demand, OnDemand, PullState, PullStatus};
+pub use demand::{Demand, OnDemand, PullState, PullStatus, StillWanted};
 pub use headers::{Headers, Tracks};
 pub use identity::Identity;
 pub use publisher::Publisher;

@@ -14,6 +14,7 @@ pub mod chunk_writer;
 pub mod client;
 pub mod server;
 pub mod status;
+pub mod url;
 
 mod event_queue;
 mod four_cc;

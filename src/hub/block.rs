@@ -111,10 +111,6 @@ impl OpenBlock {
         self.packets.push(packet);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.packets.is_empty()
-    }
-
     /// Whether only headers and metadata are in it, so that another header may still join them.
     pub(super) fn holds_only_headers(&self) -> bool {
         self.packets.iter().all(|packet| matches!(packet.class, Class::Header(_) | Class::Metadata))

@@ -51,6 +51,13 @@ pub struct PullStatus {
     pub retries: u32,
 }
 
+/// A player is there, so the pull goes on with what it had.
+#[derive(Debug)]
+pub struct StillWanted {
+    /// The publisher that was to be ended.
+    pub publisher: Option<Publisher>,
+}
+
 /// One stream to be fetched. There is at most one for a stream.
 pub struct Demand {
     handle: StreamHandle,
@@ -78,7 +85,7 @@ impl Demand {
         self.handle.stream.state().readers > 0
     }
 
-    /// Completes when the last player left or the first one came, as far as that happened since the last call.
+    /// Completes when the last player has left or the first one has come since the last call.
     pub async fn changed(&self) {
         self.handle.stream.demand_changed.notified().await;
     }
@@ -90,16 +97,20 @@ impl Demand {
         }
     }
 
-    /// Ends the demand, unless a player is there: then it goes on.
-    pub fn finish(mut self) -> Result<(), Self> {
+    /// Ends the demand and the pull's publishing in one moment, unless a player is there: then both go on.
+    ///
+    /// Were it two moments, a player who came between them would wait for a publisher that is leaving.
+    pub fn try_finish(&mut self, publisher: Option<Publisher>) -> Result<(), StillWanted> {
         let mut state = self.handle.stream.state();
         if state.readers > 0 {
             drop(state);
-            return Err(self);
+            return Err(StillWanted { publisher });
         }
         state.pull = None;
-        drop(state);
         self.finished = true;
+        if let Some(publisher) = publisher {
+            publisher.end(state);
+        }
         Ok(())
     }
 

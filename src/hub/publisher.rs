@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
+use parking_lot::MutexGuard;
 use tokio_util::sync::CancellationToken;
 
 use crate::media::Tag;
 use crate::media::stream_key::StreamKey;
 
 use super::identity::Identity;
-use super::state::{PublishError, PublishRequest, Superseded};
+use super::state::{PublishError, PublishRequest, State, Superseded};
 use super::stream::StreamHandle;
 
 /// Feeds one stream. Dropping it frees the name, whatever the way out was.
@@ -100,12 +101,26 @@ impl Publisher {
     }
 }
 
-impl Drop for Publisher {
-    fn drop(&mut self) {
-        let ended = self.handle.stream.state().end_publish(self.number, Instant::now());
+impl Publisher {
+    /// Frees the name under the lock that `state` is.
+    pub(super) fn end(self, mut state: MutexGuard<'_, State>) {
+        let ended = state.end_publish(self.number, Instant::now());
+        drop(state);
+        self.note_end(ended);
+        // Dropping it finds the name freed.
+    }
+
+    fn note_end(&self, ended: bool) {
         if ended {
             self.handle.shared.metrics.streams.dec();
             self.handle.stream.wakers.wake();
         }
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        let ended = self.handle.stream.state().end_publish(self.number, Instant::now());
+        self.note_end(ended);
     }
 }

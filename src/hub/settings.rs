@@ -26,8 +26,6 @@ pub struct StreamSettings {
     pub play_wait: Duration,
     /// What a second publisher gets.
     pub on_conflict: OnConflict,
-    /// How long players stay when their publisher is gone.
-    pub resume_timeout: Duration,
 }
 
 impl Default for StreamSettings {
@@ -44,7 +42,6 @@ impl Default for StreamSettings {
             hard_lag: Duration::from_secs(30),
             play_wait: Duration::from_secs(5),
             on_conflict: OnConflict::Reject,
-            resume_timeout: Duration::from_secs(15),
         }
     }
 }

@@ -95,6 +95,13 @@ impl StreamKey {
         &self.text[self.app_bytes + 1..]
     }
 
+    /// App and stream as an RTMP client sends them to a server that decodes names as [`Self::parse`] does.
+    pub fn to_wire(&self) -> (String, String) {
+        // Nothing else is escaped: foreign servers take names as they are.
+        let escape = |text: &str| text.replace('%', "%25").replace('?', "%3F");
+        (escape(self.app()), escape(self.stream()))
+    }
+
     /// `app/stream`.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -151,6 +158,15 @@ mod tests {
         assert_eq!(key("live", "caf%C3%A9"), "live/café");
         assert_eq!(key("live", "100%2525"), "live/100%25");
         assert_eq!(key("live", "50%"), "live/50%");
+    }
+
+    #[test]
+    fn names_sent_to_a_server_are_the_same_there() {
+        for name in ["live/x", "live/100%25", "live/a%3Fb", "live/caf%C3%A9 x"] {
+            let key = StreamKey::from_path(name).unwrap();
+            let (app, stream) = key.to_wire();
+            assert_eq!(StreamKey::parse(&app, &stream).unwrap().key, key);
+        }
     }
 
     #[test]

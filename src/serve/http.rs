@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName};
-use http_body::{Frame, SizeHint};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,6 +24,7 @@ use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tracing::Instrument;
 
+use crate::hub::Identity;
 use crate::media::stream_key::{NameError, StreamKey};
 use crate::metrics::{Protocol, Reason};
 use crate::net::progress::{Progress, Watched};
@@ -61,7 +62,7 @@ pub(super) enum Body {
 
 /// Serves a connection until it ends, for whatever reason.
 pub async fn serve(context: Arc<ServeContext>, socket: TcpStream, accepted: Accepted) {
-    let span = tracing::info_span!("http", peer = %accepted.peer, id = %crate::hub::Identity::random());
+    let span = tracing::info_span!("http", peer = %accepted.peer, id = %Identity::random());
     async {
         let reason = run(&context, socket, accepted).await;
         context.connection_ended(Protocol::HttpFlv, reason);

@@ -12,8 +12,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::metrics::{Metrics, Protocol, Reason};
 use crate::net::scratch;
-use crate::rtmp::server::{ServerEvent, ServerSession};
 use crate::rtmp;
+use crate::rtmp::server::{ServerEvent, ServerSession};
 
 use super::CONTROL_WRITE_TIMEOUT;
 use super::outbound::Outbound;
@@ -29,6 +29,8 @@ pub(super) struct Link {
     reader: OwnedReadHalf,
     received: Counter,
     sent: Counter,
+    /// Control bytes that the socket has not taken yet.
+    unsent: Outbound,
     error: Option<rtmp::Error>,
 }
 
@@ -41,6 +43,7 @@ impl Link {
             reader,
             received: metrics.ingress_bytes(Protocol::Rtmp),
             sent: metrics.egress_bytes(Protocol::Rtmp),
+            unsent: Outbound::default(),
             error: None,
         }
     }
@@ -69,14 +72,18 @@ impl Link {
         self.error.take().map_or(Ok(()), |error| Err(reason_of(&error)))
     }
 
-    /// Sends what the session has to say.
+    /// Sends what the session has to say. What a dropped future did not get to send, the next one sends.
     pub(super) async fn flush(&mut self) -> Result<(), Reason> {
-        let output = self.session.take_output();
-        if output.is_empty() {
+        if self.unsent.is_empty() {
+            self.unsent.push(self.session.take_output());
+            self.sent.inc_by(self.unsent.bytes() as u64);
+        }
+        if self.unsent.is_empty() {
             return Ok(());
         }
-        self.sent.inc_by(output.len() as u64);
-        match timeout(CONTROL_WRITE_TIMEOUT, self.writer.write_all(&output)).await {
+        let Self { unsent, writer, .. } = self;
+        let write = poll_fn(|context| unsent.poll_write(writer, context));
+        match timeout(CONTROL_WRITE_TIMEOUT, write).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Reason::PeerLost),
             Err(_) => Err(Reason::SlowPlayer),
@@ -90,7 +97,8 @@ impl Link {
         if self.flush().await.is_err() || self.writer.shutdown().await.is_err() {
             return;
         }
-        let until_closed = async { while scratch::read(&mut self.reader, |_| {}).await.is_ok_and(|count| count > 0) {} };
+        let until_closed =
+            async { while scratch::read(&mut self.reader, |_| {}).await.is_ok_and(|count| count > 0) {} };
         // Who does not close in time is closed upon.
         let _ = timeout(FAREWELL_TIMEOUT, until_closed).await;
     }

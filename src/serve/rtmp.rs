@@ -2,19 +2,20 @@
 //!
 //! The server calls [`serve`] with an accepted socket. Media goes through `publish` and `play`; nothing here touches it.
 
+use std::convert::Infallible;
 use std::future::Future;
-use std::time::Duration;
+use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use crate::auth::{Acknowledgement, Mark, PROPERTY};
+use crate::hub::Identity;
 use crate::media::stream_key::{NamedStream, StreamKey};
 use crate::metrics::{Protocol, Reason};
 use crate::net::socket;
 use crate::rtmp::server::{ConnectRequest, ServerEvent, ServerSession, ServerSettings};
-use crate::rtmp::status::Status;
 
 use super::link::Link;
 use super::{Accepted, COMMAND_TIMEOUT, HANDSHAKE_TIMEOUT, ServeContext, play, publish};
@@ -35,8 +36,8 @@ pub(super) struct Connection<'a> {
 }
 
 /// Serves a connection until it ends, for whatever reason.
-pub async fn serve(context: std::sync::Arc<ServeContext>, socket: TcpStream, accepted: Accepted) {
-    let span = tracing::info_span!("rtmp", peer = %accepted.peer, id = %crate::hub::Identity::random());
+pub async fn serve(context: Arc<ServeContext>, socket: TcpStream, accepted: Accepted) {
+    let span = tracing::info_span!("rtmp", peer = %accepted.peer, id = %Identity::random());
     async {
         let reason = run(&context, socket, &accepted).await;
         context.connection_ended(Protocol::Rtmp, reason);
@@ -50,10 +51,8 @@ async fn run(context: &ServeContext, stream: TcpStream, accepted: &Accepted) -> 
         // The peer is gone already.
         return Reason::Probe;
     }
-    let settings = ServerSettings {
-        chunk_size: context.config.rtmp.chunk_size,
-        window_acknowledgement: ACKNOWLEDGEMENT_WINDOW,
-    };
+    let settings =
+        ServerSettings { chunk_size: context.config.rtmp.chunk_size, window_acknowledgement: ACKNOWLEDGEMENT_WINDOW };
     let link = Link::new(stream, ServerSession::new(settings), &context.metrics);
     let mut connection = Connection { context, accepted, link, app: String::new(), mark: None };
     let Err(reason) = connection.run().await;
@@ -65,11 +64,11 @@ async fn run(context: &ServeContext, stream: TcpStream, accepted: &Accepted) -> 
 }
 
 impl Connection<'_> {
-    async fn run(&mut self) -> Result<std::convert::Infallible, Reason> {
+    async fn run(&mut self) -> Result<Infallible, Reason> {
         self.shake_hands().await?;
         loop {
             match self.next_command().await? {
-                ServerEvent::Connect(request) => self.connect(request)?,
+                ServerEvent::Connect(request) => self.connect(*request),
                 ServerEvent::Publish(request) => publish::run(self, &request.name).await?,
                 ServerEvent::Play(request) => play::run(self, &request.name).await?,
                 // Leftovers of a publish or play that is over.
@@ -103,7 +102,7 @@ impl Connection<'_> {
         }
     }
 
-    fn connect(&mut self, request: ConnectRequest) -> Result<(), Reason> {
+    fn connect(&mut self, request: ConnectRequest) {
         self.mark = request.mark.as_deref().and_then(Mark::parse);
         tracing::debug!(app = request.app, flash_version = request.flash_version, mark = ?self.mark, "connect");
         self.app = request.app;
@@ -113,11 +112,14 @@ impl Connection<'_> {
         } else {
             self.link.session.accept_connect(&[]);
         }
-        Ok(())
     }
 
     /// The stream that `name` means in this connection's app; the peer is told if it means none.
-    pub(super) fn stream_named(&mut self, name: &str, refuse: fn(&mut ServerSession, &str)) -> Result<NamedStream, Reason> {
+    pub(super) fn stream_named(
+        &mut self,
+        name: &str,
+        refuse: fn(&mut ServerSession, &str),
+    ) -> Result<NamedStream, Reason> {
         StreamKey::parse(&self.app, name).map_err(|error| {
             tracing::debug!(%error, "name refused");
             refuse(&mut self.link.session, &error.to_string());

@@ -1,0 +1,74 @@
+//! The demo: an origin, an edge that pulls from it, and a publisher, all in one process.
+//!
+//! Owns the clip that ships with the program and the publisher that loops it, which also serves `rillcast publish --demo`.
+//! The command line calls it; it uses the server as any configuration would.
+
+mod clip;
+mod publisher;
+
+use anyhow::Context as _;
+
+use crate::config::{self, Config, Role};
+use crate::rtmp::url::RtmpUrl;
+use crate::server::{Server, Service};
+
+pub use publisher::publish;
+
+/// The ports of the demo's origin and edge: RTMP, HTTP, admin.
+const ORIGIN_PORTS: [u16; 3] = [1935, 8080, 1985];
+const EDGE_PORTS: [u16; 3] = [1936, 8081, 1986];
+/// The stream that the demo publishes.
+const STREAM: &str = "live/demo";
+
+/// Runs the demo until `stop` completes.
+pub async fn run(stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let origin = Server::start(configuration(Role::Origin, ORIGIN_PORTS)?).await.context("the demo's origin")?;
+    let edge = match Server::start(configuration(Role::Edge, EDGE_PORTS)?).await {
+        Ok(edge) => edge,
+        Err(error) => {
+            origin.stop().await;
+            return Err(anyhow::Error::new(error).context("the demo's edge"));
+        }
+    };
+    let url: RtmpUrl = format!("rtmp://127.0.0.1:{}/{STREAM}", ORIGIN_PORTS[0]).parse()?;
+    println!("{}", welcome(&edge));
+    let ended = tokio::select! {
+        () = stop => Ok(()),
+        ended = publish(&url) => ended,
+    };
+    edge.stop().await;
+    origin.stop().await;
+    ended
+}
+
+fn configuration(role: Role, [rtmp, http, admin]: [u16; 3]) -> anyhow::Result<Config> {
+    let mut environment = vec![
+        ("RILLCAST_NODE__NAME".to_owned(), format!("demo-{role}")),
+        ("RILLCAST_RTMP__LISTEN".to_owned(), format!("127.0.0.1:{rtmp}")),
+        ("RILLCAST_HTTP__LISTEN".to_owned(), format!("127.0.0.1:{http}")),
+        ("RILLCAST_ADMIN__LISTEN".to_owned(), format!("127.0.0.1:{admin}")),
+    ];
+    if role == Role::Edge {
+        environment.push(("RILLCAST_UPSTREAM__ORIGINS".to_owned(), format!("127.0.0.1:{}", ORIGIN_PORTS[0])));
+    }
+    Ok(config::load(role, &[], environment)?)
+}
+
+fn welcome(edge: &Server) -> String {
+    let port = |service| edge.address(service).map_or(0, |address| address.port());
+    format!(
+        "\nRillcast demo: an origin, and an edge that pulls from it. Play the edge:\n\n  \
+         ffplay rtmp://127.0.0.1:{rtmp}/{STREAM}\n  \
+         ffplay http://127.0.0.1:{http}/{STREAM}.flv\n\n\
+         Look inside:\n\n  \
+         curl http://127.0.0.1:{admin}/api/v1/streams\n  \
+         curl http://127.0.0.1:{admin}/metrics\n\n\
+         Publish your own to the origin, and play it from the edge:\n\n  \
+         ffmpeg -re -i FILE -c copy -f flv rtmp://127.0.0.1:{origin}/live/x\n\n\
+         Ctrl-C stops.\n",
+        rtmp = port(Service::Rtmp),
+        http = port(Service::Http),
+        admin = port(Service::Admin),
+        origin = ORIGIN_PORTS[0],
+    )
+}

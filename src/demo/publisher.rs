@@ -1,0 +1,110 @@
+//! A publisher that loops the clip to any RTMP server.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::net::{scratch, socket};
+use crate::rtmp::url::RtmpUrl;
+use crate::rtmp::{ClientEvent, ClientSession, ClientSettings, Goal};
+
+use super::clip::Clip;
+
+/// How long the server may take for anything it is asked.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The size in bytes of the chunks sent.
+const CHUNK_SIZE: u32 = 4_096;
+
+/// Publishes the clip to `url`, in real time and without end, until the server or the connection ends it.
+pub async fn publish(url: &RtmpUrl) -> anyhow::Result<()> {
+    let clip = Clip::load().context("the clip")?;
+    let connect = timeout(PATIENCE, TcpStream::connect((url.host.as_str(), url.port)));
+    let stream = connect
+        .await
+        .with_context(|| format!("{} does not answer", url.authority()))?
+        .with_context(|| format!("cannot connect to {}", url.authority()))?;
+    socket::prepare(&stream)?;
+    let client = ClientSession::new(ClientSettings {
+        tc_url: url.tc_url(),
+        app: url.app.clone(),
+        goal: Goal::Publish { name: url.stream.clone() },
+        mark: None,
+        chunk_size: CHUNK_SIZE,
+        four_cc: true,
+    })?;
+    let mut connection = Connection { stream, client };
+    timeout(PATIENCE, connection.begin()).await.context("the server does not let us publish")??;
+    connection.send(&clip).await
+}
+
+struct Connection {
+    stream: TcpStream,
+    client: ClientSession,
+}
+
+impl Connection {
+    async fn begin(&mut self) -> anyhow::Result<()> {
+        while !self.started()? {
+            self.flush().await?;
+            self.read().await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, clip: &Clip) -> anyhow::Result<()> {
+        for header in clip.headers() {
+            self.client.write_tag(header);
+        }
+        let began = Instant::now();
+        for (due, tag) in clip.frames() {
+            self.wait_until(began + Duration::from_millis(due)).await?;
+            self.client.write_tag(&tag);
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Listens to the server until `moment`.
+    async fn wait_until(&mut self, moment: Instant) -> anyhow::Result<()> {
+        loop {
+            tokio::select! {
+                biased;
+                () = sleep_until(moment) => return Ok(()),
+                read = self.read() => read?,
+            }
+            self.started()?;
+        }
+    }
+
+    /// Whether the server said that publishing may begin; an error if it said otherwise.
+    fn started(&mut self) -> anyhow::Result<bool> {
+        let mut started = false;
+        while let Some(event) = self.client.next_event() {
+            match event {
+                ClientEvent::Started { .. } => started = true,
+                ClientEvent::Refused { code, description, .. } => bail!("the server refuses: {code} {description}"),
+                ClientEvent::Ended { code } => bail!("the server ended it: {code}"),
+                ClientEvent::Connected { .. } | ClientEvent::Media(_) | ClientEvent::Pong(_) => {}
+            }
+        }
+        Ok(started)
+    }
+
+    async fn read(&mut self) -> anyhow::Result<()> {
+        let Self { stream, client } = self;
+        let mut fed = Ok(());
+        if scratch::read(stream, |bytes| fed = client.feed(bytes)).await? == 0 {
+            bail!("the server closed the connection");
+        }
+        Ok(fed?)
+    }
+
+    async fn flush(&mut self) -> anyhow::Result<()> {
+        let output = self.client.take_output();
+        timeout(PATIENCE, self.stream.write_all(&output)).await.context("the server takes nothing more")??;
+        Ok(())
+    }
+}
