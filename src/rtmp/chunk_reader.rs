@@ -126,6 +126,7 @@ impl ChunkReader {
 
     /// Takes bytes off `input` up to the end of the next message, or all of them if none ends there.
     ///
+    /// A message whose last bytes look like the start of an extended timestamp comes with the next byte behind it.
     /// After an error the position in the chunk stream is lost: the connection is to be closed.
     pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<RawMessage>, ChunkError> {
         loop {

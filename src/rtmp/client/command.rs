@@ -57,7 +57,8 @@ impl ClientSession {
         match command.name.as_str() {
             "_result" if command.transaction == CONNECT => self.connected(command),
             "_result" if command.transaction == CREATE_STREAM => return self.stream_created(command),
-            "_error" if [CONNECT, CREATE_STREAM, PLAY_OR_PUBLISH].contains(&command.transaction) => {
+            // Old servers know neither releaseStream nor FCPublish, and need not; rml_rtmp refuses under transaction 0.
+            "_error" if self.progress < Progress::Started && !courtesy(command.transaction) => {
                 self.refused(information(command));
             }
             "onStatus" => self.status(information(command)),
@@ -141,6 +142,11 @@ impl ClientSession {
     const fn publishes(&self) -> bool {
         matches!(self.settings.goal, Goal::Publish { .. })
     }
+}
+
+/// Whether a transaction is one that only some servers need.
+fn courtesy(transaction: f64) -> bool {
+    transaction == RELEASE_STREAM || transaction == FC_PUBLISH
 }
 
 /// What a result or status says: the first argument behind the command object.
