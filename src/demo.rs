@@ -32,9 +32,11 @@ pub async fn run(stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     };
     let url: RtmpUrl = format!("rtmp://127.0.0.1:{}/{STREAM}", ORIGIN_PORTS[0]).parse()?;
     println!("{}", welcome(&edge));
+    // The publisher goes last, so that the stop is as quiet as it looks.
+    let mut publishing = std::pin::pin!(publish(&url));
     let ended = tokio::select! {
         () = stop => Ok(()),
-        ended = publish(&url) => ended,
+        ended = &mut publishing => ended,
     };
     edge.stop().await;
     origin.stop().await;

@@ -73,12 +73,14 @@ impl Headers {
         Some(&self.sequence[at].1)
     }
 
-    /// Metadata, video headers, audio headers: as they go before a block that begins at `timestamp` (wire milliseconds).
-    pub(super) fn wire(&self, form: WireForm, timestamp: u32) -> Bytes {
-        let packets = self.metadata.iter().chain(self.sequence.iter().map(|(_, packet)| packet));
+    /// Metadata, video headers, audio headers: as they go before a block. Timestamps are wire milliseconds.
+    pub(super) fn wire(&self, form: WireForm, metadata_at: u32, sequence_at: u32) -> Bytes {
         let mut out = BytesMut::new();
-        for packet in packets {
-            form.write(&mut out, packet.kind, timestamp, &packet.payload);
+        if let Some(packet) = &self.metadata {
+            form.write(&mut out, packet.kind, metadata_at, &packet.payload);
+        }
+        for (_, packet) in &self.sequence {
+            form.write(&mut out, packet.kind, sequence_at, &packet.payload);
         }
         out.freeze()
     }

@@ -64,8 +64,10 @@ pub struct Reader {
     begin_at: u64,
     /// The number of the next packet, to count what is skipped.
     next_packet: u64,
-    /// The headers that the player has.
+    /// The headers that the player was sent last, or has had with the blocks.
     headers: Option<Arc<Headers>>,
+    /// Whether the next block is not the one behind the last.
+    skipped: bool,
     /// The session that a pull began with.
     session: Option<Identity>,
     /// The tracks that the player was told, where they cannot change.
@@ -104,6 +106,7 @@ impl Reader {
             begin_at,
             next_packet: 0,
             headers: None,
+            skipped: false,
             session: None,
             tracks: None,
             timer: None,
@@ -152,24 +155,39 @@ impl Reader {
         if self.tracks.is_some_and(|tracks| block.headers().settled && block.headers().tracks != tracks) {
             return Poll::Ready(Err(End::TracksChanged));
         }
-        let headers = block.headers();
-        let bytes = match self.headers.replace(Arc::clone(headers)) {
-            // Who reads on has had every change of headers in the blocks themselves.
-            Some(_) => {
+        let bytes = match self.missing_headers(&block) {
+            Some(headers) => headers,
+            None => {
                 self.next_packet = block.first_packet() + block.packets().len() as u64;
                 self.cursor = self.cursor.map(|cursor| cursor + 1);
                 block.wire(self.request.form)
             }
-            None => headers.wire(self.request.form, block.wire_timestamp()),
         };
         self.handle.stream.sent_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Poll::Ready(Ok(bytes))
     }
 
-    /// Begins anew, as a player does that paused: at the newest keyframe, with headers.
+    /// What the player needs before `block`. Who reads on has had every change of headers in the blocks themselves.
+    fn missing_headers(&mut self, block: &Block) -> Option<Bytes> {
+        let headers = block.headers();
+        let skipped = std::mem::take(&mut self.skipped);
+        let had = self.headers.replace(Arc::clone(headers));
+        let timestamp = block.wire_timestamp();
+        let bytes = match had {
+            // ffmpeg takes metadata that comes later than at 0 for subtitles.
+            None => headers.wire(self.request.form, 0, timestamp),
+            Some(had) if skipped && !Arc::ptr_eq(&had, headers) => {
+                headers.wire(self.request.form, timestamp, timestamp)
+            }
+            Some(_) => return None,
+        };
+        (!bytes.is_empty()).then_some(bytes)
+    }
+
+    /// Goes on at the newest keyframe, as a player does that paused.
     pub fn rejoin(&mut self) {
         self.cursor = None;
-        self.headers = None;
+        self.skipped = true;
         self.begin_at = self.handle.stream.state().ring.end();
     }
 
@@ -240,7 +258,7 @@ impl Reader {
         let Some(block) = ring.get(target).filter(|_| target > cursor) else { return cursor.max(ring.first()) };
         let skipped = block.first_packet().saturating_sub(self.next_packet);
         self.handle.shared.metrics.dropped_packets(reason).inc_by(skipped);
-        self.headers = None;
+        self.skipped = true;
         target
     }
 
