@@ -100,7 +100,7 @@ impl Hub {
         }
         let handle = StreamHandle::open(&self.shared, key);
         let is_live = handle.stream.state().live.is_some();
-        if !is_live && (request.is_pull || self.shared.misses.contains(key, Instant::now())) {
+        if !is_live && (request.is_pull || self.shared.misses.contains(key, now())) {
             return Err(End::NotFound);
         }
         let reader = Reader::new(handle.clone(), request);
@@ -127,6 +127,11 @@ impl Hub {
             stream.wakers.wake();
         }
     }
+}
+
+/// The clock of the hub: tokio's, so that tests can turn it.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 impl Shared {

@@ -9,6 +9,7 @@ use crate::media::Tag;
 use crate::media::stream_key::StreamKey;
 
 use super::identity::Identity;
+use super::now;
 use super::state::{PublishError, PublishRequest, State, Superseded};
 use super::stream::StreamHandle;
 
@@ -28,7 +29,7 @@ impl Publisher {
         let (shared, stream) = (&handle.shared, &handle.stream);
         let mut state = stream.state();
         let was_live = state.live.is_some();
-        let begun = state.begin_publish(request, Instant::now());
+        let begun = state.begin_publish(request, now());
         drop(state);
         if was_live {
             shared.metrics.stream_conflicts.inc();
@@ -59,7 +60,7 @@ impl Publisher {
 
     /// Takes the tags that arrived together.
     pub fn push(&mut self, tags: impl IntoIterator<Item = Tag>) -> Result<(), Superseded> {
-        let now = Instant::now();
+        let now = now();
         let stream = &self.handle.stream;
         let mut sealed = false;
         let mut state = stream.state();
@@ -94,7 +95,7 @@ impl Publisher {
         self.seal_deadline = None;
         let mut state = self.handle.stream.state();
         if state.live.as_ref().is_some_and(|live| live.number == self.number) {
-            state.seal(Instant::now());
+            state.seal(now());
         }
         drop(state);
         self.handle.stream.wakers.wake();
@@ -104,7 +105,7 @@ impl Publisher {
 impl Publisher {
     /// Frees the name under the lock that `state` is.
     pub(super) fn end(self, mut state: MutexGuard<'_, State>) {
-        let ended = state.end_publish(self.number, Instant::now());
+        let ended = state.end_publish(self.number, now());
         drop(state);
         self.note_end(ended);
         // Dropping it finds the name freed.
@@ -120,7 +121,7 @@ impl Publisher {
 
 impl Drop for Publisher {
     fn drop(&mut self) {
-        let ended = self.handle.stream.state().end_publish(self.number, Instant::now());
+        let ended = self.handle.stream.state().end_publish(self.number, now());
         self.note_end(ended);
     }
 }

@@ -17,6 +17,7 @@ use crate::metrics::{DropReason, Protocol};
 use super::block::{Block, WireForm};
 use super::headers::{Headers, Tracks};
 use super::identity::Identity;
+use super::now;
 use super::state::State;
 use super::stream::StreamHandle;
 use super::wake::{ShardId, WakerSlot};
@@ -101,7 +102,7 @@ impl Reader {
             handle,
             request,
             waker,
-            since: Instant::now(),
+            since: now(),
             cursor: None,
             begin_at,
             next_packet: 0,
@@ -130,7 +131,7 @@ impl Reader {
     /// Waits until the stream's tracks are known, and holds the player to them: when they change, it ends.
     pub fn poll_tracks(&mut self, context: &mut Context<'_>) -> Poll<Result<Tracks, End>> {
         let tracks = ready!(self.poll_until(context, |_, state| {
-            let settled = state.live.is_some() && state.tracks_are_settled(Instant::now());
+            let settled = state.live.is_some() && state.tracks_are_settled(now());
             settled.then_some(state.headers.tracks)
         }))?;
         self.tracks = Some(tracks);
@@ -142,7 +143,7 @@ impl Reader {
         let block = loop {
             let stream = Arc::clone(&self.handle.stream);
             let state = stream.state();
-            match self.look(&state, Instant::now()) {
+            match self.look(&state, now()) {
                 Look::Block(block) => break block,
                 Look::End(end) => return Poll::Ready(Err(end)),
                 Look::Wait(deadline) => {
@@ -200,7 +201,7 @@ impl Reader {
         let stream = Arc::clone(&self.handle.stream);
         loop {
             let state = stream.state();
-            let now = Instant::now();
+            let now = now();
             if let Some(end) = self.end(&state, now) {
                 return Poll::Ready(Err(end));
             }

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::media::stream_key::StreamKey;
 
-use super::Shared;
+use super::{Shared, now};
 use super::identity::Identity;
 use super::rates::Sample;
 use super::settings::StreamSettings;
@@ -40,7 +40,7 @@ impl Stream {
             demand_changed: Notify::new(),
             sent_bytes: AtomicU64::new(0),
             handles: AtomicUsize::new(0),
-            state: Mutex::new(State::new(Arc::clone(&settings), Arc::clone(&shared.budget), Instant::now())),
+            state: Mutex::new(State::new(Arc::clone(&settings), Arc::clone(&shared.budget), now())),
             settings,
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Hub;
+use super::{Hub, now};
 use super::demand::PullStatus;
 use super::headers::Headers;
 use super::identity::Identity;
@@ -52,7 +52,7 @@ pub struct LiveView {
 impl Hub {
     /// Every stream there is, by name.
     pub fn streams(&self) -> Vec<StreamView> {
-        let now = Instant::now();
+        let now = now();
         // Collected first: no stream's lock is taken while the map is held.
         let streams: Vec<Arc<Stream>> = self.shared.streams.iter().map(|entry| Arc::clone(&entry)).collect();
         let mut views: Vec<StreamView> = streams.iter().map(|stream| view(stream, now)).collect();
