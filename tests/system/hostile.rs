@@ -63,12 +63,16 @@ impl Target {
 
 #[test]
 fn a_handshake_of_another_version_is_closed() {
-    Target::start().closes("version 6", "handshake_invalid", |server| sends_and_is_closed(server, &[&[6], &[0; 1536][..]].concat()));
+    Target::start().closes("version 6", "handshake_invalid", |server| {
+        sends_and_is_closed(server, &[&[6], &[0; 1536][..]].concat())
+    });
 }
 
 #[test]
 fn an_http_request_on_the_rtmp_port_is_closed() {
-    Target::start().closes("HTTP", "handshake_invalid", |server| sends_and_is_closed(server, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+    Target::start().closes("HTTP", "handshake_invalid", |server| {
+        sends_and_is_closed(server, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    });
 }
 
 #[test]
@@ -85,7 +89,8 @@ fn a_handshake_that_drips_is_closed_in_time() {
 
 #[test]
 fn a_peer_that_says_nothing_after_the_handshake_is_closed_in_time() {
-    Target::start().closes("silence", "command_timeout", |server| is_closed_by_server(RtmpClient::open(server).unwrap()));
+    Target::start()
+        .closes("silence", "command_timeout", |server| is_closed_by_server(RtmpClient::open(server).unwrap()));
 }
 
 #[test]
