@@ -90,7 +90,11 @@ impl<'a> Fields<'a> {
     }
 
     fn get(&self, name: &str) -> Option<&'a str> {
-        self.text.split(';').filter_map(|field| field.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
+        self.text
+            .split(';')
+            .filter_map(|field| field.split_once('='))
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
     }
 }
 

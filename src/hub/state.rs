@@ -264,9 +264,10 @@ impl State {
             (Kind::Video, Some(codec)) => tracks.video = Some(codec),
             _ => {}
         }
-        let promised = self.headers.promise().is_some_and(|promise| {
-            (promise.audio, promise.video) == (tracks.audio.is_some(), tracks.video.is_some())
-        });
+        let promised = self
+            .headers
+            .promise()
+            .is_some_and(|promise| (promise.audio, promise.video) == (tracks.audio.is_some(), tracks.video.is_some()));
         let settled = self.headers.settled
             || (tracks.audio.is_some() && tracks.video.is_some())
             || (promised && matches!(packet.class, Class::Keyframe | Class::Frame))
@@ -282,14 +283,11 @@ impl State {
 impl Live {
     fn yields_to(&self, request: &PublishRequest, on_conflict: OnConflict, now: Instant) -> bool {
         let silent = now.saturating_duration_since(self.last_packet) >= GHOST_AFTER;
-        self.source == Source::Pull
-            || on_conflict == OnConflict::Replace
-            || (silent && self.source == request.source)
+        self.source == Source::Pull || on_conflict == OnConflict::Replace || (silent && self.source == request.source)
     }
 
     fn lets_video_begin(&mut self, class: Class, now: Instant) -> bool {
-        self.video_began |=
-            class == Class::Keyframe || now.saturating_duration_since(self.since) >= KEYFRAME_WAIT;
+        self.video_began |= class == Class::Keyframe || now.saturating_duration_since(self.since) >= KEYFRAME_WAIT;
         self.video_began
     }
 }

@@ -63,7 +63,8 @@ impl Hub {
     /// Brings the gauges up to date that are not kept on the way.
     pub fn observe(&self) {
         let live = |stream: &Stream| stream.state().live.is_some();
-        let windows = self.shared.streams.iter().filter(|stream| live(stream)).map(|stream| stream.settings.merge_window);
+        let windows =
+            self.shared.streams.iter().filter(|stream| live(stream)).map(|stream| stream.settings.merge_window);
         let largest = windows.max().unwrap_or_default();
         self.shared.metrics.merge_window.set(largest.as_secs_f64());
     }

@@ -43,7 +43,8 @@ mod tests {
 
     #[test]
     fn codec_ids_promise_their_tracks_and_their_absence_promises_none() {
-        let body = b"\x02\x00\x0aonMetaData\x08\x00\x00\x00\x01\x00\x0cvideocodecid\x00\x40\x1c\0\0\0\0\0\0\x00\x00\x09";
+        let body =
+            b"\x02\x00\x0aonMetaData\x08\x00\x00\x00\x01\x00\x0cvideocodecid\x00\x40\x1c\0\0\0\0\0\0\x00\x00\x09";
         assert_eq!(promise(body), Some(Promise { audio: false, video: true }));
     }
 

@@ -18,11 +18,7 @@ thread_local! {
 }
 
 /// Reads once and hands what came to `take`. Returns how many bytes that were: 0 at the end of the stream.
-pub fn poll_read<R>(
-    reader: &mut R,
-    context: &mut Context<'_>,
-    mut take: impl FnMut(&[u8]),
-) -> Poll<io::Result<usize>>
+pub fn poll_read<R>(reader: &mut R, context: &mut Context<'_>, mut take: impl FnMut(&[u8])) -> Poll<io::Result<usize>>
 where
     R: AsyncRead + Unpin,
 {

@@ -91,13 +91,7 @@ impl FlvBody {
         // A client that goes away lets hyper drop the body; an end of the stream is noted when it comes.
         *exchange.reason.lock() = Some(Reason::PeerClosed);
         let sent = exchange.context.metrics.egress_bytes(Protocol::HttpFlv);
-        Self {
-            reader,
-            exchange,
-            header: Some(Bytes::copy_from_slice(&header)),
-            asked_at: Some(asked_at),
-            sent,
-        }
+        Self { reader, exchange, header: Some(Bytes::copy_from_slice(&header)), asked_at: Some(asked_at), sent }
     }
 
     /// The next piece of the body, or its end. Polled whenever hyper has room for more.

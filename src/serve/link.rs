@@ -12,8 +12,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::metrics::{Metrics, Protocol, Reason};
 use crate::net::scratch;
-use crate::rtmp::server::{ServerEvent, ServerSession};
 use crate::rtmp;
+use crate::rtmp::server::{ServerEvent, ServerSession};
 
 use super::CONTROL_WRITE_TIMEOUT;
 use super::outbound::Outbound;
@@ -90,7 +90,8 @@ impl Link {
         if self.flush().await.is_err() || self.writer.shutdown().await.is_err() {
             return;
         }
-        let until_closed = async { while scratch::read(&mut self.reader, |_| {}).await.is_ok_and(|count| count > 0) {} };
+        let until_closed =
+            async { while scratch::read(&mut self.reader, |_| {}).await.is_ok_and(|count| count > 0) {} };
         // Who does not close in time is closed upon.
         let _ = timeout(FAREWELL_TIMEOUT, until_closed).await;
     }

@@ -50,10 +50,8 @@ async fn run(context: &ServeContext, stream: TcpStream, accepted: &Accepted) -> 
         // The peer is gone already.
         return Reason::Probe;
     }
-    let settings = ServerSettings {
-        chunk_size: context.config.rtmp.chunk_size,
-        window_acknowledgement: ACKNOWLEDGEMENT_WINDOW,
-    };
+    let settings =
+        ServerSettings { chunk_size: context.config.rtmp.chunk_size, window_acknowledgement: ACKNOWLEDGEMENT_WINDOW };
     let link = Link::new(stream, ServerSession::new(settings), &context.metrics);
     let mut connection = Connection { context, accepted, link, app: String::new(), mark: None };
     let Err(reason) = connection.run().await;
@@ -117,7 +115,11 @@ impl Connection<'_> {
     }
 
     /// The stream that `name` means in this connection's app; the peer is told if it means none.
-    pub(super) fn stream_named(&mut self, name: &str, refuse: fn(&mut ServerSession, &str)) -> Result<NamedStream, Reason> {
+    pub(super) fn stream_named(
+        &mut self,
+        name: &str,
+        refuse: fn(&mut ServerSession, &str),
+    ) -> Result<NamedStream, Reason> {
         StreamKey::parse(&self.app, name).map_err(|error| {
             tracing::debug!(%error, "name refused");
             refuse(&mut self.link.session, &error.to_string());

@@ -103,12 +103,20 @@ fn chunk_size_zero_is_refused() {
 }
 
 #[test]
-fn chunk_sizes_beyond_24_bits_are_refused() {
-    Target::start().closes("chunk size 2^31 - 1", "chunk_invalid", |server| {
-        let client = RtmpClient::open(server).unwrap();
-        client.sink.send(&message(message_type::SET_CHUNK_SIZE, vec![0x7f, 0xff, 0xff, 0xff])).unwrap();
-        is_closed_by_server(client);
-    });
+fn the_largest_chunk_size_there_is_costs_no_memory_and_works() {
+    let mut target = Target::start();
+    let memory = target.origin.resident_memory();
+    let mut publishers: Vec<Publisher> =
+        (0..20).map(|index| Publisher::start(&target.origin, &format!("live/other-{index}"))).collect();
+    for publisher in &mut publishers {
+        publisher.sink().set_chunk_size(0x7fff_ffff).unwrap();
+        publisher.push(2);
+    }
+    let player = Player::join(Protocol::Rtmp, &target.origin, "live/other-7");
+    player.wait_for_frame(publishers[7].session, publishers[7].last_number());
+    let grown = target.origin.resident_memory().saturating_sub(memory);
+    assert!(grown < 64 * MEBIBYTE, "{grown} bytes for announced chunk sizes");
+    target.is_untouched();
 }
 
 #[test]
