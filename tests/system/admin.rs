@@ -110,6 +110,7 @@ fn streams_show_codecs_bitrate_and_clients_in_srs_s_shape() {
     assert_eq!(entry["publish"]["active"], true);
     assert_eq!(entry["video"]["codec"], "H264", "{entry}");
     assert_eq!(entry["audio"]["codec"], "AAC", "{entry}");
+    // SRS counts the publisher too.
     assert_eq!(entry["clients"].as_u64(), Some(3), "a publisher and two players: {entry}");
     assert!(entry["upstream"].is_null(), "an origin has no upstream: {entry}");
     wait_until("there is a bitrate", || {

@@ -23,11 +23,12 @@ fn two_hundred_players_at_random_times_share_one_pull_and_miss_nothing() {
     let mut due = random_times(PLAYERS, spread);
     due.sort();
     let start = Instant::now();
-    let mut players = Vec::new();
+    let mut players: Vec<Player> = Vec::new();
     for (index, due) in due.into_iter().enumerate() {
         wait_until("the next player is due", || start.elapsed() >= due);
-        let protocol = Protocol::ALL[index % 2];
-        players.push(Player::join(protocol, &edge, STREAM));
+        players.push(Player::join(Protocol::ALL[index % 2], &edge, STREAM));
+        // The first one starts the pull.
+        players[0].expect_media();
         assert_eq!(edge.metrics().sum("rillcast_upstream_pulls"), 1.0, "after player {index}");
     }
     // Everybody sees at least one more keyframe.
