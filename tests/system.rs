@@ -1,0 +1,27 @@
+//! Whole-process tests: the `rillcast` binary, real sockets and real peers.
+//!
+//! Every test starts the processes it needs on ports of its own and ends them; tests know nothing of each other and may
+//! run at the same time. `system::harness` holds the processes and peers, every other module one group of behaviours.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken expectation is how a test fails")]
+#![allow(unreachable_pub, reason = "the harness is a small library inside one test binary")]
+
+mod system {
+    mod absent;
+    mod admin;
+    mod demo;
+    mod fan_out;
+    mod ffmpeg;
+    mod harness;
+    mod hostile;
+    mod http;
+    mod interoperation;
+    mod late_joiners;
+    mod names;
+    mod process;
+    mod publishing;
+    mod resume;
+    mod shutdown;
+    mod slow_players;
+}

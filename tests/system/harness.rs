@@ -1,0 +1,64 @@
+//! What the whole-process tests share: server processes, publishers, players, ffmpeg, and one way to wait.
+//!
+//! Nothing here asserts a behaviour of the server; that is the tests' part. A peer that cannot do what a test asked of
+//! it panics with what it saw.
+
+pub mod ffmpeg;
+pub mod flv;
+pub mod http;
+pub mod metrics;
+pub mod numbered;
+pub mod paced;
+pub mod player;
+pub mod process;
+pub mod publisher;
+pub mod rtmp;
+pub mod server;
+
+use std::time::{Duration, Instant};
+
+/// How long a condition may take before the test fails: far beyond what a loaded machine needs.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Waits until the condition holds, and fails the test after [`PATIENCE`].
+#[track_caller]
+pub fn wait_until(description: &str, condition: impl FnMut() -> bool) {
+    wait_at_most(PATIENCE, description, condition);
+}
+
+/// Waits until the condition holds, and fails the test after `patience`.
+#[track_caller]
+pub fn wait_at_most(patience: Duration, description: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < patience, "waited {patience:?} in vain until {description}");
+        pause();
+    }
+}
+
+/// Waits until there is a value, and fails the test after [`PATIENCE`].
+#[track_caller]
+pub fn wait_for<T>(description: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let mut found = None;
+    wait_until(description, || {
+        found = look();
+        found.is_some()
+    });
+    found.expect("the wait ends only with a value")
+}
+
+/// Lets time pass, where the passing of time is what a test is about: a pace, a silence, a timeout that must not fire.
+pub fn let_pass(duration: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < duration {
+        pause();
+    }
+}
+
+/// The interval between two looks at a condition; the only sleep there is.
+#[expect(clippy::disallowed_methods, reason = "test threads belong to no runtime")]
+pub fn pause() {
+    std::thread::sleep(POLL_INTERVAL);
+}

@@ -1,0 +1,208 @@
+//! An origin or an edge as a process of its own.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::http::{self, Response};
+use super::metrics::Metrics;
+use super::process::Process;
+use super::wait_for;
+
+const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
+
+/// An address of this host, where nothing listens and which the kernel gives to no outgoing connection.
+pub fn free_address() -> SocketAddr {
+    const FIRST: u16 = 20_000;
+    const COUNT: u16 = 10_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Test binaries that run side by side start at different places.
+    let offset = u16::try_from(std::process::id() % u32::from(COUNT)).expect("smaller than the count");
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let address = SocketAddr::from((LOOPBACK, FIRST + (offset + step % COUNT) % COUNT));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
+
+/// A running server; killed when dropped.
+pub struct Server {
+    role: &'static str,
+    directory: TempDir,
+    upstream: Vec<SocketAddr>,
+    process: Process,
+    /// Where it takes RTMP.
+    pub rtmp: SocketAddr,
+    /// Where it serves HTTP-FLV.
+    pub http: SocketAddr,
+    /// Its admin port.
+    pub admin: SocketAddr,
+}
+
+impl Server {
+    /// Starts an origin with the given TOML on top of free loopback ports.
+    #[track_caller]
+    pub fn origin(config: &str) -> Self {
+        Self::start("origin", &[], config, [any_port(); 3])
+    }
+
+    /// Starts an origin on addresses that it can be restarted on, so that its edges find it again.
+    #[track_caller]
+    pub fn origin_on_fixed_ports(config: &str) -> Self {
+        Self::start("origin", &[], config, [free_address(), free_address(), free_address()])
+    }
+
+    /// Starts an edge in front of the given origins.
+    #[track_caller]
+    pub fn edge(origins: &[SocketAddr], config: &str) -> Self {
+        Self::start("edge", origins, config, [any_port(); 3])
+    }
+
+    /// Starts an origin and an edge in front of it.
+    #[track_caller]
+    pub fn origin_and_edge(origin_config: &str, edge_config: &str) -> (Self, Self) {
+        let origin = Self::origin(origin_config);
+        let edge = Self::edge(&[origin.rtmp], edge_config);
+        (origin, edge)
+    }
+
+    #[track_caller]
+    fn start(role: &'static str, upstream: &[SocketAddr], config: &str, listen: [SocketAddr; 3]) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        fs::write(directory.path().join("base.toml"), base_config(upstream, listen)).expect("base.toml is written");
+        fs::write(directory.path().join("test.toml"), config).expect("test.toml is written");
+        let (process, [rtmp, http, admin]) = launch(role, &directory);
+        Self { role, directory, upstream: upstream.to_vec(), process, rtmp, http, admin }
+    }
+
+    /// Starts the server again, on the same addresses and with the same configuration, after its end.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        assert!(self.process.exit().is_some(), "the server is still running");
+        let listen = [self.rtmp, self.http, self.admin];
+        fs::write(self.directory.path().join("base.toml"), base_config(&self.upstream, listen))
+            .expect("base.toml is written");
+        (self.process, _) = launch(self.role, &self.directory);
+    }
+
+    /// Ends the server without a chance to say goodbye.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Whether the process still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.process.exit().is_none()
+    }
+
+    /// Waits for the end of the process and gives its exit code.
+    #[track_caller]
+    pub fn wait_for_exit(&mut self) -> Option<i32> {
+        self.process.wait_for_exit()
+    }
+
+    /// `rtmp://HOST:PORT/STREAM`.
+    pub fn rtmp_url(&self, stream: &str) -> String {
+        format!("rtmp://{}/{stream}", self.rtmp)
+    }
+
+    /// `http://HOST:PORT/STREAM.flv`.
+    pub fn flv_url(&self, stream: &str) -> String {
+        format!("http://{}/{stream}.flv", self.http)
+    }
+
+    /// An answer of the admin port.
+    #[track_caller]
+    pub fn admin(&self, path: &str) -> Response {
+        http::get(self.admin, path)
+    }
+
+    /// All metrics as they are now.
+    #[track_caller]
+    pub fn metrics(&self) -> Metrics {
+        Metrics::parse(&self.admin("/metrics").text())
+    }
+
+    /// The entry of a stream in `/api/v1/streams`.
+    #[track_caller]
+    pub fn stream(&self, stream: &str) -> Option<Value> {
+        let (app, name) = stream.rsplit_once('/').expect("app/stream");
+        self.streams().into_iter().find(|entry| entry["app"] == app && entry["name"] == name)
+    }
+
+    /// The entries of `/api/v1/streams`.
+    #[track_caller]
+    pub fn streams(&self) -> Vec<Value> {
+        let body = self.admin("/api/v1/streams").json();
+        body["streams"].as_array().expect("streams is an array").clone()
+    }
+
+    /// The log lines so far.
+    pub fn log(&self) -> Vec<Value> {
+        self.process.stderr.all().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Open file descriptors of the process.
+    pub fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.process.id())).expect("the process runs").count()
+    }
+
+    /// Resident memory of the process in bytes.
+    pub fn resident_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("the process runs");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS is there");
+        let kibibytes: u64 = line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number");
+        kibibytes * 1024
+    }
+}
+
+fn any_port() -> SocketAddr {
+    SocketAddr::from((LOOPBACK, 0))
+}
+
+fn base_config(upstream: &[SocketAddr], [rtmp, http, admin]: [SocketAddr; 3]) -> String {
+    let origins: Vec<String> = upstream.iter().map(|address| format!("\"{address}\"")).collect();
+    let upstream =
+        if origins.is_empty() { String::new() } else { format!("[upstream]\norigins = [{}]\n", origins.join(", ")) };
+    format!(
+        "[log]\nlevel = \"info,rillcast=debug\"\nformat = \"json\"\n[rtmp]\nlisten = \"{rtmp}\"\n\
+         [http]\nlisten = \"{http}\"\n[admin]\nlisten = \"{admin}\"\n{upstream}"
+    )
+}
+
+/// Starts the process and reads from its log where it listens.
+#[track_caller]
+fn launch(role: &str, directory: &TempDir) -> (Process, [SocketAddr; 3]) {
+    let [base, test] = ["base.toml", "test.toml"].map(|name| directory.path().join(name).display().to_string());
+    let mut process = Process::rillcast(&[role, "-c", &base, "-c", &test]);
+    let addresses = ["rtmp", "http", "admin"].map(|protocol| {
+        wait_for(&format!("the {role} listens for {protocol}"), || {
+            let found = process.stderr.find(|line| listening_address(line, protocol));
+            if found.is_none() {
+                assert!(process.exit().is_none(), "the {role} ended at once: {:#?}", process.stderr.all());
+            }
+            found
+        })
+    });
+    (process, addresses)
+}
+
+fn listening_address(line: &str, protocol: &str) -> Option<SocketAddr> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let fields = &line["fields"];
+    if fields["message"] != "listening" || fields["protocol"] != protocol {
+        return None;
+    }
+    fields["address"].as_str()?.parse().ok()
+}

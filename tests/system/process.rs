@@ -1,0 +1,121 @@
+//! The command line: configuration mistakes, ports in use, usage.
+
+use std::fs;
+use std::net::TcpListener;
+
+use super::harness::process::Process;
+use super::harness::server::free_address;
+
+const CONFIGURATION: Option<i32> = Some(78);
+
+struct Run {
+    code: Option<i32>,
+    stdout: Vec<String>,
+    stderr: Vec<String>,
+}
+
+#[track_caller]
+fn run(arguments: &[&str]) -> Run {
+    let mut process = Process::rillcast(arguments);
+    let code = process.wait_for_exit();
+    Run { code, stdout: process.stdout.all(), stderr: process.stderr.all() }
+}
+
+/// Runs a role with one configuration file.
+#[track_caller]
+fn run_with(role: &str, config: &str) -> Run {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("test.toml");
+    fs::write(&file, config).unwrap();
+    run(&[role, "-c", file.to_str().unwrap()])
+}
+
+#[test]
+fn every_configuration_mistake_gets_its_line_with_key_and_expectation() {
+    let run = run_with(
+        "origin",
+        "[rtmp]\nlisten = \"127.0.0.1:0\"\nchunk_sise = 1\n\
+         [play]\nmw_latency = \"fast\"\ngop_cache = \"perhaps\"\n\
+         [publish]\non_conflict = \"fight\"\n[nonsense]\nx = 1\n",
+    );
+    assert_eq!(run.code, CONFIGURATION);
+    for key in ["rtmp.chunk_sise", "play.mw_latency", "play.gop_cache", "publish.on_conflict", "nonsense"] {
+        let lines: Vec<&String> = run.stderr.iter().filter(|line| line.contains(key)).collect();
+        assert_eq!(lines.len(), 1, "{key}: {:#?}", run.stderr);
+        assert!(lines[0].contains("test.toml"), "{} names no file", lines[0]);
+    }
+    assert!(!run.stderr.iter().any(|line| line.contains("listening")), "something was bound: {:#?}", run.stderr);
+}
+
+#[test]
+fn a_bad_value_says_what_was_expected() {
+    let run = run_with("origin", "[play]\nplay_wait = \"soon\"\n");
+    assert_eq!(run.code, CONFIGURATION);
+    let line = run.stderr.iter().find(|line| line.contains("play.play_wait")).expect("the key is named");
+    assert!(line.contains("duration") && line.contains("\"soon\""), "{line}");
+}
+
+#[test]
+fn broken_toml_names_the_file_and_the_line() {
+    let run = run_with("origin", "[rtmp]\nlisten = \n");
+    assert_eq!(run.code, CONFIGURATION);
+    assert!(run.stderr.iter().any(|line| line.contains("test.toml")), "{:#?}", run.stderr);
+    assert!(run.stderr.iter().any(|line| line.contains('2')), "{:#?}", run.stderr);
+}
+
+#[test]
+fn a_missing_configuration_file_is_named() {
+    let run = run(&["origin", "-c", "/nonexistent/rillcast.toml"]);
+    assert_eq!(run.code, CONFIGURATION);
+    assert!(run.stderr.iter().any(|line| line.contains("/nonexistent/rillcast.toml")), "{:#?}", run.stderr);
+}
+
+#[test]
+fn an_edge_without_origins_says_which_key_is_missing() {
+    let run = run_with("edge", "");
+    assert_eq!(run.code, CONFIGURATION);
+    assert!(run.stderr.iter().any(|line| line.contains("upstream.origins")), "{:#?}", run.stderr);
+}
+
+#[test]
+fn a_port_in_use_is_a_runtime_error_that_names_the_address() {
+    for section in ["rtmp", "http", "admin"] {
+        let taken = TcpListener::bind(free_address()).unwrap();
+        let address = taken.local_addr().unwrap();
+        let listen = |name: &str| {
+            let listen = if name == section { address.to_string() } else { "127.0.0.1:0".to_owned() };
+            format!("[{name}]\nlisten = \"{listen}\"\n")
+        };
+        let run = run_with("origin", &["rtmp", "http", "admin"].map(listen).concat());
+        assert_eq!(run.code, Some(1), "{section}");
+        let message = run.stderr.join("\n");
+        assert!(message.contains(&address.to_string()), "{section}: {message}");
+        assert!(message.to_lowercase().contains("in use"), "{section}: {message}");
+        assert!(!message.contains("panicked"), "{section}: {message}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    for arguments in [&["no-such-command"][..], &["origin", "--no-such-option"], &[]] {
+        let run = run(arguments);
+        assert_eq!(run.code, Some(2), "{arguments:?}");
+        assert!(run.stderr.iter().any(|line| line.contains("Usage")), "{arguments:?}: {:#?}", run.stderr);
+    }
+}
+
+#[test]
+fn help_names_the_commands() {
+    let run = run(&["--help"]);
+    assert_eq!(run.code, Some(0));
+    for command in ["origin", "edge", "demo", "publish"] {
+        assert!(run.stdout.iter().any(|line| line.trim_start().starts_with(command)), "{command}: {:#?}", run.stdout);
+    }
+}
+
+#[test]
+fn version_is_the_package_s() {
+    let run = run(&["--version"]);
+    assert_eq!(run.code, Some(0));
+    assert!(run.stdout.join("").contains(env!("CARGO_PKG_VERSION")));
+}
