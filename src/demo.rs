@@ -9,7 +9,7 @@ mod publisher;
 use anyhow::Context as _;
 
 use crate::config::{self, Config, Role};
-use crate::rtmp::url::RtmpUrl;
+pub use crate::rtmp::url::RtmpUrl;
 use crate::server::{Server, Service};
 
 pub use publisher::publish;

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use rillcast::config::{self, Config, ConfigError, Log, LogFormat, Role};
-use rillcast::demo;
-use rillcast::rtmp::url::RtmpUrl;
+use rillcast::demo::{self, RtmpUrl};
+
 use rillcast::server::Server;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;

@@ -10,12 +10,12 @@ use tokio::sync::Notify;
 
 use crate::media::stream_key::StreamKey;
 
-use super::{Shared, now};
 use super::identity::Identity;
 use super::rates::Sample;
 use super::settings::StreamSettings;
 use super::state::State;
 use super::wake::StreamWakers;
+use super::{Shared, now};
 
 pub(super) struct Stream {
     pub(super) key: StreamKey,

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Hub, now};
 use super::demand::PullStatus;
 use super::headers::Headers;
 use super::identity::Identity;
 use super::state::Source;
 use super::stream::Stream;
+use super::{Hub, now};
 use crate::media::stream_key::StreamKey;
 
 /// One stream at one moment.

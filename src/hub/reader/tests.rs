@@ -31,14 +31,12 @@ impl Bench {
 
     fn publish(&self) -> Publisher {
         let source = Source::Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), query: String::new() };
-        let request =
-            PublishRequest { source, session: Identity::random(), resume_timeout: Duration::from_secs(15) };
+        let request = PublishRequest { source, session: Identity::random(), resume_timeout: Duration::from_secs(15) };
         self.hub.publish(&self.key, request).unwrap()
     }
 
     fn play(&self, is_pull: bool) -> Result<Player, End> {
-        let request =
-            PlayRequest { protocol: Protocol::HttpFlv, form: WireForm::Flv, shard: ShardId(0), is_pull };
+        let request = PlayRequest { protocol: Protocol::HttpFlv, form: WireForm::Flv, shard: ShardId(0), is_pull };
         let mut parser = FlvReader::default();
         parser.feed(&flv::header(true, true));
         Ok(Player { reader: self.hub.subscribe(&self.key, request)?, parser })
@@ -228,7 +226,8 @@ async fn a_player_that_lags_too_far_jumps_to_the_newest_keyframe_with_its_header
     publisher.push([keyframe(80, 3)]).unwrap();
     publisher.push([frame(120, 4)]).unwrap();
     assert_eq!(player.take(3).await, [(Kind::Video, 80, 2), (Kind::Video, 80, 3), (Kind::Video, 120, 4)]);
-    let dropped = bench.metrics.dropped_packets(DropReason::Overrun).get() + bench.metrics.dropped_packets(DropReason::Lag).get();
+    let dropped =
+        bench.metrics.dropped_packets(DropReason::Overrun).get() + bench.metrics.dropped_packets(DropReason::Lag).get();
     assert_eq!(dropped, 2);
 }
 

@@ -168,8 +168,7 @@ fn a_publisher_silent_for_two_seconds_yields_to_the_same_client() {
 
 #[test]
 fn replace_lets_the_later_publisher_win() {
-    let (mut state, now) =
-        state_with(StreamSettings { on_conflict: OnConflict::Replace, ..StreamSettings::default() });
+    let (mut state, now) = state_with(StreamSettings { on_conflict: OnConflict::Replace, ..StreamSettings::default() });
     let (first, replaced) = state.begin_publish(client("a=1"), now).unwrap();
     let (second, _) = state.begin_publish(client("b=2"), now).unwrap();
     assert!(replaced.is_cancelled());
@@ -222,7 +221,8 @@ fn one_track_is_taken_for_all_after_a_second() {
 
 #[test]
 fn metadata_that_promises_one_track_settles_it_at_once() {
-    const VIDEO_ONLY: &[u8] = b"\x02\x00\x0aonMetaData\x08\0\0\0\x01\x00\x0cvideocodecid\x00\x40\x1c\0\0\0\0\0\0\0\0\x09";
+    const VIDEO_ONLY: &[u8] =
+        b"\x02\x00\x0aonMetaData\x08\0\0\0\x01\x00\x0cvideocodecid\x00\x40\x1c\0\0\0\0\0\0\0\0\x09";
     let (state, now) = tracks_after(&[(Kind::Data, VIDEO_ONLY), (Kind::Video, VIDEO_HEADER), (Kind::Video, KEYFRAME)]);
     assert!(state.tracks_are_settled(now));
 }
