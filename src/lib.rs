@@ -1,4 +1,22 @@
-//! Rillcast.
+//! Rillcast: a live streaming server for clusters.
+//!
+//! Origins take RTMP publishers in. Edges serve players over RTMP and HTTP-FLV, and pull each stream once from an origin,
+//! however many players ask for it. Two paths, one ring:
+//!
+//! ```text
+//! publisher ─► serve::rtmp ─► hub::Publisher ─► ring of blocks ─► hub::Reader (a cursor) ─► one write ─► player
+//! first player of a stream on an edge ─► hub miss ─► pull (one per stream) ─► hub::Publisher ─► the same ring
+//! ```
+//!
+//! The layers, each of which calls only those above it in this list; a test holds the code to it:
+//!
+//! - [`media`]: tags, packets, codecs, names, the time line. Pure.
+//! - [`rtmp`]: the protocol as state machines, bytes in and events out. Pure.
+//! - [`hub`]: streams, blocks, rings, readers.
+//! - [`net`]: listeners, sockets, DNS.
+//! - [`serve`] and [`pull`]: connections of clients, and connections to upstreams. They never call each other.
+//! - [`admin`], [`metrics`], [`auth`], [`config`]: what surrounds the media.
+//! - [`server`]: the only place that puts them together; [`demo`] runs two of them.
 #![forbid(unsafe_code)]
 
 pub mod admin;

@@ -154,7 +154,8 @@ impl From<StreamView> for Stream {
             app: view.key.app().to_owned(),
             url: format!("/{}", view.key),
             live_ms: view.live.as_ref().map_or(0, |live| live.age.as_millis() as u64),
-            clients: view.players,
+            // As SRS counts: players, and the publisher if it is a client of ours.
+            clients: view.players + usize::from(publish.ip.is_some()),
             frames: view.video_frames,
             send_bytes: view.sent_bytes,
             recv_bytes: view.received_bytes,
