@@ -1,7 +1,7 @@
 //! From a configured origin to the addresses behind it, by DNS.
 //!
 //! Owns the resolver. A pull asks it before every attempt; the answers' time to live decides how often a server is really
-//! asked, and never for longer than [`MAX_TTL`]: pods come and go faster than most records say.
+//! asked, and never for longer than ten seconds: pods come and go faster than most records say.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
