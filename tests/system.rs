@@ -10,9 +10,13 @@
 mod system {
     mod absent;
     mod admin;
+    mod browser;
     mod demo;
+    mod enhanced;
     mod fan_out;
+    mod faults;
     mod ffmpeg;
+    mod foreign;
     mod harness;
     mod hostile;
     mod http;
@@ -24,4 +28,5 @@ mod system {
     mod resume;
     mod shutdown;
     mod slow_players;
+    mod timeline;
 }
