@@ -11,12 +11,13 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::auth::{ClusterKey, Mark};
 use crate::config::{self, OriginAddress};
 use crate::hub::{Demand, OnDemand, PublishRequest, Publisher, PullState, PullStatus, Source};
 use crate::metrics::{ConnectResult, LookupResult, Metrics, ReconnectReason};
@@ -42,10 +43,19 @@ pub struct PullContext {
     pub metrics: Arc<Metrics>,
     /// This node's id.
     pub node: String,
+    /// What pulls are signed with.
+    pub key: Option<ClusterKey>,
     /// The outgoing chunk size in bytes.
     pub chunk_size: u32,
     /// Cancelled when pulls are to end.
     pub stop: CancellationToken,
+}
+
+impl PullContext {
+    /// What a connection that is made right now says of us.
+    fn mark(&self) -> String {
+        Mark::of_pull(&self.node).to_text(self.key.as_ref(), SystemTime::now())
+    }
 }
 
 /// Starts a pull for every stream that the hub wants.

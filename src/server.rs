@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, AdminContext, Health};
+use crate::auth::{ClusterKey, Verifier};
 use crate::config::{Config, ListenAddress, MergeWindow, OnConflict, Role};
 use crate::hub::{self, Hub, Identity, RingLimits, StreamSettings};
 use crate::media::stream_key::StreamKey;
@@ -24,6 +25,7 @@ use crate::net::admission::Admission;
 use crate::net::listener::{self, BindError};
 use crate::net::resolver::Resolver;
 use crate::pull::{PullContext, Puller};
+use crate::serve::marks::Marks;
 use crate::serve::{Accepted, ServeContext, http, rtmp};
 
 use shards::Shards;
@@ -115,6 +117,7 @@ impl Server {
             config: Arc::clone(&config),
             metrics: Arc::clone(&metrics),
             node: node.clone(),
+            marks: Marks::new(Verifier::new(cluster_key(&config)), Arc::clone(&metrics)),
             stop: server.stop_connections.clone(),
         });
         let admin = Arc::new(AdminContext { hub, metrics, health: Arc::clone(&server.health), node });
@@ -171,6 +174,7 @@ impl Server {
             resolver,
             metrics: Arc::clone(metrics),
             node: node.to_owned(),
+            key: cluster_key(config),
             chunk_size: config.rtmp.chunk_size,
             stop: self.stop_connections.clone(),
         };
@@ -293,6 +297,10 @@ fn stream_settings(config: &Config, key: &StreamKey) -> StreamSettings {
             OnConflict::Replace => hub::OnConflict::Replace,
         },
     }
+}
+
+fn cluster_key(config: &Config) -> Option<ClusterKey> {
+    config.cluster.key.as_ref().map(ClusterKey::new)
 }
 
 /// The configured name, or the host's, and something that no other process has.

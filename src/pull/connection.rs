@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::auth::{Acknowledgement, Mark};
+use crate::auth::Acknowledgement;
 use crate::config::OriginAddress;
 use crate::hub::Identity;
 use crate::media::stream_key::StreamKey;
@@ -88,7 +88,7 @@ impl Connection {
             tc_url: format!("rtmp://{}/{app}", upstream.origin),
             app,
             goal: Goal::Play { name },
-            mark: Some(Mark::of_pull(&context.node).to_text()),
+            mark: Some(context.mark()),
             chunk_size: context.chunk_size,
             four_cc: true,
         })?;

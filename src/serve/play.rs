@@ -23,7 +23,7 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
         protocol: Protocol::Rtmp,
         form: WireForm::Rtmp { chunk_size: connection.context.config.rtmp.chunk_size as usize },
         shard: connection.accepted.shard,
-        is_pull: connection.mark.is_some(),
+        is_pull: connection.standing.is_some(),
     };
     let mut reader = match connection.context.hub.subscribe(&named.key, request) {
         Ok(reader) => reader,
