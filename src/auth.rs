@@ -1,8 +1,8 @@
 //! Who a peer is, and what that allows.
 //!
-//! Owns the mark by which servers of one cluster know each other: its text, its signature and what a server makes of one.
-//! The serving and pulling sessions call it with what they put on the wire and found there; it decides nothing about
-//! sockets and streams, and counts and logs nothing.
+//! Owns the mark by which servers of one cluster know each other: its text, its signature and what a server makes of
+//! it. The serving and pulling sessions call it with what they put on the wire and found there; it decides nothing
+//! about sockets and streams, and counts and logs nothing.
 
 mod acknowledgement;
 mod cluster_key;

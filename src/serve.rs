@@ -10,6 +10,7 @@ pub mod play;
 pub mod publish;
 pub mod rtmp;
 
+mod heartbeat;
 mod link;
 mod outbound;
 

@@ -22,8 +22,8 @@ use crate::hub::{self, Hub, Identity, RingLimits, StreamSettings};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{ConnectionResult, Metrics, Protocol};
 use crate::net::admission::Admission;
+use crate::net::dns::Names;
 use crate::net::listener::{self, BindError};
-use crate::net::resolver::Resolver;
 use crate::pull::{PullContext, Puller};
 use crate::serve::marks::Marks;
 use crate::serve::{Accepted, ServeContext, http, rtmp};
@@ -168,16 +168,16 @@ impl Server {
     }
 
     fn pull_on_demand(&self, config: &Config, metrics: &Arc<Metrics>, node: &str) -> Result<(), StartError> {
-        let resolver = Resolver::new(&config.dns.nameservers).map_err(|error| StartError::Dns(error.to_string()))?;
-        let context = PullContext {
-            settings: config.upstream.clone(),
-            resolver,
-            metrics: Arc::clone(metrics),
-            node: node.to_owned(),
-            key: cluster_key(config),
-            chunk_size: config.rtmp.chunk_size,
-            stop: self.stop_connections.clone(),
-        };
+        let names = Names::new(&config.dns.nameservers, Arc::clone(metrics)).map_err(StartError::Dns)?;
+        let context = PullContext::new(
+            config.upstream.clone(),
+            names,
+            Arc::clone(metrics),
+            node.to_owned(),
+            cluster_key(config),
+            config.rtmp.chunk_size,
+            self.stop_connections.clone(),
+        );
         let shards = Arc::downgrade(&self.shards);
         let connections = self.connections.clone();
         let spawn = Box::new(move |pull| {

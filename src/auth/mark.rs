@@ -4,9 +4,10 @@
 //! object. Unknown fields are ignored, so that versions can stand side by side. Without a signature it gives a pull its
 //! behaviour (an absent stream is answered at once, a pull ends with its publisher) and no rights.
 //!
-//! A signed mark ends in `;t=SECONDS;nonce=NONCE;mac=MAC`: the seconds since 1970 (UTC) in decimal digits, 32 hexadecimal
-//! digits that no other mark has, and in 64 hexadecimal digits the HMAC-SHA256 under `cluster.key` of every byte of the mark
-//! before the `;` of `;mac=`. The first `;mac=` counts and nothing may follow its digits, so every field is signed.
+//! A signed mark holds `t=SECONDS` and `nonce=NONCE` and ends in `;mac=MAC`: the seconds since 1970 (UTC) in decimal
+//! digits, 32 hexadecimal digits that no other mark has, and in 64 hexadecimal digits the HMAC-SHA256 under
+//! `cluster.key` of all bytes of the mark before `;mac=`. The first `;mac=` counts and nothing may follow its digits,
+//! so that every field is signed.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -11,8 +11,8 @@ use super::nonces::Nonces;
 /// How far the clock of a peer may be from ours, either way, in seconds.
 const MAX_SKEW: u64 = 60;
 
-/// How long a nonce is remembered, in seconds: as long as a mark with it could be taken, which may have come from a clock
-/// that is as far ahead as it may be.
+/// How long a nonce is remembered, in seconds: as long as a mark with it could be taken, which may have come from a
+/// clock that is as far ahead as it may be.
 const NONCE_LIFETIME: u64 = 2 * MAX_SKEW;
 
 /// How many nonces are remembered at most: more than five hundred verified connections a second.
@@ -57,12 +57,14 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier for a server with this `cluster.key`; without one it verifies nothing and takes every mark as unsigned.
+    /// A verifier for a server with this `cluster.key`; without one it verifies nothing and takes every mark as
+    /// unsigned.
     pub fn new(key: Option<ClusterKey>) -> Self {
         Self { key, nonces: Mutex::new(Nonces::new(NONCE_LIFETIME, MAX_NONCES)) }
     }
 
-    /// What the sender of the mark `text` is, by our clock at `now`. A mark that is verified has been used from then on.
+    /// What the sender of the mark `text` is, by our clock at `now`. A mark that is verified has been used from then
+    /// on.
     pub fn judge(&self, text: &str, now: SystemTime) -> Standing {
         let Some(ReceivedMark { mark, signature }) = ReceivedMark::parse(text) else {
             return Standing::Refused(Refusal::Malformed);

@@ -153,7 +153,7 @@ impl Reader {
                 }
             }
         };
-        if self.tracks.is_some_and(|tracks| block.headers().settled && block.headers().tracks != tracks) {
+        if self.tracks.is_some_and(|told| block.headers().contradict(told)) {
             return Poll::Ready(Err(End::TracksChanged));
         }
         let bytes = match self.missing_headers(&block) {
@@ -307,7 +307,7 @@ impl Reader {
     }
 
     fn has_begun(&self) -> bool {
-        self.cursor.is_some()
+        self.headers.is_some()
     }
 
     fn session_has_changed(&self, state: &State) -> bool {
