@@ -22,7 +22,7 @@ use crate::hub::{self, Hub, Identity, RingLimits, StreamSettings};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{ConnectionResult, Metrics, Protocol};
 use crate::net::admission::Admission;
-use crate::net::dns::Names;
+use crate::net::dns::{Names, SetUpError};
 use crate::net::listener::{self, BindError};
 use crate::pull::{PullContext, Puller};
 use crate::serve::marks::Marks;
@@ -46,7 +46,7 @@ pub enum StartError {
     Shard(io::Error),
     /// The system's DNS settings cannot be used.
     #[error("cannot set up DNS: {0}")]
-    Dns(String),
+    Dns(#[from] SetUpError),
 }
 
 /// What a listener serves.
@@ -168,7 +168,7 @@ impl Server {
     }
 
     fn pull_on_demand(&self, config: &Config, metrics: &Arc<Metrics>, node: &str) -> Result<(), StartError> {
-        let names = Names::new(&config.dns.nameservers, Arc::clone(metrics)).map_err(StartError::Dns)?;
+        let names = Names::new(&config.dns.nameservers, Arc::clone(metrics))?;
         let context = PullContext::new(
             config.upstream.clone(),
             names,

@@ -11,6 +11,7 @@ mod system {
     mod absent;
     mod admin;
     mod demo;
+    mod dns;
     mod fan_out;
     mod ffmpeg;
     mod flags;

@@ -3,6 +3,7 @@
 //! Nothing here asserts a behaviour of the server; that is the tests' part. A peer that cannot do what a test asked of
 //! it panics with what it saw.
 
+pub mod dns;
 pub mod ffmpeg;
 pub mod flv;
 pub mod http;
