@@ -2,7 +2,7 @@
 //!
 //! Owns the names: every pull asks [`Names`] before each attempt and gets every address there is, or the last ones known while
 //! DNS is in trouble. However many ask for a name at the same time, one question goes out, and it goes on when they leave.
-//! How long an answer holds is decided in [`kept`], what is asked in [`questions`], whom in [`servers`] and [`settings`].
+//! How long an answer holds is decided in `kept`, what is asked in `questions`, whom in `servers` and `settings`.
 //! Nothing is connected to here, and no endpoint is preferred to another.
 
 mod endpoint;

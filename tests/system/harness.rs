@@ -3,6 +3,7 @@
 //! Nothing here asserts a behaviour of the server; that is the tests' part. A peer that cannot do what a test asked of
 //! it panics with what it saw.
 
+#[allow(dead_code, reason = "shared with the library's own tests, which use more of it")]
 pub mod dns;
 pub mod ffmpeg;
 pub mod flv;

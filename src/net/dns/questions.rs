@@ -9,8 +9,9 @@ use std::time::Duration;
 use hickory_resolver::net::NetError;
 use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::endpoint::Endpoint;
 use super::kept::{FAILURE_TTL, Failure};
@@ -23,9 +24,14 @@ use crate::config::OriginAddress;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many targets of SRV records are asked for at a time.
 const TARGETS_AT_A_TIME: usize = 16;
+/// How long the targets may take together; those that are not known by then are left out.
+const TARGETS_PATIENCE: Duration = Duration::from_secs(4);
 
 /// What was found: at least one endpoint, and how long it holds.
 pub(super) type Answer = (Vec<Endpoint>, Duration);
+
+/// The addresses of one name, and how long they hold.
+type Addresses = Result<(Vec<IpAddr>, Duration), QueryError>;
 
 /// Asks DNS about origins.
 pub(super) struct Questions {
@@ -80,7 +86,7 @@ impl Questions {
     }
 
     /// The addresses of a name, of one family: IPv6 only if it is certain that there is no IPv4.
-    async fn addresses(&self, name: &Name) -> Result<(Vec<IpAddr>, Duration), QueryError> {
+    async fn addresses(&self, name: &Name) -> Addresses {
         let found = match self.servers.query(name, RecordType::A).await {
             Err(QueryError::NoRecords) => self.servers.query(name, RecordType::AAAA).await?,
             answer => answer?,
@@ -113,20 +119,18 @@ impl Questions {
             }
         }
         let mut error = QueryError::NoRecords;
-        for some in to_ask.chunks(TARGETS_AT_A_TIME) {
-            for (service, found) in self.targets(some).await {
-                match found {
-                    Ok((addresses, its_ttl)) => {
-                        ttl = ttl.min(its_ttl);
-                        endpoints.extend(of_target(&service, &addresses));
-                    }
-                    Err(its_error) => {
-                        tracing::debug!(target = %service.target, error = %its_error, "a target has no address");
-                        // The set is not whole; it is soon asked for again.
-                        ttl = ttl.min(FAILURE_TTL);
-                        if !matches!(its_error, QueryError::NoName | QueryError::NoRecords) {
-                            error = its_error;
-                        }
+        for (service, found) in self.targets(to_ask).await {
+            match found {
+                Ok((addresses, its_ttl)) => {
+                    ttl = ttl.min(its_ttl);
+                    endpoints.extend(of_target(&service, &addresses));
+                }
+                Err(its_error) => {
+                    tracing::debug!(target = %service.target, error = %its_error, "a target has no address");
+                    // The set is not whole; it is soon asked for again.
+                    ttl = ttl.min(FAILURE_TTL);
+                    if !matches!(its_error, QueryError::NoName | QueryError::NoRecords) {
+                        error = its_error;
                     }
                 }
             }
@@ -134,20 +138,30 @@ impl Questions {
         if endpoints.is_empty() { Err(error) } else { Ok((endpoints, ttl)) }
     }
 
-    /// The addresses of some targets, asked for at the same time.
-    async fn targets(self: &Arc<Self>, services: &[SRV]) -> Vec<(SRV, Result<(Vec<IpAddr>, Duration), QueryError>)> {
+    /// The addresses of targets, asked for side by side.
+    async fn targets(self: &Arc<Self>, services: Vec<SRV>) -> Vec<(SRV, Addresses)> {
+        let deadline = Instant::now() + TARGETS_PATIENCE;
+        let places = Arc::new(Semaphore::new(TARGETS_AT_A_TIME));
         let mut asking = JoinSet::new();
         for service in services {
-            let (this, service) = (Arc::clone(self), service.clone());
+            let (this, places) = (Arc::clone(self), Arc::clone(&places));
             asking.spawn(async move {
-                let found = match this.local.addresses(&service.target.to_ascii()) {
-                    Some(addresses) => Ok((addresses, Duration::MAX)),
-                    None => this.addresses(&service.target).await,
-                };
+                let found = timeout_at(deadline, async {
+                    let _place = places.acquire().await;
+                    this.target(&service.target).await
+                });
+                let found = found.await.unwrap_or_else(|_| Err(QueryError::Silent("it takes too long".to_owned())));
                 (service, found)
             });
         }
         asking.join_all().await
+    }
+
+    async fn target(&self, target: &Name) -> Addresses {
+        match self.local.addresses(&target.to_ascii()) {
+            Some(addresses) => Ok((addresses, Duration::MAX)),
+            None => self.addresses(target).await,
+        }
     }
 }
 

@@ -40,7 +40,7 @@ pub enum Reply {
         additional: Vec<(String, IpAddr)>,
     },
     /// Over UDP says only that the answer does not fit, over TCP gives the reply.
-    Truncated(Box<Reply>),
+    Truncated(Box<Self>),
     /// The name exists and has no such records (NODATA).
     Empty,
     /// The name does not exist (NXDOMAIN).

@@ -302,7 +302,7 @@ async fn addresses_that_come_along_with_srv_records_are_not_asked_for() {
 
 #[tokio::test]
 async fn a_target_without_an_address_does_not_spoil_the_others_and_is_soon_asked_for_again() {
-    for broken in [Reply::Failure, Reply::NoName, Reply::Empty] {
+    for broken in [Reply::Failure, Reply::Silence, Reply::NoName, Reply::Empty] {
         let net = Net::new();
         net.dns.set_services(SERVICE, 5, &[("pod-0.test", 1935), ("pod-1.test", 1935)]);
         net.dns.set_addresses("pod-0.test", 5, &["192.0.2.1"]);
