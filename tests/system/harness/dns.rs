@@ -92,6 +92,8 @@ struct Script {
     replies: HashMap<(Name, RecordType), Reply>,
     questions: HashMap<(Name, RecordType), usize>,
     over_tcp: usize,
+    /// The last message id by name, type and whether it came over TCP.
+    last_ids: HashMap<(Name, RecordType, bool), u16>,
 }
 
 impl DnsServer {
@@ -138,7 +140,8 @@ impl DnsServer {
         self.set(name, RecordType::SRV, Reply::services(ttl, targets));
     }
 
-    /// How often this was asked; each datagram and each question over TCP counts.
+    /// How often this was asked. A datagram that is sent again, because the machine is slow, is no other question; asking
+    /// over TCP after a truncated answer is.
     pub fn questions(&self, name: &str, kind: RecordType) -> usize {
         self.script().questions.get(&(parse_name(name), kind)).copied().unwrap_or(0)
     }
@@ -170,10 +173,12 @@ impl Drop for DnsServer {
 struct Handler(Arc<Mutex<Script>>);
 
 impl Handler {
-    fn reply(&self, name: Name, kind: RecordType, over_tcp: bool) -> Reply {
+    fn reply(&self, name: Name, kind: RecordType, id: u16, over_tcp: bool) -> Reply {
         let mut script = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *script.questions.entry((name.clone(), kind)).or_insert(0) += 1;
-        script.over_tcp += usize::from(over_tcp);
+        if script.last_ids.insert((name.clone(), kind, over_tcp), id) != Some(id) {
+            *script.questions.entry((name.clone(), kind)).or_insert(0) += 1;
+            script.over_tcp += usize::from(over_tcp);
+        }
         match script.replies.get(&(name.clone(), kind)) {
             Some(reply) => reply.clone(),
             None if script.replies.keys().any(|(known, _)| *known == name) => Reply::Empty,
@@ -191,7 +196,7 @@ impl RequestHandler for Handler {
         let Ok(info) = request.request_info() else { return nothing_sent };
         let name = Name::from(info.query.name());
         let over_tcp = info.protocol == Protocol::Tcp;
-        let mut reply = self.reply(name.clone(), info.query.query_type(), over_tcp);
+        let mut reply = self.reply(name.clone(), info.query.query_type(), metadata.id, over_tcp);
         if let Reply::Truncated(whole) = reply {
             metadata.truncation = !over_tcp;
             reply = if over_tcp { *whole } else { Reply::Empty };

@@ -216,7 +216,7 @@ async fn a_server_that_says_nothing_is_a_failure_in_a_few_seconds() {
     let asked = Instant::now();
     assert!(matches!(net.resolve(HOST).await, Err(ResolveError::Failed { .. })));
     assert!(asked.elapsed() >= 2 * SECOND, "it was tried twice for a second");
-    assert!((2..=8).contains(&net.dns.questions_in_all()), "{} datagrams", net.dns.questions_in_all());
+    assert_eq!(net.dns.questions_in_all(), 2);
     assert_eq!(net.lookups(), [0, 0, 1]);
 }
 
