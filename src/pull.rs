@@ -17,12 +17,13 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::auth::{ClusterKey, Mark};
 use crate::config;
 use crate::hub::{Demand, OnDemand, PublishRequest, Publisher, PullState, PullStatus, Source};
 use crate::metrics::{Metrics, ReconnectReason};
@@ -50,6 +51,7 @@ pub struct PullContext {
     upstreams: Upstreams,
     metrics: Arc<Metrics>,
     node: String,
+    key: Option<ClusterKey>,
     chunk_size: u32,
     stop: CancellationToken,
 }
@@ -61,18 +63,24 @@ pub struct Puller {
 }
 
 impl PullContext {
-    /// Pulls as `settings` say from what `names` resolves, in the name of `node`, with outgoing chunks of `chunk_size`
-    /// bytes, until `stop` is cancelled.
+    /// Pulls as `settings` say from what `names` resolves, in the name of `node` and signed with `key` if there is one,
+    /// with outgoing chunks of `chunk_size` bytes, until `stop` is cancelled.
     pub fn new(
         settings: config::Upstream,
         names: Names,
         metrics: Arc<Metrics>,
         node: String,
+        key: Option<ClusterKey>,
         chunk_size: u32,
         stop: CancellationToken,
     ) -> Self {
         let upstreams = Upstreams::new(settings.clone(), names, Arc::clone(&metrics));
-        Self { settings, upstreams, metrics, node, chunk_size, stop }
+        Self { settings, upstreams, metrics, node, key, chunk_size, stop }
+    }
+
+    /// What a connection that is made right now says of us.
+    fn mark(&self) -> String {
+        Mark::of_pull(&self.node).to_text(self.key.as_ref(), SystemTime::now())
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::auth::{Acknowledgement, Mark};
+use crate::auth::Acknowledgement;
 use crate::hub::Identity;
 use crate::media::{Kind, Tag};
 use crate::metrics::{Protocol, ReconnectReason};
@@ -63,7 +63,7 @@ impl RtmpConnection {
             tc_url: format!("rtmp://{}/{}", candidate.name, target.app),
             app: target.app.clone(),
             goal: Goal::Play { name: target.stream.clone() },
-            mark: Some(Mark::of_pull(&context.node).to_text()),
+            mark: Some(context.mark()),
             chunk_size: context.chunk_size,
             four_cc: true,
         })?;

@@ -22,7 +22,7 @@ fn hevc_plays_as_it_was_published() {
 
 #[test]
 fn av1_plays_as_it_was_published() {
-    plays_as_published(&[PICTURES, SOUND, "-c:v libaom-av1 -usage realtime -cpu-used 10 -g 30 -row-mt 1", AAC]);
+    plays_as_published(&[PICTURES, SOUND, "-c:v libaom-av1 -usage realtime -cpu-used 8 -g 30 -row-mt 1", AAC]);
 }
 
 #[test]

@@ -51,6 +51,11 @@ impl Fault {
         }
     }
 
+    /// Whether it holds until it is ended, for new connections too.
+    const fn stays(self) -> bool {
+        !matches!(self, Self::Cut | Self::Garbage)
+    }
+
     fn begin(self, upstream: &Upstream) {
         match self {
             Self::Refused => upstream.proxy.refuse(),
@@ -121,13 +126,12 @@ fn players_stay_through(fault: Fault, upstream_count: usize) {
     fault.begin(hit);
     wait_at_most(NOTICED_WITHIN, "the fault is noticed", || reconnects(&edge) >= 1.0);
     let noticed = begin.elapsed();
-    let returning = match others.first() {
-        Some(other) => other,
-        None => {
-            fault.end(hit);
-            hit
-        }
-    };
+    if others.is_empty() {
+        fault.end(hit);
+    }
+    let address = wait_for("the stream is pulled again", || live_upstream(&edge));
+    let returning = upstreams.iter().find(|upstream| upstream.proxy.address == address).expect("one of them");
+    assert!(others.is_empty() || !fault.stays() || address != in_use, "the pull is elsewhere now");
     let goal = returning.feed.last_number() + 50;
     for player in &players {
         wait_at_most(GAP_AT_MOST, "media returns", || {
@@ -142,7 +146,7 @@ fn players_stay_through(fault: Fault, upstream_count: usize) {
     }
     headers_are_those_of(&edge, &returning.feed);
     let gap = players.iter().map(|player| player.longest_gap_since(begin)).max().unwrap_or_default();
-    let elsewhere = if others.is_empty() { "one origin" } else { "another origin has it" };
+    let elsewhere = if others.is_empty() { "one origin" } else { "two origins have it" };
     row(&format!("{}; {elsewhere}", fault.name()), noticed, gap);
     let attempts = edge.metrics().sum("rillcast_upstream_connects_total");
     assert!(attempts <= 4.0 + 3.0 * begin.elapsed().as_secs_f64(), "{attempts} attempts");
@@ -150,6 +154,15 @@ fn players_stay_through(fault: Fault, upstream_count: usize) {
 
 fn row(fault: &str, noticed: Duration, gap: Duration) {
     println!("| {fault} | {:.2} s | {:.2} s |", noticed.as_secs_f64(), gap.as_secs_f64());
+}
+
+/// The address that the stream is being pulled from, if it is.
+fn live_upstream(edge: &Server) -> Option<SocketAddr> {
+    let stream = edge.stream(STREAM)?;
+    if stream["upstream"]["state"] != "live" {
+        return None;
+    }
+    stream["upstream"]["address"].as_str()?.parse().ok()
 }
 
 fn reconnects(edge: &Server) -> f64 {

@@ -76,7 +76,7 @@ impl Browser {
     #[track_caller]
     pub fn start() -> Self {
         let mut command = Command::new("chromedriver");
-        let process = Process::spawn("chromedriver", command.arg("--port=0"));
+        let process = Process::spawn_group("chromedriver", command.arg("--port=0"));
         let driver = wait_for("chromedriver listens", || {
             process.stdout.find(|line| {
                 let port = line.strip_prefix("ChromeDriver was started successfully on port ")?.trim_end_matches('.');
@@ -134,9 +134,6 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver alone can be killed; the browser that it started would stay.
-        let request = format!("DELETE /session/{} HTTP/1.1\r\nHost: driver\r\n\r\n", self.session);
-        http::exchange(self.driver, request.as_bytes(), true).ok();
         self.stopped.store(true, Ordering::Relaxed);
     }
 }

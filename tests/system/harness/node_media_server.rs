@@ -14,8 +14,6 @@ use super::{tools, wait_until};
 pub struct NodeMediaServer {
     /// Where it takes RTMP.
     pub rtmp: SocketAddr,
-    /// Where it serves HTTP-FLV.
-    pub http: SocketAddr,
     _process: Process,
     _directory: TempDir,
 }
@@ -38,6 +36,6 @@ impl NodeMediaServer {
         command.args(["-e", &script, &config.to_string()]).current_dir(directory.path());
         let process = Process::spawn("Node-Media-Server", &mut command);
         wait_until("Node-Media-Server listens", || [rtmp, http].iter().all(|port| TcpStream::connect(port).is_ok()));
-        Self { rtmp, http, _process: process, _directory: directory }
+        Self { rtmp, _process: process, _directory: directory }
     }
 }

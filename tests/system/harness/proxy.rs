@@ -102,11 +102,6 @@ impl Proxy {
         self.shared.order_all(&Order::Cut);
     }
 
-    /// Resets the open connections.
-    pub fn reset(&self) {
-        self.shared.order_all(&Order::Reset);
-    }
-
     /// Puts bytes of nobody's into what the open connections' upstream sends.
     pub fn insert(&self, bytes: &[u8]) {
         self.shared.order_all(&Order::Insert(bytes.to_vec()));
