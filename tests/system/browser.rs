@@ -41,13 +41,13 @@ fn plays_through_a_restart(name: &str, url: impl Fn(&Server) -> String) {
     assert_eq!(browser.look().errors, Vec::<String>::new());
 }
 
-/// Plays two seconds more than `time`, with new pictures.
+/// Plays three seconds more than `time`, with new pictures for as long.
 #[track_caller]
 fn plays_on_from(browser: &Browser, time: f64) {
     let pictures = browser.look().pictures;
     wait_at_most(2 * PATIENCE, &format!("pictures go on from {time} s"), || {
         let now = browser.look();
         assert_eq!(now.errors, Vec::<String>::new());
-        now.time > time + 2.0 && now.pictures > pictures + 30
+        now.time > time + 3.0 && now.pictures > pictures + 90
     });
 }
