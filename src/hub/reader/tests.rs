@@ -283,3 +283,26 @@ async fn a_stopping_hub_ends_its_players_and_lets_no_more_in() {
     assert_eq!(player.next().await, Err(End::Shutdown));
     assert_eq!(bench.play(false).err(), Some(End::Shutdown));
 }
+
+#[tokio::test(start_paused = true)]
+async fn flv_players_survive_further_tracks_of_a_multitrack_stream() {
+    let bench = Bench::new(settings());
+    let mut publisher = bench.publish();
+    publisher.push([header(1), tag(Kind::Audio, 0, &[0xaf, 0, 0x12, 0x10]), keyframe(0, 1)]).unwrap();
+    let mut player = bench.play(false).unwrap();
+    std::future::poll_fn(|context| player.reader.poll_tracks(context)).await.unwrap();
+    player.take(3).await;
+    publisher.push([tag(Kind::Video, 0, b"\x96\x01hvc1\x01\x05")]).unwrap();
+    publisher.push([frame(40, 6)]).unwrap();
+    assert_eq!(player.take(2).await[1].2, 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn players_join_at_the_keyframe_of_the_main_track() {
+    let bench = Bench::new(settings());
+    let mut publisher = bench.publish();
+    publisher.push([header(1), keyframe(0, 2)]).unwrap();
+    publisher.push([tag(Kind::Video, 0, b"\x96\x01hvc1\x01\x05")]).unwrap();
+    let mut player = bench.play(false).unwrap();
+    assert_eq!(player.take(3).await, [(Kind::Video, 0, 1), (Kind::Video, 0, 2), (Kind::Video, 0, 5)]);
+}
