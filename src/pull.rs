@@ -225,7 +225,11 @@ impl<'a> Pull<'a> {
                         None => return Round::Absent,
                     },
                 },
-                Err(lost) => break lost,
+                Err(lost) => {
+                    // What came with the news of the end belongs to the stream. Another publisher may be there already.
+                    let _ = publisher.push(connection.take_tags());
+                    break lost;
+                }
             }
         };
         tracing::warn!(upstream = ?self.address, reason = lost.label(), "lost the upstream");

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::auth::{Acknowledgement, Mark};
 use crate::config::OriginAddress;
 use crate::hub::Identity;
+use crate::media::class::classify;
 use crate::media::stream_key::StreamKey;
 use crate::media::{Kind, Tag};
 use crate::metrics::{ConnectResult, Protocol, ReconnectReason};
@@ -123,8 +124,11 @@ impl Connection {
                         }
                         deadline = Instant::now() + patience;
                     }
-                    // Of script data before the first media the latest is enough.
-                    ClientEvent::Media(tag) if tag.kind == Kind::Data => self.tags = vec![tag],
+                    // Of metadata, and of other data, before the first media the latest is enough.
+                    ClientEvent::Media(tag) if tag.kind == Kind::Data && !self.has_media() => {
+                        self.tags.retain(|known| classify(known).0 != classify(&tag).0);
+                        self.tags.push(tag);
+                    }
                     ClientEvent::Media(tag) => self.tags.push(tag),
                     ClientEvent::Refused { code, description, .. } if !code.contains("NotFound") => {
                         return Err(OpenError::Refused { code, description });
@@ -135,7 +139,8 @@ impl Connection {
                     ClientEvent::Pong(_) => {}
                 }
             }
-            if self.tags.iter().any(|tag| tag.kind != Kind::Data) {
+            if self.has_media() {
+                self.last_read = Instant::now();
                 return Ok(());
             }
             self.flush().await?;
@@ -145,6 +150,10 @@ impl Connection {
                 Err(_) => return Err(OpenError::Timeout),
             };
         }
+    }
+
+    fn has_media(&self) -> bool {
+        self.tags.iter().any(|tag| tag.kind != Kind::Data)
     }
 
     /// The publish session at the far end; the same one, as long as its publisher stays.
@@ -160,16 +169,20 @@ impl Connection {
     /// Reads more tags, unless nothing comes for `patience`. Dropping the future loses nothing.
     pub(super) async fn read(&mut self, patience: Duration) -> Result<(), ReconnectReason> {
         let deadline = self.last_read + patience;
-        match timeout_at(deadline, self.read_once()).await {
+        let read = match timeout_at(deadline, self.read_once()).await {
             Ok(Ok(0)) => return Err(ReconnectReason::Closed),
-            Ok(Ok(_)) => self.last_read = Instant::now(),
+            Ok(Ok(_)) => {
+                self.last_read = Instant::now();
+                Ok(())
+            }
             Ok(Err(ReadError::Io(_))) => return Err(ReconnectReason::Closed),
             Ok(Err(ReadError::Protocol(error))) => {
                 tracing::warn!(%error, "the upstream broke the protocol");
-                return Err(ReconnectReason::Invalid);
+                Err(ReconnectReason::Invalid)
             }
             Err(_) => return Err(ReconnectReason::Silent),
-        }
+        };
+        // What came before bad bytes is as good as ever.
         while let Some(event) = self.client.next_event() {
             match event {
                 ClientEvent::Media(tag) => self.tags.push(tag),
@@ -177,6 +190,7 @@ impl Connection {
                 ClientEvent::Connected { .. } | ClientEvent::Started { .. } | ClientEvent::Pong(_) => {}
             }
         }
+        read?;
         self.flush().await.map_err(|_| ReconnectReason::Closed)
     }
 
