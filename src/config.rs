@@ -15,6 +15,8 @@ mod listen;
 mod mistake;
 mod nameserver;
 mod pattern;
+mod secret;
+mod secret_file;
 mod section;
 mod sections;
 mod size;
@@ -34,10 +36,12 @@ pub use form::Shape;
 pub use latency::{MAX_MERGE_WINDOW, MergeWindow, MergeWindowError};
 pub use listen::{ListenAddress, ListenAddressError};
 pub use mistake::{ConfigError, Mistake};
+pub use secret::Secret;
 pub use section::{Key, Schema, Setting};
 pub use sections::{
-    Admin, AdminPatch, Dns, DnsPatch, Http, HttpPatch, Limits, LimitsPatch, Log, LogFormat, LogPatch, Node, NodePatch,
-    OnConflict, Play, PlayPatch, Publish, PublishPatch, Rtmp, RtmpPatch, SCHEMAS, Upstream, UpstreamPatch,
+    Admin, AdminPatch, Cluster, ClusterPatch, Dns, DnsPatch, Http, HttpPatch, Limits, LimitsPatch, Log, LogFormat,
+    LogPatch, Node, NodePatch, OnConflict, Play, PlayPatch, Publish, PublishPatch, Rtmp, RtmpPatch, SCHEMAS, Upstream,
+    UpstreamPatch, UpstreamProtocol,
 };
 pub use size::{SizeError, format_size, parse_size};
 pub use upstream::{OriginAddress, OriginAddressError, RTMP_PORT};
@@ -77,6 +81,8 @@ pub struct Config {
     pub admin: Admin,
     /// Where an edge pulls its streams from.
     pub upstream: Upstream,
+    /// What makes the processes of one cluster know each other.
+    pub cluster: Cluster,
     /// How names are resolved.
     pub dns: Dns,
     /// What the process as a whole may take.
@@ -90,7 +96,7 @@ pub struct Config {
 ///
 /// `paths` are TOML files, or directories whose `*.toml` are taken by name; of two files the later wins, key by key, and
 /// their `[[apps]]` follow each other. `environment` is the process's: variables `RILLCAST_SECTION__KEY` win over all
-/// files. No path and empty files are fine.
+/// files. No path and empty files are fine. Files that hold secrets (`<key>_file`) are read here, too.
 ///
 /// # Errors
 ///
@@ -111,7 +117,10 @@ pub fn load(
 
     let mut config = Config::defaults(role);
     match Layer::merge(layers) {
-        Ok(tree) => config.read(&tree, complete, &mut mistakes),
+        Ok(mut tree) => {
+            secret_file::resolve(&mut tree, &mut mistakes);
+            config.read(&tree, complete, &mut mistakes);
+        }
         Err(mistake) => mistakes.push(mistake),
     }
     if mistakes.is_empty() { Ok(config) } else { Err(ConfigError { mistakes }) }
@@ -128,6 +137,7 @@ impl Config {
             http: Http::default(),
             admin: Admin::default(),
             upstream: Upstream::default(),
+            cluster: Cluster::default(),
             dns: Dns::default(),
             limits: Limits::default(),
             play: Play::default(),
@@ -156,7 +166,8 @@ impl Config {
         publish
     }
 
-    /// Every key of every section with the value in force, in the order of [`SCHEMAS`]; `[[apps]]` are not among them.
+    /// Every key of every section with the value in force, in the order of [`SCHEMAS`]; `[[apps]]` are not among them,
+    /// and secrets are masked.
     pub fn settings(&self) -> Vec<Setting> {
         [
             self.node.settings(),
@@ -167,6 +178,7 @@ impl Config {
             self.play.settings(),
             self.publish.settings(),
             self.upstream.settings(),
+            self.cluster.settings(),
             self.dns.settings(),
             self.limits.settings(),
         ]
@@ -190,6 +202,7 @@ impl Config {
             play: PlayPatch,
             publish: PublishPatch,
             upstream: UpstreamPatch,
+            cluster: ClusterPatch,
             dns: DnsPatch,
             limits: LimitsPatch,
         }

@@ -5,28 +5,41 @@
 //! another publisher. It never talks to players and knows no serving protocol.
 
 mod connection;
+mod health;
+mod race;
+mod rank;
 mod rhythm;
+mod rtmp;
+mod target;
+mod upstreams;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::config::{self, OriginAddress};
+use crate::auth::{ClusterKey, Mark};
+use crate::config;
 use crate::hub::{Demand, OnDemand, PublishRequest, Publisher, PullState, PullStatus, Source};
-use crate::metrics::{ConnectResult, LookupResult, Metrics, ReconnectReason};
-use crate::net::resolver::{ResolveError, Resolver};
+use crate::metrics::{Metrics, ReconnectReason};
+use crate::net::dns::Names;
 
-use connection::{Connection, OpenError, Upstream};
+use connection::Connection;
+use health::{LONGEST_REST, LONGEST_REST_WHILE_WAITED_FOR};
+use race::{Outcome, race};
 use rhythm::Rhythm;
+use target::Target;
+use upstreams::{Candidate, Tier, Upstreams};
 
 /// A pull that had media for less than this is not tried again at once: an upstream that flaps is asked in rhythm.
 const STABLE_AFTER: Duration = Duration::from_secs(1);
+/// How often the primaries are asked while a backup serves.
+const RETURN_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs a task where media is handled.
 pub type Spawn = Box<dyn Fn(Pin<Box<dyn Future<Output = ()> + Send>>) + Send + Sync>;
@@ -34,24 +47,41 @@ pub type Spawn = Box<dyn Fn(Pin<Box<dyn Future<Output = ()> + Send>>) + Send + S
 /// What every pull shares.
 #[derive(Debug)]
 pub struct PullContext {
-    /// Where to pull from, and how patiently.
-    pub settings: config::Upstream,
-    /// Resolves the origins' names.
-    pub resolver: Resolver,
-    /// The counters.
-    pub metrics: Arc<Metrics>,
-    /// This node's id.
-    pub node: String,
-    /// The outgoing chunk size in bytes.
-    pub chunk_size: u32,
-    /// Cancelled when pulls are to end.
-    pub stop: CancellationToken,
+    settings: config::Upstream,
+    upstreams: Upstreams,
+    metrics: Arc<Metrics>,
+    node: String,
+    key: Option<ClusterKey>,
+    chunk_size: u32,
+    stop: CancellationToken,
 }
 
 /// Starts a pull for every stream that the hub wants.
 pub struct Puller {
     context: Arc<PullContext>,
     spawn: Spawn,
+}
+
+impl PullContext {
+    /// Pulls as `settings` say from what `names` resolves, in the name of `node` and signed with `key` if there is one,
+    /// with outgoing chunks of `chunk_size` bytes, until `stop` is cancelled.
+    pub fn new(
+        settings: config::Upstream,
+        names: Names,
+        metrics: Arc<Metrics>,
+        node: String,
+        key: Option<ClusterKey>,
+        chunk_size: u32,
+        stop: CancellationToken,
+    ) -> Self {
+        let upstreams = Upstreams::new(settings.clone(), names, Arc::clone(&metrics));
+        Self { settings, upstreams, metrics, node, key, chunk_size, stop }
+    }
+
+    /// What a connection that is made right now says of us.
+    fn mark(&self) -> String {
+        Mark::of_pull(&self.node).to_text(self.key.as_ref(), SystemTime::now())
+    }
 }
 
 impl Puller {
@@ -80,39 +110,61 @@ impl OnDemand for Puller {
 struct Pull<'a> {
     context: &'a PullContext,
     demand: Demand,
-    /// The address in use, or the last one tried.
+    target: Target,
+    /// The address in use, or the first one tried.
     address: Option<SocketAddr>,
     /// Attempts since there was media.
     retries: u32,
-    /// How many addresses have failed: where to begin among them.
-    failures: usize,
 }
 
-/// What came of asking every address once.
-enum Round {
-    /// None of them has the stream.
-    Absent,
-    /// One had it, for this long.
-    Lost(Duration),
-    /// No player wants it any more, and the hub knows that it is no longer pulled.
-    Finished,
+/// An upstream that sends the stream.
+struct Found {
+    connection: Connection,
+    candidate: Candidate,
+    tier: Tier,
+}
+
+/// A stream on its way from an upstream to the hub.
+struct Relay {
+    found: Found,
+    publisher: Publisher,
+}
+
+/// Why relaying pauses.
+enum Pause {
+    /// No player has been there for `upstream.linger`.
+    Idle,
+    /// A primary has the stream again.
+    Returned(Box<Found>),
+    /// The upstream is lost.
+    Lost(ReconnectReason),
 }
 
 impl<'a> Pull<'a> {
     fn new(context: &'a PullContext, demand: Demand) -> Self {
-        Self { context, demand, address: None, retries: 0, failures: 0 }
+        let target = Target::of(demand.key());
+        Self { context, demand, target, address: None, retries: 0 }
     }
 
     async fn run(mut self) {
         let mut rhythm = Rhythm::default();
         loop {
-            let pause = match self.ask_every_address().await {
-                Round::Finished => return,
-                Round::Lost(lived) if lived >= STABLE_AFTER => {
-                    rhythm = Rhythm::default();
-                    Duration::ZERO
-                }
-                Round::Lost(_) | Round::Absent => rhythm.next_pause(),
+            let found = tokio::select! {
+                found = find(self.context, &self.demand, &self.target, &mut self.address, self.retries) => found,
+                () = self.demand.unwanted() => None,
+            };
+            let lived = match found {
+                Some(found) => match self.relay(found).await {
+                    Some(lived) => lived,
+                    None => return,
+                },
+                None => Duration::ZERO,
+            };
+            let pause = if lived >= STABLE_AFTER {
+                rhythm = Rhythm::default();
+                Duration::ZERO
+            } else {
+                rhythm.next_pause()
             };
             self.report(PullState::Waiting);
             tokio::select! {
@@ -127,142 +179,129 @@ impl<'a> Pull<'a> {
         }
     }
 
-    async fn ask_every_address(&mut self) -> Round {
-        let addresses = self.resolve().await;
-        let begin = self.failures;
-        for turn in 0..addresses.len() {
-            let (origin, address) = &addresses[(begin + turn) % addresses.len()];
-            self.address = Some(*address);
-            self.report(PullState::Connecting);
-            let upstream = Upstream { origin, address: *address, key: self.demand.key() };
-            let opened = tokio::select! {
-                opened = Connection::open(self.context, &upstream) => opened,
-                () = self.demand.unwanted() => break,
-            };
-            match opened {
-                Ok(connection) => {
-                    self.context.metrics.upstream_connects(ConnectResult::Connected).inc();
-                    return self.relay(connection).await;
-                }
-                Err(error) => self.note_failure(&error),
-            }
-        }
-        match self.demand.try_finish(None) {
-            Ok(()) => Round::Finished,
-            Err(_) => Round::Absent,
-        }
-    }
-
-    /// Every address of every origin, each once.
-    async fn resolve(&self) -> Vec<(OriginAddress, SocketAddr)> {
-        let mut found: Vec<(OriginAddress, SocketAddr)> = Vec::new();
-        for origin in &self.context.settings.origins {
-            let result = match self.context.resolver.resolve(origin).await {
-                Ok(addresses) => {
-                    for address in addresses {
-                        if found.iter().all(|(_, known)| *known != address) {
-                            found.push((origin.clone(), address));
-                        }
-                    }
-                    LookupResult::Found
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot resolve an origin");
-                    self.context.metrics.upstream_connects(ConnectResult::Unresolved).inc();
-                    match error {
-                        ResolveError::NotFound { .. } => LookupResult::NotFound,
-                        ResolveError::Failed { .. } => LookupResult::Failed,
-                    }
-                }
-            };
-            // A literal address is no lookup.
-            if !matches!(origin, OriginAddress::Address(_)) {
-                self.context.metrics.dns_lookups(result).inc();
-            }
-        }
-        found
-    }
-
-    fn note_failure(&mut self, error: &OpenError) {
-        self.context.metrics.upstream_connects(error.result()).inc();
-        if error.result() == ConnectResult::NotFound {
-            tracing::debug!(upstream = ?self.address, "the upstream does not have the stream");
-        } else {
-            tracing::warn!(upstream = ?self.address, %error, "cannot pull from this upstream");
-            self.failures = self.failures.wrapping_add(1);
-        }
-    }
-
-    /// Moves tags from an upstream that has the stream to the hub, until one side has had enough.
-    async fn relay(&mut self, mut connection: Connection) -> Round {
-        let request = PublishRequest {
-            source: Source::Pull,
-            session: connection.session().clone(),
-            resume_timeout: self.context.settings.resume_timeout,
-        };
-        let mut publisher = match self.demand.publish(request) {
-            Ok(publisher) => publisher,
-            Err(error) => {
-                tracing::warn!(%error, "cannot take the stream in");
-                return Round::Absent;
-            }
-        };
+    /// Moves tags from an upstream to the hub. Returns for how long, or `None` if the hub no longer wants any.
+    async fn relay(&mut self, found: Found) -> Option<Duration> {
         let began = Instant::now();
-        self.retries = 0;
-        self.report(PullState::Live);
-        tracing::info!(upstream = ?self.address, session = %connection.session(), "pulling");
+        let Some(mut relay) = self.begin(found) else { return Some(Duration::ZERO) };
         let lost = loop {
-            match self.relay_until_idle(&mut connection, &mut publisher).await {
-                Ok(()) => match self.demand.try_finish(Some(publisher)) {
+            match self.relay_until_pause(&mut relay).await {
+                Pause::Idle => match self.demand.try_finish(Some(relay.publisher)) {
                     Ok(()) => {
                         tracing::info!("no player is left");
-                        connection.close().await;
-                        return Round::Finished;
+                        relay.found.connection.close().await;
+                        return None;
                     }
                     // A player came at the last moment.
-                    Err(still_wanted) => match still_wanted.publisher {
-                        Some(same) => publisher = same,
-                        None => return Round::Absent,
-                    },
+                    Err(still_wanted) => relay.publisher = still_wanted.publisher?,
                 },
-                Err(lost) => {
-                    // What came with the news of the end belongs to the stream. Another publisher may be there already.
-                    let _ = publisher.push(connection.take_tags());
-                    break lost;
+                Pause::Returned(primary) => {
+                    // The backup's publisher yields to the primary's, which begins with a keyframe.
+                    let Some(next) = self.begin(*primary) else { continue };
+                    std::mem::replace(&mut relay, next).found.connection.close().await;
                 }
+                Pause::Lost(reason) => break reason,
             }
         };
-        tracing::warn!(upstream = ?self.address, reason = lost.label(), "lost the upstream");
+        tracing::warn!(upstream = %relay.found.candidate.address, reason = lost.label(), "lost the upstream");
         self.context.metrics.upstream_reconnects(lost).inc();
-        Round::Lost(began.elapsed())
+        Some(began.elapsed())
     }
 
-    /// Completes well when no player has been there for `upstream.linger`.
-    async fn relay_until_idle(
-        &self,
-        connection: &mut Connection,
-        publisher: &mut Publisher,
-    ) -> Result<(), ReconnectReason> {
+    /// Makes an upstream the stream's publisher.
+    fn begin(&mut self, found: Found) -> Option<Relay> {
+        let request = PublishRequest {
+            source: Source::Pull,
+            session: found.connection.session().clone(),
+            resume_timeout: self.context.settings.resume_timeout,
+        };
+        match self.demand.publish(request) {
+            Ok(publisher) => {
+                self.retries = 0;
+                self.address = Some(found.candidate.address);
+                self.report(PullState::Live);
+                tracing::info!(upstream = %found.candidate.address, session = %publisher.session(), "pulling");
+                Some(Relay { found, publisher })
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot take the stream in");
+                None
+            }
+        }
+    }
+
+    async fn relay_until_pause(&self, relay: &mut Relay) -> Pause {
+        let Relay { found, publisher } = relay;
+        let mut primary = pin!(self.primary_returns(found.tier));
         let mut idle_since: Option<Instant> = (!self.demand.is_wanted()).then(Instant::now);
         loop {
-            publisher.push(connection.take_tags()).map_err(|_| ReconnectReason::Closed)?;
+            if publisher.push(found.connection.take_tags()).is_err() {
+                return Pause::Lost(ReconnectReason::Closed);
+            }
             let linger_ends = idle_since.map(|since| since + self.context.settings.linger);
             tokio::select! {
                 biased;
-                read = connection.read(self.context.settings.read_timeout) => read?,
+                read = found.connection.read() => if let Err(lost) = read {
+                    // What came before the end is as good as ever.
+                    let _ = publisher.push(found.connection.take_tags());
+                    return Pause::Lost(lost);
+                },
                 () = publisher.seal_when_due() => {}
                 () = self.demand.changed() => {
                     idle_since = (!self.demand.is_wanted()).then(|| idle_since.unwrap_or_else(Instant::now));
                 }
-                () = until(linger_ends) => return Ok(()),
+                () = until(linger_ends) => return Pause::Idle,
+                found = &mut primary => return Pause::Returned(Box::new(found)),
+            }
+        }
+    }
+
+    /// While a backup serves, completes when a primary sends the stream.
+    async fn primary_returns(&self, serving: Tier) -> Found {
+        if serving == Tier::Primary {
+            return std::future::pending().await;
+        }
+        loop {
+            sleep(RETURN_EVERY).await;
+            let candidates = self.context.upstreams.candidates(self.demand.key(), Tier::Primary).await;
+            if let Outcome::Won(connection, candidate) =
+                race(self.context, &self.target, candidates, LONGEST_REST).await
+            {
+                return Found { connection: *connection, candidate, tier: Tier::Primary };
             }
         }
     }
 
     fn report(&self, state: PullState) {
-        let address = self.address.map(|address| address.to_string());
-        self.demand.report(PullStatus { address, state, retries: self.retries });
+        report(&self.demand, state, self.address, self.retries);
     }
+}
+
+/// Asks the primaries, and if none of them answers the backups.
+async fn find(
+    context: &PullContext,
+    demand: &Demand,
+    target: &Target,
+    address: &mut Option<SocketAddr>,
+    retries: u32,
+) -> Option<Found> {
+    for tier in [Tier::Primary, Tier::Backup] {
+        if tier == Tier::Backup && !context.upstreams.has_backups() {
+            return None;
+        }
+        let candidates = context.upstreams.candidates(demand.key(), tier).await;
+        *address = candidates.first().map(|candidate| candidate.address).or(*address);
+        report(demand, PullState::Connecting, *address, retries);
+        match race(context, target, candidates, LONGEST_REST_WHILE_WAITED_FOR).await {
+            Outcome::Won(connection, candidate) => return Some(Found { connection: *connection, candidate, tier }),
+            Outcome::NotFound => return None,
+            Outcome::Unreachable => {}
+        }
+    }
+    None
+}
+
+fn report(demand: &Demand, state: PullState, address: Option<SocketAddr>, retries: u32) {
+    demand.report(PullStatus { address: address.map(|address| address.to_string()), state, retries });
 }
 
 async fn until(moment: Option<Instant>) {

@@ -5,10 +5,12 @@
 
 pub mod flv;
 pub mod http;
+pub mod marks;
 pub mod play;
 pub mod publish;
 pub mod rtmp;
 
+mod heartbeat;
 mod link;
 mod outbound;
 
@@ -23,6 +25,8 @@ use crate::hub::{End, Hub, ShardId};
 use crate::metrics::{Metrics, Protocol, Reason};
 use crate::net::admission::Admitted;
 
+use marks::Marks;
+
 /// What every served connection shares.
 #[derive(Debug)]
 pub struct ServeContext {
@@ -34,6 +38,8 @@ pub struct ServeContext {
     pub metrics: Arc<Metrics>,
     /// This node's id.
     pub node: String,
+    /// Who among the clients is a server.
+    pub marks: Marks,
     /// Cancelled when connections are to end.
     pub stop: CancellationToken,
 }

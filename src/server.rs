@@ -16,14 +16,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, AdminContext, Health};
+use crate::auth::{ClusterKey, Verifier};
 use crate::config::{Config, ListenAddress, MergeWindow, OnConflict, Role};
 use crate::hub::{self, Hub, Identity, RingLimits, StreamSettings};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{ConnectionResult, Metrics, Protocol};
 use crate::net::admission::Admission;
+use crate::net::dns::Names;
 use crate::net::listener::{self, BindError};
-use crate::net::resolver::Resolver;
 use crate::pull::{PullContext, Puller};
+use crate::serve::marks::Marks;
 use crate::serve::{Accepted, ServeContext, http, rtmp};
 
 use shards::Shards;
@@ -115,6 +117,7 @@ impl Server {
             config: Arc::clone(&config),
             metrics: Arc::clone(&metrics),
             node: node.clone(),
+            marks: Marks::new(Verifier::new(cluster_key(&config)), Arc::clone(&metrics)),
             stop: server.stop_connections.clone(),
         });
         let admin = Arc::new(AdminContext { hub, metrics, health: Arc::clone(&server.health), node });
@@ -165,15 +168,16 @@ impl Server {
     }
 
     fn pull_on_demand(&self, config: &Config, metrics: &Arc<Metrics>, node: &str) -> Result<(), StartError> {
-        let resolver = Resolver::new(&config.dns.nameservers).map_err(|error| StartError::Dns(error.to_string()))?;
-        let context = PullContext {
-            settings: config.upstream.clone(),
-            resolver,
-            metrics: Arc::clone(metrics),
-            node: node.to_owned(),
-            chunk_size: config.rtmp.chunk_size,
-            stop: self.stop_connections.clone(),
-        };
+        let names = Names::new(&config.dns.nameservers, Arc::clone(metrics)).map_err(StartError::Dns)?;
+        let context = PullContext::new(
+            config.upstream.clone(),
+            names,
+            Arc::clone(metrics),
+            node.to_owned(),
+            cluster_key(config),
+            config.rtmp.chunk_size,
+            self.stop_connections.clone(),
+        );
         let shards = Arc::downgrade(&self.shards);
         let connections = self.connections.clone();
         let spawn = Box::new(move |pull| {
@@ -293,6 +297,10 @@ fn stream_settings(config: &Config, key: &StreamKey) -> StreamSettings {
             OnConflict::Replace => hub::OnConflict::Replace,
         },
     }
+}
+
+fn cluster_key(config: &Config) -> Option<ClusterKey> {
+    config.cluster.key.as_ref().map(ClusterKey::new)
 }
 
 /// The configured name, or the host's, and something that no other process has.

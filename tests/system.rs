@@ -13,11 +13,13 @@ mod system {
     mod demo;
     mod fan_out;
     mod ffmpeg;
+    mod flags;
     mod harness;
     mod hostile;
     mod http;
     mod interoperation;
     mod late_joiners;
+    mod marks;
     mod names;
     mod process;
     mod publishing;

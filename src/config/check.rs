@@ -10,6 +10,7 @@ use super::environment::variable;
 use super::layer::Layer;
 use super::mistake::Mistake;
 use super::sections::{Play, PlayPatch, Upstream};
+use super::upstream::OriginAddress;
 
 use super::{Config, Role};
 
@@ -18,7 +19,10 @@ pub(super) fn sections(config: &Config, tree: &Layer, complete: bool, mistakes: 
     lag(&config.play, "", |key| tree.get("play", key), mistakes);
     publishing(config.role, "", tree.get("publish", "enabled"), mistakes);
     match config.role {
-        Role::Origin => no_origins(&config.upstream, tree, mistakes),
+        Role::Origin => {
+            no_origins("origins", &config.upstream.origins, tree, mistakes);
+            no_origins("backup_origins", &config.upstream.backup_origins, tree, mistakes);
+        }
         Role::Edge if complete => some_origins(&config.upstream, tree, mistakes),
         Role::Edge => {}
     }
@@ -55,12 +59,12 @@ fn publishing(role: Role, prefix: &str, enabled: Option<&Value>, mistakes: &mut 
     }
 }
 
-fn no_origins(upstream: &Upstream, tree: &Layer, mistakes: &mut Vec<Mistake>) {
-    if let Some(value) = tree.get("upstream", "origins")
-        && !upstream.origins.is_empty()
+fn no_origins(key: &str, found: &[OriginAddress], tree: &Layer, mistakes: &mut Vec<Mistake>) {
+    if let Some(value) = tree.get("upstream", key)
+        && !found.is_empty()
     {
         let message = "an origin pulls from nobody; origins are what an edge pulls from".to_owned();
-        mistakes.push(Mistake::at(value, "upstream.origins", message));
+        mistakes.push(Mistake::at(value, &format!("upstream.{key}"), message));
     }
 }
 

@@ -74,7 +74,7 @@ fn typed(name: &str, text: String, shape: Shape) -> Value {
             _ => ValueKind::String(text),
         },
         Shape::Number => text.parse().map(ValueKind::I64).unwrap_or(ValueKind::String(text)),
-        Shape::Text => ValueKind::String(text),
+        Shape::Text | Shape::Secret => ValueKind::String(text),
         Shape::List => {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             ValueKind::Array(items.map(|item| Value::new(Some(&origin), item)).collect())

@@ -23,6 +23,8 @@ pub enum Shape {
     Text,
     /// A list of strings; separated by commas in the environment.
     List,
+    /// A string that is never shown. The key `<key>_file` beside it names a file that holds it instead.
+    Secret,
 }
 
 /// Reads and writes the values of one key.

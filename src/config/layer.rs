@@ -36,6 +36,13 @@ impl Layer {
         }
     }
 
+    /// Puts a value at `section.key` of a section that there is.
+    pub(super) fn set(&mut self, section: &str, key: &str, value: Value) {
+        if let Some(ValueKind::Table(table)) = self.sections.get_mut(section).map(|section| &mut section.kind) {
+            table.insert(key.to_owned(), value);
+        }
+    }
+
     /// The value at `section.key`, whichever source it came from.
     pub(super) fn get(&self, section: &str, key: &str) -> Option<&Value> {
         match &self.sections.get(section)?.kind {

@@ -4,6 +4,7 @@
 //! users, and a test holds the two together. What must hold between keys is checked in `check`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::duration::Span;
@@ -11,6 +12,7 @@ use super::form::{List, Optional, Switch, Whole, Written, choice};
 use super::latency::MergeWindow;
 use super::listen::ListenAddress;
 use super::nameserver::Nameserver;
+use super::secret::{Hidden, Secret, SecretFile};
 use super::section::{Schema, section};
 use super::size::Size;
 use super::text::{LogFilter, NodeName, Text, WebOrigin};
@@ -19,7 +21,7 @@ use super::upstream::OriginAddress;
 const MEBIBYTE: usize = 1 << 20;
 
 /// The schemas of all sections, in the order in which mistakes in them are reported.
-pub const SCHEMAS: [Schema; 10] = [
+pub const SCHEMAS: [Schema; 11] = [
     Node::SCHEMA,
     Log::SCHEMA,
     Rtmp::SCHEMA,
@@ -28,6 +30,7 @@ pub const SCHEMAS: [Schema; 10] = [
     Play::SCHEMA,
     Publish::SCHEMA,
     Upstream::SCHEMA,
+    Cluster::SCHEMA,
     Dns::SCHEMA,
     Limits::SCHEMA,
 ];
@@ -110,6 +113,12 @@ section! {
         hard_lag: Duration as Span<1> = Duration::from_secs(30),
         /// How long a player of an absent stream is kept waiting; zero is for ever.
         play_wait: Duration as Span = Duration::from_secs(5),
+        /// Whether the flags of an FLV header are the tracks that the stream turns out to have.
+        guess_has_av: bool as Switch = true,
+        /// The audio flag, where it is not guessed.
+        has_audio: bool as Switch = true,
+        /// The video flag, where it is not guessed.
+        has_video: bool as Switch = true,
     }
 }
 
@@ -139,11 +148,29 @@ section! {
     }
 }
 
+choice! {
+    /// What an edge pulls with.
+    UpstreamProtocol, "\"rtmp\" or \"http-flv\"" {
+        /// RTMP.
+        Rtmp = "rtmp",
+        /// FLV in an HTTP body.
+        HttpFlv = "http-flv",
+    }
+}
+
 section! {
     /// Where an edge pulls its streams from.
     "upstream" Upstream UpstreamPatch {
         /// The origins; never empty at an edge, always empty at an origin.
         origins: Vec<OriginAddress> as List<Written<OriginAddress>> = Vec::new(),
+        /// The origins that are pulled from only while none of `origins` answers; always empty at an origin.
+        backup_origins: Vec<OriginAddress> as List<Written<OriginAddress>> = Vec::new(),
+        /// What is spoken with all of them.
+        protocol: UpstreamProtocol as Written<UpstreamProtocol> = UpstreamProtocol::Rtmp,
+        /// The port of every address over HTTP; the ports of the origins are those of RTMP.
+        http_port: u16 as Whole<1, 65_535> = 8080,
+        /// Connects under way at a time to one address; at least 1.
+        max_connects: usize as Whole<1, { u64::MAX }> = 16,
         /// How long a pull goes on after its last player; zero ends it with that player.
         linger: Duration as Span = Duration::from_secs(10),
         /// How long players are kept while their stream's upstream is lost; zero ends them with it.
@@ -152,6 +179,19 @@ section! {
         connect_timeout: Duration as Span<1> = Duration::from_secs(3),
         /// How long an upstream may be silent; longer than zero.
         read_timeout: Duration as Span<1> = Duration::from_secs(5),
+    }
+}
+
+/// The shortest key of a cluster, in bytes: fewer could be guessed.
+const MIN_KEY_BYTES: usize = 16;
+
+section! {
+    /// What makes the processes of one cluster know each other.
+    "cluster" Cluster ClusterPatch {
+        /// What they sign their marks with, the same for all; unsigned if unset.
+        key: Option<Secret> as Optional<Hidden<MIN_KEY_BYTES>> = None,
+        /// The file that holds `key` instead.
+        key_file: Option<PathBuf> as Optional<SecretFile> = None,
     }
 }
 

@@ -74,6 +74,15 @@ impl Headers {
         }
     }
 
+    /// Whether a player that was told of the tracks `told` cannot follow: a codec is another one, a track is new, or, once
+    /// the tracks are settled, one is missing.
+    pub(super) fn contradict(&self, told: Tracks) -> bool {
+        let other = |now: Option<Codec>, told: Option<Codec>| now.is_some() && now != told;
+        other(self.tracks.audio, told.audio)
+            || other(self.tracks.video, told.video)
+            || (self.settled && self.tracks != told)
+    }
+
     /// What the metadata promises.
     pub(super) fn promise(&self) -> Option<Promise> {
         self.promise

@@ -188,9 +188,8 @@ impl Reader {
 
     /// Whether `block` holds other tracks than the player was told.
     fn tracks_have_changed(&self, block: &Block) -> bool {
-        let Some((tracks, from)) = self.tracks else { return false };
-        let is_new = self.cursor.is_some_and(|cursor| cursor >= from);
-        is_new && block.headers().settled && block.headers().tracks != tracks
+        let Some((told, from)) = self.tracks else { return false };
+        self.cursor.is_some_and(|cursor| cursor >= from) && block.headers().contradict(told)
     }
 
     /// Goes on as a player does that paused: at the newest keyframe, unless the player has had it.
@@ -322,7 +321,7 @@ impl Reader {
     }
 
     fn has_begun(&self) -> bool {
-        self.cursor.is_some()
+        self.headers.is_some()
     }
 
     fn session_has_changed(&self, state: &State) -> bool {

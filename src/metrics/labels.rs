@@ -115,6 +115,24 @@ label_values! {
 }
 
 label_values! {
+    /// What a mark turned out to be.
+    MarkResult {
+        /// Signed with our key.
+        Verified = "verified",
+        /// Not signed, or this process has no key.
+        Unsigned = "unsigned",
+        /// Signed with another key, or changed since.
+        Wrong = "wrong",
+        /// Signed at a time that is too far from our clock, either way.
+        Old = "old",
+        /// Used before.
+        Replayed = "replayed",
+        /// No mark at all.
+        Malformed = "malformed",
+    }
+}
+
+label_values! {
     /// What became of resolving a name.
     LookupResult {
         /// It has addresses.

@@ -16,7 +16,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// An address could not be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}")]
+#[error("cannot listen on {address}")]
 pub struct BindError {
     /// The address as configured.
     pub address: ListenAddress,

@@ -1,58 +1,72 @@
-//! One RTMP connection to an upstream that is to send one stream.
+//! A connection to an upstream that sends one stream, whatever it speaks.
 
 use std::io;
-use std::net::SocketAddr;
-use std::time::Duration;
 
-use bytes::{Buf, Bytes};
-use prometheus_client::metrics::counter::Counter;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
-
-use crate::auth::{Acknowledgement, Mark};
-use crate::config::OriginAddress;
 use crate::hub::Identity;
-use crate::media::class::classify;
-use crate::media::stream_key::StreamKey;
-use crate::media::{Kind, Tag};
-use crate::metrics::{ConnectResult, Protocol, ReconnectReason};
-use crate::net::{scratch, socket};
-use crate::rtmp::{self, ClientEvent, ClientSession, ClientSettings, Goal};
+use crate::media::Tag;
+use crate::metrics::{ConnectResult, ReconnectReason};
+use crate::rtmp;
 
 use super::PullContext;
-
-/// How long an upstream may take to take the few bytes that we send it.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// One address to pull one stream from.
-#[derive(Debug)]
-pub(super) struct Upstream<'a> {
-    pub(super) origin: &'a OriginAddress,
-    pub(super) address: SocketAddr,
-    pub(super) key: &'a StreamKey,
-}
+use super::rtmp::RtmpConnection;
+use super::target::Target;
+use super::upstreams::Candidate;
 
 /// Why an upstream did not come to send media.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
+    /// No connection.
     #[error("cannot connect: {0}")]
     Connect(io::Error),
+    /// The connection broke.
     #[error("the connection broke: {0}")]
     Io(#[from] io::Error),
+    /// It said nothing for too long.
     #[error("it takes too long")]
     Timeout,
+    /// It closed the connection without a word.
     #[error("it closed the connection")]
     Closed,
+    /// It does not speak RTMP as it should.
     #[error("it broke the protocol: {0}")]
     Protocol(#[from] rtmp::Error),
+    /// It said that it does not have the stream.
     #[error("it does not have the stream ({code})")]
-    NotFound { code: String },
+    NotFound {
+        /// The status that said so.
+        code: String,
+    },
+    /// It refused for another reason.
     #[error("it refuses: {code} {description}")]
-    Refused { code: String, description: String },
+    Refused {
+        /// The status.
+        code: String,
+        /// What it says about it.
+        description: String,
+    },
+    /// It said who has the stream.
+    #[error("it redirects to {location}")]
+    Redirected {
+        /// A URL.
+        location: String,
+    },
+    /// It redirects to what we cannot follow.
+    #[error("it redirects to {location}, which leads nowhere")]
+    BadRedirect {
+        /// As the upstream sent it.
+        location: String,
+    },
+    /// One redirect led to another and another.
+    #[error("too many redirects")]
+    TooManyRedirects,
 }
 
 impl OpenError {
+    /// Whether the upstream did what an upstream does that does not have the stream. All else is a failure of it.
+    pub(super) const fn is_answer(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
+    }
+
     /// What the metric calls it.
     pub(super) const fn result(&self) -> ConnectResult {
         match self {
@@ -65,186 +79,42 @@ impl OpenError {
 
 /// An upstream that sends media.
 #[derive(Debug)]
-pub(super) struct Connection {
-    socket: TcpStream,
-    client: ClientSession,
-    received: Counter,
-    /// The publish session at the far end.
-    session: Identity,
-    /// Tags that were read and not yet taken.
-    tags: Vec<Tag>,
-    unsent: Bytes,
-    last_read: Instant,
+pub(super) enum Connection {
+    /// Over RTMP.
+    Rtmp(RtmpConnection),
 }
 
 impl Connection {
     /// Connects, asks for the stream and waits for its first media.
-    pub(super) async fn open(context: &PullContext, upstream: &Upstream<'_>) -> Result<Self, OpenError> {
-        let deadline = Instant::now() + context.settings.connect_timeout;
-        let connect = timeout_at(deadline, TcpStream::connect(upstream.address)).await;
-        let socket = connect.map_err(|_| OpenError::Timeout)?.map_err(OpenError::Connect)?;
-        socket::prepare(&socket)?;
-        let (app, name) = upstream.key.to_wire();
-        let client = ClientSession::new(ClientSettings {
-            tc_url: format!("rtmp://{}/{app}", upstream.origin),
-            app,
-            goal: Goal::Play { name },
-            mark: Some(Mark::of_pull(&context.node).to_text()),
-            chunk_size: context.chunk_size,
-            four_cc: true,
-        })?;
-        let mut connection = Self {
-            socket,
-            client,
-            received: context.metrics.ingress_bytes(Protocol::Rtmp),
-            // A foreign upstream tells no session: each connection to it is one.
-            session: Identity::random(),
-            tags: Vec::new(),
-            unsent: Bytes::new(),
-            last_read: Instant::now(),
-        };
-        connection.begin(deadline, context.settings.read_timeout).await?;
-        Ok(connection)
-    }
-
-    /// Speaks until media comes: the connect until `deadline`, what follows for at most `patience`.
-    async fn begin(&mut self, deadline: Instant, patience: Duration) -> Result<(), OpenError> {
-        let mut deadline = deadline;
-        loop {
-            while let Some(event) = self.client.next_event() {
-                match event {
-                    ClientEvent::Connected { acknowledgement } => {
-                        let acknowledgement = acknowledgement.as_deref().and_then(Acknowledgement::parse);
-                        tracing::debug!(?acknowledgement, "connected");
-                        deadline = Instant::now() + patience;
-                    }
-                    ClientEvent::Started { session } => {
-                        if let Some(session) = session.as_deref().and_then(Identity::from_peer) {
-                            self.session = session;
-                        }
-                        deadline = Instant::now() + patience;
-                    }
-                    // Of metadata, and of other data, before the first media the latest is enough.
-                    ClientEvent::Media(tag) if tag.kind == Kind::Data && !self.has_media() => {
-                        self.tags.retain(|known| classify(known).0 != classify(&tag).0);
-                        self.tags.push(tag);
-                    }
-                    ClientEvent::Media(tag) => self.tags.push(tag),
-                    ClientEvent::Refused { code, description, .. } if !code.contains("NotFound") => {
-                        return Err(OpenError::Refused { code, description });
-                    }
-                    ClientEvent::Refused { code, .. } | ClientEvent::Ended { code } => {
-                        return Err(OpenError::NotFound { code });
-                    }
-                    ClientEvent::Pong(_) => {}
-                }
-            }
-            if self.has_media() {
-                self.last_read = Instant::now();
-                return Ok(());
-            }
-            self.flush().await?;
-            match timeout_at(deadline, self.read_once()).await {
-                Ok(Ok(0)) => return Err(OpenError::Closed),
-                Ok(read) => read.map_err(|error| error.into_open_error())?,
-                Err(_) => return Err(OpenError::Timeout),
-            };
-        }
-    }
-
-    fn has_media(&self) -> bool {
-        self.tags.iter().any(|tag| tag.kind != Kind::Data)
+    pub(super) async fn open(context: &PullContext, candidate: &Candidate, target: &Target) -> Result<Self, OpenError> {
+        RtmpConnection::open(context, candidate, target).await.map(Self::Rtmp)
     }
 
     /// The publish session at the far end; the same one, as long as its publisher stays.
     pub(super) fn session(&self) -> &Identity {
-        &self.session
+        match self {
+            Self::Rtmp(connection) => connection.session(),
+        }
     }
 
     /// The tags read since the last call.
-    pub(super) fn take_tags(&mut self) -> impl Iterator<Item = Tag> {
-        self.tags.drain(..)
+    pub(super) fn take_tags(&mut self) -> Vec<Tag> {
+        match self {
+            Self::Rtmp(connection) => connection.take_tags(),
+        }
     }
 
-    /// Reads more tags, unless nothing comes for `patience`. Dropping the future loses nothing.
-    pub(super) async fn read(&mut self, patience: Duration) -> Result<(), ReconnectReason> {
-        let deadline = self.last_read + patience;
-        let read = match timeout_at(deadline, self.read_once()).await {
-            Ok(Ok(0)) => return Err(ReconnectReason::Closed),
-            Ok(Ok(_)) => {
-                self.last_read = Instant::now();
-                Ok(())
-            }
-            Ok(Err(ReadError::Io(_))) => return Err(ReconnectReason::Closed),
-            Ok(Err(ReadError::Protocol(error))) => {
-                tracing::warn!(%error, "the upstream broke the protocol");
-                Err(ReconnectReason::Invalid)
-            }
-            Err(_) => return Err(ReconnectReason::Silent),
-        };
-        // What came before bad bytes is as good as ever.
-        while let Some(event) = self.client.next_event() {
-            match event {
-                ClientEvent::Media(tag) => self.tags.push(tag),
-                ClientEvent::Ended { .. } | ClientEvent::Refused { .. } => return Err(ReconnectReason::Ended),
-                ClientEvent::Connected { .. } | ClientEvent::Started { .. } | ClientEvent::Pong(_) => {}
-            }
+    /// Reads more tags, or says how the upstream was lost. Dropping the future loses nothing.
+    pub(super) async fn read(&mut self) -> Result<(), ReconnectReason> {
+        match self {
+            Self::Rtmp(connection) => connection.read().await,
         }
-        read?;
-        self.flush().await.map_err(|_| ReconnectReason::Closed)
     }
 
     /// Says that the stream is no longer wanted, and goes.
-    pub(super) async fn close(mut self) {
-        self.client.close();
-        // Who does not listen any more need not be told.
-        let _ = self.flush().await;
-        let _ = self.socket.shutdown().await;
-    }
-
-    async fn read_once(&mut self) -> Result<usize, ReadError> {
-        let Self { socket, client, received, .. } = self;
-        let mut fed = Ok(());
-        let count = scratch::read(socket, |bytes| fed = client.feed(bytes)).await?;
-        received.inc_by(count as u64);
-        fed?;
-        Ok(count)
-    }
-
-    /// Sends what the session has to say. What a dropped future did not get to send, the next one sends.
-    async fn flush(&mut self) -> io::Result<()> {
-        let write = async {
-            loop {
-                if self.unsent.is_empty() {
-                    self.unsent = self.client.take_output();
-                }
-                if self.unsent.is_empty() {
-                    return Ok(());
-                }
-                let written = self.socket.write(&self.unsent).await?;
-                self.unsent.advance(written);
-            }
-        };
-        match timeout(WRITE_TIMEOUT, write).await {
-            Ok(written) => written,
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
-        }
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum ReadError {
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    #[error(transparent)]
-    Protocol(#[from] rtmp::Error),
-}
-
-impl ReadError {
-    fn into_open_error(self) -> OpenError {
+    pub(super) async fn close(self) {
         match self {
-            Self::Io(error) => OpenError::Io(error),
-            Self::Protocol(error) => OpenError::Protocol(error),
+            Self::Rtmp(connection) => connection.close().await,
         }
     }
 }

@@ -10,7 +10,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 use prometheus_client::metrics::counter::Counter;
 
-use crate::hub::{End, PlayRequest, Reader, Tracks, WireForm};
+use crate::hub::{End, PlayRequest, Reader, WireForm};
 use crate::media::flv;
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{Protocol, Reason};
@@ -33,9 +33,9 @@ pub(super) struct FlvBody {
 /// Answers with the stream, or says why not. Who leaves while waiting is noticed: hyper drops this future.
 pub(super) async fn answer(exchange: &Arc<Exchange>, key: &StreamKey, asked_at: Instant) -> Response<Body> {
     match open(exchange, key).await {
-        Ok((reader, tracks)) => {
+        Ok((reader, header)) => {
             tracing::info!(stream = %key, "playing");
-            let body = FlvBody::new(reader, tracks, Arc::clone(exchange), asked_at);
+            let body = FlvBody::new(reader, header, Arc::clone(exchange), asked_at);
             let mut response = Response::new(Body::Flv(Box::new(body)));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("video/x-flv"));
             response
@@ -50,7 +50,8 @@ pub(super) async fn answer(exchange: &Arc<Exchange>, key: &StreamKey, asked_at: 
     }
 }
 
-async fn open(exchange: &Arc<Exchange>, key: &StreamKey) -> Result<(Reader, Tracks), End> {
+/// Waits for the stream, and for its tracks if its header is to tell them.
+async fn open(exchange: &Arc<Exchange>, key: &StreamKey) -> Result<(Reader, Bytes), End> {
     let request = PlayRequest {
         protocol: Protocol::HttpFlv,
         form: WireForm::Flv,
@@ -59,9 +60,16 @@ async fn open(exchange: &Arc<Exchange>, key: &StreamKey) -> Result<(Reader, Trac
     };
     let waiting = Leaving { exchange, armed: true };
     let mut reader = exchange.context.hub.subscribe(key, request)?;
-    let tracks = poll_fn(|context| reader.poll_tracks(context)).await?;
+    let play = exchange.context.config.play_for(key.app());
+    let (has_audio, has_video) = if play.guess_has_av {
+        let tracks = poll_fn(|context| reader.poll_tracks(context)).await?;
+        (tracks.audio.is_some(), tracks.video.is_some())
+    } else {
+        poll_fn(|context| reader.poll_live(context)).await?;
+        (play.has_audio, play.has_video)
+    };
     waiting.disarm();
-    Ok((reader, tracks))
+    Ok((reader, Bytes::copy_from_slice(&flv::header(has_audio, has_video))))
 }
 
 /// Notes that the client left, if the future that holds it is dropped.
@@ -85,13 +93,12 @@ impl Drop for Leaving<'_> {
 }
 
 impl FlvBody {
-    fn new(reader: Reader, tracks: Tracks, exchange: Arc<Exchange>, asked_at: Instant) -> Self {
-        let header = flv::header(tracks.audio.is_some(), tracks.video.is_some());
+    fn new(reader: Reader, header: Bytes, exchange: Arc<Exchange>, asked_at: Instant) -> Self {
         exchange.progress.limit(reader.hard_lag());
         // A client that goes away lets hyper drop the body; an end of the stream is noted when it comes.
         *exchange.reason.lock() = Some(Reason::PeerClosed);
         let sent = exchange.context.metrics.egress_bytes(Protocol::HttpFlv);
-        Self { reader, exchange, header: Some(Bytes::copy_from_slice(&header)), asked_at: Some(asked_at), sent }
+        Self { reader, exchange, header: Some(header), asked_at: Some(asked_at), sent }
     }
 
     /// The next piece of the body, or its end. Polled whenever hyper has room for more.

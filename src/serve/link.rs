@@ -8,7 +8,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::metrics::{Metrics, Protocol, Reason};
 use crate::net::scratch;
@@ -32,6 +32,8 @@ pub(super) struct Link {
     /// Control bytes that the socket has not taken yet.
     unsent: Outbound,
     error: Option<rtmp::Error>,
+    /// When the peer was heard last.
+    pub(super) last_heard: Instant,
 }
 
 impl Link {
@@ -45,6 +47,7 @@ impl Link {
             sent: metrics.egress_bytes(Protocol::Rtmp),
             unsent: Outbound::default(),
             error: None,
+            last_heard: Instant::now(),
         }
     }
 
@@ -133,6 +136,7 @@ impl Link {
             Ok(0) => Err(Reason::PeerClosed),
             Ok(count) => {
                 self.received.inc_by(count as u64);
+                self.last_heard = Instant::now();
                 Ok(())
             }
             Err(_) if !self.session.received_any() => Err(Reason::Probe),

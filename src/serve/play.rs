@@ -9,6 +9,7 @@ use crate::metrics::{Protocol, Reason};
 use crate::rtmp::server::ServerEvent;
 use crate::rtmp::status::Status;
 
+use super::heartbeat::{Beat, Heartbeat};
 use super::outbound::Outbound;
 use super::reason_of;
 use super::rtmp::{Connection, unless_stopped};
@@ -23,7 +24,7 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
         protocol: Protocol::Rtmp,
         form: WireForm::Rtmp { chunk_size: connection.context.config.rtmp.chunk_size as usize },
         shard: connection.accepted.shard,
-        is_pull: connection.mark.is_some(),
+        is_pull: connection.standing.is_some(),
     };
     let mut reader = match connection.context.hub.subscribe(&named.key, request) {
         Ok(reader) => reader,
@@ -85,10 +86,12 @@ async fn send(connection: &mut Connection<'_>, mut reader: Reader, asked_at: Ins
     let mut first_frame = Some(asked_at);
     let mut has_media = false;
     let mut paused = false;
+    let mut heartbeat = Heartbeat::new(connection.standing.is_some());
     loop {
         outbound.push(connection.link.session.take_output());
         let mut ended = None;
         if outbound.is_empty() {
+            let last_heard = connection.link.last_heard;
             tokio::select! {
                 biased;
                 read = connection.link.read() => read?,
@@ -100,6 +103,10 @@ async fn send(connection: &mut Connection<'_>, mut reader: Reader, asked_at: Ins
                     Err(end) => ended = Some(end),
                 },
                 () = connection.context.stop.cancelled() => ended = Some(End::Shutdown),
+                beat = heartbeat.due(last_heard) => match beat {
+                    Beat::Ask => connection.link.session.ping(0),
+                    Beat::Dead => return Err(Reason::PeerLost),
+                },
             }
         }
         while outbound.has_room() && !paused && ended.is_none() {

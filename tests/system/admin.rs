@@ -154,3 +154,32 @@ fn what_the_admin_port_does_not_know_is_not_found_and_it_serves_no_media() {
     }
     assert_eq!(http::get(origin.http, "/metrics").head.status, 404);
 }
+
+#[test]
+fn health_checks_that_connect_and_close_are_not_logged() {
+    let origin = Server::origin("");
+    for address in [origin.rtmp, origin.http].into_iter().cycle().take(40) {
+        drop(http::connect(address));
+    }
+    wait_until("all of them are counted", || origin.metrics().sum("rillcast_disconnects_total") >= 40.0);
+    let closed = origin.log().into_iter().filter(|line| line["fields"]["message"] == "connection closed").count();
+    assert_eq!(closed, 0);
+}
+
+#[test]
+fn connections_beyond_the_limit_of_an_address_are_refused_and_counted() {
+    let origin = Server::origin("[limits]\nmax_connections_per_address = 3\n");
+    let feed = Publisher::start(&origin, STREAM).feed();
+    let players = Protocol::ALL.map(|protocol| Player::join(protocol, &origin, STREAM));
+    players.iter().for_each(Player::expect_media);
+    let refused = Player::join(Protocol::HttpFlv, &origin, STREAM);
+    refused.wait_for_end();
+    assert!(refused.answer().is_err());
+    assert_eq!(origin.metrics().labelled("rillcast_connections_total", "result", "refused"), 1.0);
+    players[0].leave();
+    wait_until("its place is free", || {
+        let player = Player::join(Protocol::HttpFlv, &origin, STREAM);
+        player.answer().is_ok()
+    });
+    players[1].wait_for_frame(feed.session, feed.last_number());
+}

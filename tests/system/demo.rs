@@ -3,6 +3,7 @@
 use rustix::process::Signal;
 
 use super::harness::ffmpeg::{self, Tracks};
+use super::harness::http;
 use super::harness::process::Process;
 use super::harness::server::Server;
 use super::harness::wait_until;
@@ -11,16 +12,21 @@ use super::harness::wait_until;
 #[test]
 fn demo_prints_urls_that_play_and_stops_at_ctrl_c() {
     let mut demo = Process::rillcast(&["demo"]);
-    wait_until("the demo prints URLs of both servers", || {
+    wait_until("the demo says how to stop it", || {
         assert!(demo.exit().is_none(), "the demo has ended: {:#?}", demo.stderr.all());
-        let urls = printed_urls(&demo);
-        let prints = |start: &str| urls.iter().any(|url| url.starts_with(start));
-        prints("rtmp://127.0.0.1:1936/") && prints("http://127.0.0.1:8081/")
+        demo.stdout.find(|line| line.contains("Ctrl-C").then_some(())).is_some()
     });
-    // The other URLs are for publishing and for looking inside.
-    let streams = printed_urls(&demo).into_iter().filter(|url| url.contains("/live/demo"));
-    for url in streams {
+    let to_play = urls_after("ffplay", &demo);
+    for start in ["rtmp://127.0.0.1:1936/", "http://127.0.0.1:8081/"] {
+        assert!(to_play.iter().any(|url| url.starts_with(start)), "no URL of {start} among {to_play:?}");
+    }
+    for url in to_play {
         assert_eq!(ffmpeg::probe_codecs(&url), Tracks::Both.codecs(), "{url}");
+    }
+    for url in urls_after("curl", &demo) {
+        let (address, path) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')).expect("an HTTP URL");
+        let response = http::get(address.parse().expect("a numeric address"), &format!("/{path}"));
+        assert_eq!(response.head.status, 200, "{url}");
     }
     demo.signal(Signal::INT);
     assert_eq!(demo.wait_for_exit(), Some(0));
@@ -43,10 +49,9 @@ fn publish_demo_publishes_the_clip_anywhere_and_loops_it() {
     assert_eq!(publisher.wait_for_exit(), Some(0));
 }
 
-/// The URLs in what the demo has printed so far; `localhost` and an unspecified host count as loopback.
-fn printed_urls(demo: &Process) -> Vec<String> {
-    let text = demo.stdout.all().join(" ");
-    let words = text.split_whitespace().map(|word| word.trim_matches(['"', '\'', ',', '(', ')']));
-    let urls = words.filter(|word| word.starts_with("rtmp://") || word.starts_with("http://"));
-    urls.map(|url| url.replace("localhost", "127.0.0.1")).collect()
+/// The URLs of the printed commands that begin with a program's name.
+fn urls_after(program: &str, demo: &Process) -> Vec<String> {
+    let lines = demo.stdout.all();
+    let commands = lines.iter().filter_map(|line| line.trim().strip_prefix(program));
+    commands.filter_map(|rest| rest.split_whitespace().last().map(str::to_owned)).collect()
 }

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::process::Command;
 
-use super::harness::process::Process;
+use super::harness::process::{Process, RILLCAST};
 use super::harness::server::free_address;
 
 const CONFIGURATION: Option<i32> = Some(78);
@@ -68,6 +69,16 @@ fn a_missing_configuration_file_is_named() {
     let run = run(&["origin", "-c", "/nonexistent/rillcast.toml"]);
     assert_eq!(run.code, CONFIGURATION);
     assert!(run.stderr.iter().any(|line| line.contains("/nonexistent/rillcast.toml")), "{:#?}", run.stderr);
+}
+
+#[test]
+fn a_mistake_in_the_environment_names_the_variable() {
+    let mut command = Command::new(RILLCAST);
+    command.arg("origin").env("RILLCAST_PLAY__GOP_CACHE", "perhaps");
+    let mut process = Process::spawn("rillcast with a bad environment", &mut command);
+    assert_eq!(process.wait_for_exit(), CONFIGURATION);
+    let lines = process.stderr.all();
+    assert!(lines.iter().any(|line| line.contains("RILLCAST_PLAY__GOP_CACHE")), "{lines:#?}");
 }
 
 #[test]

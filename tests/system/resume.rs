@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::harness::numbered::video_header;
 use super::harness::player::{Ending, Player, Protocol};
 use super::harness::publisher::{Feed, Publisher};
+use super::harness::rtmp::RtmpClient;
 use super::harness::server::Server;
 use super::harness::wait_until;
 
@@ -104,6 +105,33 @@ fn players_are_ended_when_the_publisher_does_not_return() {
         assert_eq!(player.wait_for_end(), Ending::Proper);
     }
     wait_until("the streams are gone", || origin.streams().is_empty() && edge.streams().is_empty());
+}
+
+#[test]
+fn an_edge_s_pull_ends_with_the_publisher_while_other_players_of_the_origin_stay() {
+    let origin = Server::origin("");
+    let feed = Publisher::start(&origin, STREAM).feed();
+    let player = Player::join(Protocol::Rtmp, &origin, STREAM);
+    player.wait_for_frame(feed.session, feed.last_number());
+    let mut edge = RtmpClient::open(origin.rtmp).unwrap();
+    edge.connect("live", &[("rillcast", "v=1;node=a-test;path=a-test;session=1")]).unwrap();
+    edge.play("resume").unwrap();
+    wait_for_status(&mut edge, &["NetStream.Play.Start"]);
+    feed.stop().close();
+    wait_for_status(&mut edge, &["NetStream.Play.UnpublishNotify", "NetStream.Play.Stop"]);
+    assert_eq!(player.ending(), None);
+    let feed = Publisher::start_when_free(&origin, STREAM).feed();
+    player.wait_for_frame(feed.session, feed.last_number());
+}
+
+#[track_caller]
+fn wait_for_status(client: &mut RtmpClient, wanted: &[&str]) {
+    loop {
+        let message = client.receive().unwrap().unwrap_or_else(|| panic!("the end came before {wanted:?}"));
+        if message.status().is_some_and(|status| wanted.contains(&status.as_str())) {
+            return;
+        }
+    }
 }
 
 #[track_caller]

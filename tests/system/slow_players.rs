@@ -92,6 +92,29 @@ fn the_ring_stays_within_its_caps_however_long_the_publisher_sends_no_keyframe()
     player.assert_no_frame_missing();
 }
 
+#[test]
+fn all_rings_together_stay_within_the_budget_of_the_process() {
+    const STREAMS: usize = 6;
+    let config = "[limits]\nring_bytes = \"8MiB\"\n[publish]\nnormal_timeout = \"10m\"\n";
+    let origin = Server::origin(config);
+    let content = Content { gop: 50, frame_size: 20_000, ..Content::default() };
+    let names: Vec<String> = (0..STREAMS).map(|index| format!("live/budget-{index}")).collect();
+    let mut publishers: Vec<Publisher> =
+        names.iter().map(|name| Publisher::start_with(&origin, name, content)).collect();
+    let players: Vec<Player> = names.iter().map(|name| Player::join(Protocol::Rtmp, &origin, name)).collect();
+    let peak = (0..12).map(|_| {
+        for (publisher, player) in publishers.iter_mut().zip(&players) {
+            publisher.push(25);
+            player.wait_for_frame(publisher.session, publisher.last_number());
+        }
+        origin.metrics().sum("rillcast_ring_bytes")
+    });
+    // 36 MB are pushed. What is being sent may stand beside the budget.
+    let peak = peak.fold(0.0, f64::max);
+    println!("the rings held {peak} bytes at most");
+    assert!(peak <= 12.0 * MEBIBYTE as f64, "the rings held {peak} bytes");
+}
+
 /// The first video frame after each gap.
 fn gaps(player: &Player) -> Vec<Frame> {
     let frames = player.frames();

@@ -138,7 +138,26 @@ fn an_origin_with_origins_is_refused() {
         lines(load_text(Role::Origin, "upstream.origins = [\"other\"]")),
         ["test.toml: upstream.origins: an origin pulls from nobody; origins are what an edge pulls from"]
     );
+    assert_eq!(
+        lines(load_text(Role::Origin, "upstream.backup_origins = [\"other\"]")),
+        ["test.toml: upstream.backup_origins: an origin pulls from nobody; origins are what an edge pulls from"]
+    );
     assert!(load_text(Role::Origin, "upstream.origins = []").is_ok());
+}
+
+#[test]
+fn an_upstream_has_a_port_and_may_be_connected_to() {
+    let file = r#"
+        upstream = { origins = ["a"], http_port = 0, max_connects = 0, protocol = "http" }
+    "#;
+    assert_eq!(
+        lines(load_text(Role::Edge, file)),
+        [
+            r#"test.toml: upstream.protocol: expected "rtmp" or "http-flv", found "http""#,
+            "test.toml: upstream.http_port: expected a whole number from 1 to 65535, found 0",
+            "test.toml: upstream.max_connects: expected a whole number of at least 1, found 0",
+        ]
+    );
 }
 
 #[test]

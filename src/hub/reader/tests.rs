@@ -212,6 +212,40 @@ async fn flv_players_end_when_a_codec_changes() {
     assert_eq!(player.next().await, Err(End::TracksChanged));
 }
 
+#[tokio::test(start_paused = true)]
+async fn flv_players_follow_a_publisher_that_returns_with_the_same_tracks() {
+    let bench = Bench::new(settings());
+    let audio = || tag(Kind::Audio, 0, &[0xaf, 0, 0x12, 0x10]);
+    let mut publisher = bench.publish();
+    publisher.push([header(1), audio(), keyframe(0, 1)]).unwrap();
+    let mut player = bench.play(false).unwrap();
+    std::future::poll_fn(|context| player.reader.poll_tracks(context)).await.unwrap();
+    player.take(3).await;
+    drop(publisher);
+    let mut publisher = bench.publish();
+    for tag in [header(2), keyframe(0, 2), audio(), frame(40, 3)] {
+        publisher.push([tag]).unwrap();
+    }
+    assert_eq!(player.take(4).await.last().unwrap().2, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn flv_players_end_when_a_returning_publisher_has_lost_a_track() {
+    let bench = Bench::new(settings());
+    let mut publisher = bench.publish();
+    publisher.push([header(1), tag(Kind::Audio, 0, &[0xaf, 0, 0x12, 0x10]), keyframe(0, 1)]).unwrap();
+    let mut player = bench.play(false).unwrap();
+    std::future::poll_fn(|context| player.reader.poll_tracks(context)).await.unwrap();
+    player.take(3).await;
+    drop(publisher);
+    let mut publisher = bench.publish();
+    publisher.push([header(2), keyframe(0, 2)]).unwrap();
+    player.take(2).await;
+    tokio::time::advance(Duration::from_secs(2)).await;
+    publisher.push([frame(40, 3)]).unwrap();
+    assert_eq!(player.next().await, Err(End::TracksChanged));
+}
+
 #[tokio::test]
 async fn a_player_that_lags_too_far_jumps_to_the_newest_keyframe_with_its_headers() {
     let ring = RingLimits { queue_length: Duration::ZERO, ..settings().ring };

@@ -1,0 +1,71 @@
+//! Secrets in files of their own: `<key>_file` beside every key that takes a secret.
+//!
+//! Owns finding and reading these files, for every section alike: a key whose shape is a secret needs nothing but a
+//! sibling called `<key>_file`. The configuration calls it once, between merging its sources and reading them; from
+//! then on the secret is found at its key, with the file as its source.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use ::config::{Value, ValueKind};
+
+use super::form::{Form, Shape};
+use super::layer::Layer;
+use super::mistake::Mistake;
+use super::secret::SecretFile;
+use super::sections::SCHEMAS;
+
+/// The longest secret that a file may hold, in bytes. Bounds what is read of a file that does not end.
+const MAX_BYTES: usize = 64 << 10;
+
+/// Puts what each `<key>_file` holds at its `<key>`; a file that is no use, and one beside a key that is set, is a
+/// mistake.
+pub(super) fn resolve(tree: &mut Layer, mistakes: &mut Vec<Mistake>) {
+    for schema in SCHEMAS {
+        for key in schema.keys.iter().filter(|key| key.shape == Shape::Secret) {
+            let file_key = format!("{}_file", key.name);
+            let Some(file) = tree.get(schema.name, &file_key) else { continue };
+            let path = format!("{}.{file_key}", schema.name);
+            if tree.get(schema.name, key.name).is_some() {
+                let message = format!("{} is set, too; only one of the two can be", key.name);
+                mistakes.push(Mistake::at(file, &path, message));
+                continue;
+            }
+            // What is no path at all is reported where the section is read.
+            let Some(file_path) = SecretFile::read(file, &path, &mut Vec::new()) else { continue };
+            match read(&file_path) {
+                Ok(text) => {
+                    let source = file_path.display().to_string();
+                    tree.set(schema.name, key.name, Value::new(Some(&source), ValueKind::String(text)));
+                }
+                Err(error) => mistakes.push(Mistake::at(file, &path, format!("{}: {error}", file_path.display()))),
+            }
+        }
+    }
+}
+
+/// Why a file holds no secret.
+#[derive(Debug, thiserror::Error)]
+enum FileError {
+    #[error("cannot be read: {0}")]
+    Io(#[from] io::Error),
+    #[error("is empty")]
+    Empty,
+    #[error("is longer than {MAX_BYTES} bytes")]
+    TooLong,
+    #[error("is not text in UTF-8")]
+    NoText,
+}
+
+/// What a file holds, without the line end that editors and `echo` leave behind.
+fn read(path: &Path) -> Result<String, FileError> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_BYTES {
+        return Err(FileError::TooLong);
+    }
+    let mut text = String::from_utf8(bytes).map_err(|_| FileError::NoText)?;
+    text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    if text.is_empty() { Err(FileError::Empty) } else { Ok(text) }
+}

@@ -1,0 +1,129 @@
+//! The upstreams of this node: who they are, in which order a stream asks them, and who rests.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dashmap::DashMap;
+use tokio::sync::Semaphore;
+
+use crate::config::{self, OriginAddress};
+use crate::media::stream_key::StreamKey;
+use crate::metrics::{ConnectResult, Metrics};
+use crate::net::dns::Names;
+
+use super::health::Health;
+use super::rank::rank;
+
+/// Which of the two lists of origins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tier {
+    /// `upstream.origins`.
+    Primary,
+    /// `upstream.backup_origins`.
+    Backup,
+}
+
+/// One address that may have a stream.
+#[derive(Debug, Clone)]
+pub(super) struct Candidate {
+    /// Where to connect.
+    pub(super) address: SocketAddr,
+    /// `host:port` as configured or found: what the upstream is called towards itself.
+    pub(super) name: String,
+    rank_key: String,
+    origin: OriginAddress,
+}
+
+/// What all pulls know together of their upstreams.
+#[derive(Debug)]
+pub(super) struct Upstreams {
+    settings: config::Upstream,
+    names: Names,
+    health: Health,
+    gates: DashMap<SocketAddr, Arc<Semaphore>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Upstreams {
+    pub(super) fn new(settings: config::Upstream, names: Names, metrics: Arc<Metrics>) -> Self {
+        Self { settings, names, health: Health::default(), gates: DashMap::new(), metrics }
+    }
+
+    pub(super) fn has_backups(&self) -> bool {
+        !self.settings.backup_origins.is_empty()
+    }
+
+    /// The addresses of a tier in the order in which `key` asks them, without those that rest.
+    ///
+    /// A single address never rests here: there is nobody to ask instead, and the pull's own rhythm spares it.
+    pub(super) async fn candidates(&self, key: &StreamKey, tier: Tier) -> Vec<Candidate> {
+        let mut candidates = self.resolve(tier).await;
+        rank(key.as_str(), &mut candidates, |candidate| &candidate.rank_key);
+        if candidates.len() > 1 {
+            let now = Instant::now();
+            candidates.retain(|candidate| !self.health.rests(candidate.address, now));
+        }
+        candidates
+    }
+
+    /// Every address of every origin of a tier, each once.
+    async fn resolve(&self, tier: Tier) -> Vec<Candidate> {
+        let origins = match tier {
+            Tier::Primary => &self.settings.origins,
+            Tier::Backup => &self.settings.backup_origins,
+        };
+        let mut candidates: Vec<Candidate> = Vec::new();
+        for origin in origins {
+            match self.names.resolve(origin).await {
+                Ok(endpoints) => {
+                    for endpoint in endpoints.iter() {
+                        if candidates.iter().all(|known| known.address != endpoint.address) {
+                            candidates.push(Candidate {
+                                address: endpoint.address,
+                                name: endpoint.name.clone(),
+                                rank_key: endpoint.rank_key.clone(),
+                                origin: origin.clone(),
+                            });
+                        }
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot resolve an origin");
+                    self.metrics.upstream_connects(ConnectResult::Unresolved).inc();
+                }
+            }
+        }
+        candidates
+    }
+
+    /// Where a redirect leads. The name is not one of ours, and ranks nowhere.
+    pub(super) async fn redirected_to(&self, host: &str, port: u16) -> Option<Candidate> {
+        let text = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let origin: OriginAddress = text.parse().ok()?;
+        let endpoints = self.names.resolve(&origin).await.ok()?;
+        let address = endpoints.first()?.address;
+        Some(Candidate { address, name: text.clone(), rank_key: text, origin })
+    }
+
+    /// Notes that an address did not answer as an upstream does: it rests, and its name is asked for again.
+    pub(super) fn note_failure(&self, candidate: &Candidate, longest_rest: Duration) {
+        self.health.note_failure(candidate.address, longest_rest, Instant::now());
+        self.names.doubt(&candidate.origin);
+    }
+
+    /// Notes that an address has answered, be it that it does not have the stream.
+    pub(super) fn note_answer(&self, candidate: &Candidate) {
+        self.health.note_success(candidate.address);
+    }
+
+    /// Lets at most `upstream.max_connects` connect to one address at a time, so that a restarted origin is not stormed.
+    pub(super) fn gate(&self, address: SocketAddr) -> Arc<Semaphore> {
+        // Addresses that nobody connects to any more are forgotten when new ones come.
+        if !self.gates.contains_key(&address) {
+            self.gates.retain(|_, gate| Arc::strong_count(gate) > 1);
+        }
+        let gate = self.gates.entry(address).or_insert_with(|| Arc::new(Semaphore::new(self.settings.max_connects)));
+        Arc::clone(&gate)
+    }
+}
