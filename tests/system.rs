@@ -26,4 +26,5 @@ mod system {
     mod resume;
     mod shutdown;
     mod slow_players;
+    mod ws;
 }

@@ -14,6 +14,7 @@ pub mod process;
 pub mod publisher;
 pub mod rtmp;
 pub mod server;
+pub mod ws;
 
 use std::time::{Duration, Instant};
 
