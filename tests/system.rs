@@ -26,5 +26,6 @@ mod system {
     mod resume;
     mod shutdown;
     mod slow_players;
+    mod upstream_http;
     mod ws;
 }
