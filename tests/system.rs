@@ -27,4 +27,6 @@ mod system {
     mod resume;
     mod shutdown;
     mod slow_players;
+    mod upstream_http;
+    mod ws;
 }

@@ -16,6 +16,7 @@ pub mod process;
 pub mod publisher;
 pub mod rtmp;
 pub mod server;
+pub mod ws;
 
 use std::time::{Duration, Instant};
 
