@@ -13,5 +13,5 @@ mod verifier;
 
 pub use acknowledgement::Acknowledgement;
 pub use cluster_key::ClusterKey;
-pub use mark::{Mark, PROPERTY};
+pub use mark::{MARK_HEADER, Mark, PROPERTY, SESSION_HEADER};
 pub use verifier::{Refusal, Standing, Verifier};

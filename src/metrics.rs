@@ -199,6 +199,7 @@ mod tests {
             "rillcast_ring_bytes 0",
             "rillcast_players{protocol=\"rtmp\"} 0",
             "rillcast_players{protocol=\"http-flv\"} 0",
+            "rillcast_players{protocol=\"ws-flv\"} 0",
             "rillcast_connections_total{protocol=\"rtmp\",result=\"accepted\"} 0",
             "rillcast_disconnects_total{reason=\"slow_player\"} 0",
             "rillcast_upstream_connects_total{result=\"connected\"} 0",

@@ -6,6 +6,7 @@
 
 mod connection;
 mod health;
+mod http_flv;
 mod race;
 mod rank;
 mod rhythm;

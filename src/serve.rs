@@ -13,6 +13,7 @@ pub mod rtmp;
 mod heartbeat;
 mod link;
 mod outbound;
+mod ws;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

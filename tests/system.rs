@@ -32,4 +32,6 @@ mod system {
     mod shutdown;
     mod slow_players;
     mod timeline;
+    mod upstream_http;
+    mod ws;
 }

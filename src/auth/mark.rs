@@ -16,6 +16,10 @@ use super::fields::{Fields, VERSION};
 
 /// The property of the RTMP connect object, and of its answer, that carries mark and acknowledgement.
 pub const PROPERTY: &str = "rillcast";
+/// The HTTP request header that carries the mark, and the response header that carries the acknowledgement.
+pub const MARK_HEADER: &str = "rillcast-mark";
+/// The HTTP response header that tells an acknowledged pull the publish session.
+pub const SESSION_HEADER: &str = "rillcast-session";
 
 /// What stands between the signed bytes and their signature.
 const MAC: &str = ";mac=";

@@ -27,7 +27,7 @@ use super::settings::{OnConflict, StreamSettings};
 /// A publisher that has sent nothing for this long can be replaced by the same client (its ghost, usually).
 const GHOST_AFTER: Duration = Duration::from_secs(2);
 /// How long a session's video may begin without a keyframe before it is let through as it is.
-const KEYFRAME_WAIT: Duration = Duration::from_secs(10);
+pub(super) const KEYFRAME_WAIT: Duration = Duration::from_secs(10);
 /// How long after its first packet a session's tracks are taken for complete.
 pub(super) const TRACKS_SETTLE_AFTER: Duration = Duration::from_secs(1);
 
@@ -90,6 +90,8 @@ pub(super) struct State {
     timeline: Timeline,
     open: OpenBlock,
     next_packet: u64,
+    /// How many publish sessions there were: the number of the one in force or last in force.
+    pub(super) session: u64,
     last_session: Option<Identity>,
     publishers: u64,
     epoch: Instant,
@@ -127,6 +129,7 @@ impl State {
             timeline: Timeline::default(),
             open: OpenBlock::default(),
             next_packet: 0,
+            session: 0,
             last_session: None,
             publishers: 0,
             epoch: now,
@@ -156,6 +159,7 @@ impl State {
         self.timeline.begin(continuation);
         if continuation == Continuation::NewSession {
             self.ring.begin_session();
+            self.session += 1;
             self.headers = Arc::default();
         }
         self.last_session = Some(request.session.clone());
@@ -236,7 +240,8 @@ impl State {
     pub(super) fn seal(&mut self, now: Instant) {
         let budget = &self.budget;
         let headers = Arc::clone(&self.headers);
-        let Some(block) = self.open.seal(headers, self.next_packet, now, |bytes| budget.charge(bytes)) else { return };
+        let sealed = self.open.seal(headers, self.next_packet, self.session, now, |bytes| budget.charge(bytes));
+        let Some(block) = sealed else { return };
         self.next_packet += block.packets().len() as u64;
         self.ring.push(block, &self.settings.ring, self.budget.pressure(), now);
     }

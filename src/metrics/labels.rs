@@ -61,6 +61,8 @@ label_values! {
         Rtmp = "rtmp",
         /// FLV in an HTTP body.
         HttpFlv = "http-flv",
+        /// FLV in WebSocket messages.
+        WsFlv = "ws-flv",
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::auth::Acknowledgement;
 use crate::hub::Identity;
+use crate::media::class::classify;
 use crate::media::{Kind, Tag};
 use crate::metrics::{Protocol, ReconnectReason};
 use crate::net::{scratch, socket};
@@ -121,7 +122,8 @@ impl RtmpConnection {
                 self.last_message = Instant::now();
                 self.take_while_opening(event)?;
             }
-            if self.tags.iter().any(|tag| tag.kind != Kind::Data) {
+            if self.has_media() {
+                self.last_media = Instant::now();
                 return Ok(());
             }
             self.flush().await?;
@@ -136,8 +138,11 @@ impl RtmpConnection {
                     self.session = session;
                 }
             }
-            // Of script data before the first media the latest is enough.
-            ClientEvent::Media(tag) if tag.kind == Kind::Data => self.tags = vec![tag],
+            // Of metadata, and of other data, before the first media the latest is enough.
+            ClientEvent::Media(tag) if tag.kind == Kind::Data && !self.has_media() => {
+                self.tags.retain(|known| classify(known).0 != classify(&tag).0);
+                self.tags.push(tag);
+            }
             ClientEvent::Media(tag) => self.tags.push(tag),
             ClientEvent::Refused { redirect: Some(location), .. } => return Err(OpenError::Redirected { location }),
             ClientEvent::Refused { code, description, .. } if !code.contains("NotFound") => {
@@ -149,6 +154,10 @@ impl RtmpConnection {
             ClientEvent::Connected { .. } | ClientEvent::Pong(_) => {}
         }
         Ok(())
+    }
+
+    fn has_media(&self) -> bool {
+        self.tags.iter().any(|tag| tag.kind != Kind::Data)
     }
 
     /// The publish session at the far end; the same one, as long as its publisher stays.
@@ -164,7 +173,8 @@ impl RtmpConnection {
     /// Reads more tags, or says how the upstream was lost. Dropping the future loses nothing.
     pub(super) async fn read(&mut self) -> Result<(), ReconnectReason> {
         self.flush().await.map_err(|_| ReconnectReason::Closed)?;
-        self.listen().await.map_err(Failure::while_pulling)?;
+        let heard = self.listen().await.map_err(Failure::while_pulling);
+        // What came before bad bytes is as good as ever.
         while let Some(event) = self.client.next_event() {
             self.last_message = Instant::now();
             match event {
@@ -178,7 +188,7 @@ impl RtmpConnection {
                 ClientEvent::Connected { .. } | ClientEvent::Started { .. } | ClientEvent::Pong(_) => {}
             }
         }
-        Ok(())
+        heard
     }
 
     /// Waits for bytes, as long as the upstream may be silent: one of our own kind is asked for a sign of life meanwhile.

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 use tokio::sync::Semaphore;
 
-use crate::config::{self, OriginAddress};
+use crate::config::{self, OriginAddress, UpstreamProtocol};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{ConnectResult, Metrics};
-use crate::net::dns::Names;
+use crate::net::dns::{Endpoint, Names};
 
 use super::health::Health;
 use super::rank::rank;
@@ -78,10 +78,11 @@ impl Upstreams {
             match self.names.resolve(origin).await {
                 Ok(endpoints) => {
                     for endpoint in endpoints.iter() {
-                        if candidates.iter().all(|known| known.address != endpoint.address) {
+                        let (address, name) = self.place_of(endpoint);
+                        if candidates.iter().all(|known| known.address != address) {
                             candidates.push(Candidate {
-                                address: endpoint.address,
-                                name: endpoint.name.clone(),
+                                address,
+                                name,
                                 rank_key: endpoint.rank_key.clone(),
                                 origin: origin.clone(),
                             });
@@ -95,6 +96,18 @@ impl Upstreams {
             }
         }
         candidates
+    }
+
+    /// Where to connect, and as what: the ports that resolve with names are those of RTMP.
+    fn place_of(&self, endpoint: &Endpoint) -> (SocketAddr, String) {
+        match self.settings.protocol {
+            UpstreamProtocol::Rtmp => (endpoint.address, endpoint.name.clone()),
+            UpstreamProtocol::HttpFlv => {
+                let port = self.settings.http_port;
+                let host = endpoint.name.rsplit_once(':').map_or(endpoint.name.as_str(), |(host, _)| host);
+                (SocketAddr::new(endpoint.address.ip(), port), format!("{host}:{port}"))
+            }
+        }
     }
 
     /// Where a redirect leads. The name is not one of ours, and ranks nowhere.

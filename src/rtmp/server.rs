@@ -61,7 +61,13 @@ pub struct ServerSession {
     phase: Phase,
     activity: Activity,
     events: EventQueue<ServerEvent>,
+    /// How many of the events are not media.
+    requests: usize,
 }
+
+/// How many requests may wait for the caller. Many need no reply, so nothing else bounds what a peer piles up while the
+/// caller is busy writing to it.
+const MAX_REQUESTS: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Phase {
@@ -94,6 +100,7 @@ impl ServerSession {
             phase: Phase::Fresh,
             activity: Activity::Idle,
             events: EventQueue::new(),
+            requests: 0,
         }
     }
 
@@ -108,7 +115,7 @@ impl ServerSession {
                 Incoming::Media(message) if self.activity == Activity::Publishing => {
                     media_message::for_each_tag(message, |tag| self.events.push(ServerEvent::Media(tag)))?;
                 }
-                Incoming::Pong(timestamp) => self.events.push(ServerEvent::Pong(timestamp)),
+                Incoming::Pong(timestamp) => self.request(ServerEvent::Pong(timestamp))?,
                 // Encoders send media before they may, and players have none to send.
                 Incoming::Media(_) | Incoming::HandshakeDone | Incoming::StreamEof => {}
             }
@@ -118,7 +125,20 @@ impl ServerSession {
 
     /// The next thing to act on, in the order in which the peer made them.
     pub fn next_event(&mut self) -> Option<ServerEvent> {
-        self.events.pop()
+        let event = self.events.pop();
+        if event.as_ref().is_some_and(|event| !matches!(event, ServerEvent::Media(_))) {
+            self.requests -= 1;
+        }
+        event
+    }
+
+    fn request(&mut self, event: ServerEvent) -> Result<(), Error> {
+        if self.requests >= MAX_REQUESTS {
+            return Err(Error::RepliesUnread);
+        }
+        self.requests += 1;
+        self.events.push(event);
+        Ok(())
     }
 
     /// The bytes to send now; empty if there are none.

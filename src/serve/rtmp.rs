@@ -71,7 +71,6 @@ impl Connection<'_> {
                 ServerEvent::Connect(request) => self.connect(*request),
                 ServerEvent::Publish(request) => publish::run(self, &request.name).await?,
                 ServerEvent::Play(request) => play::run(self, &request.name).await?,
-                // Leftovers of a publish or play that is over.
                 ServerEvent::Media(_) | ServerEvent::Pause(_) | ServerEvent::StreamClosed | ServerEvent::Pong(_) => {}
             }
         }
@@ -94,8 +93,15 @@ impl Connection<'_> {
         loop {
             let event = self.link.next_event()?;
             self.link.flush().await?;
-            if let Some(event) = event {
-                return Ok(event);
+            match event {
+                // Leftovers of a publish or play that is over, and signs of life, which are nothing that a peer wants.
+                Some(
+                    ServerEvent::Media(_) | ServerEvent::Pause(_) | ServerEvent::StreamClosed | ServerEvent::Pong(_),
+                ) => {
+                    continue;
+                }
+                Some(event) => return Ok(event),
+                None => {}
             }
             let read = self.link.read();
             unless_stopped(self.context, timeout_at(deadline, read)).await?.map_err(|_| Reason::CommandTimeout)??;

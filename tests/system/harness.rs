@@ -22,6 +22,7 @@ pub mod redirecting;
 pub mod rtmp;
 pub mod server;
 pub mod tools;
+pub mod ws;
 
 use std::time::{Duration, Instant};
 

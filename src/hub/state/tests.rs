@@ -226,3 +226,31 @@ fn metadata_that_promises_one_track_settles_it_at_once() {
     let (state, now) = tracks_after(&[(Kind::Data, VIDEO_ONLY), (Kind::Video, VIDEO_HEADER), (Kind::Video, KEYFRAME)]);
     assert!(state.tracks_are_settled(now));
 }
+
+#[test]
+fn headers_in_force_take_little_memory_whatever_the_publisher_sends() {
+    let (mut state, now) = state();
+    let (number, _) = state.begin_publish(client(""), now).unwrap();
+    for track in 0..64_u8 {
+        let mut payload = b"\x96\x00hvc1".to_vec();
+        payload.push(track);
+        payload.resize(256 << 10, 0);
+        state.push(number, Tag { kind: Kind::Video, timestamp: 0, payload: payload.into() }, now).unwrap();
+    }
+    let metadata = [b"\x02\x00\x0aonMetaData".to_vec(), vec![0; 4 << 20]].concat();
+    state.push(number, Tag { kind: Kind::Data, timestamp: 0, payload: metadata.into() }, now).unwrap();
+    assert!(state.headers.wire(crate::hub::WireForm::Flv, 0, 0).len() <= 2 << 20);
+}
+
+#[test]
+fn large_metadata_does_not_slow_the_packets_behind_it() {
+    let (mut state, now) = state();
+    let (number, _) = state.begin_publish(client(""), now).unwrap();
+    let metadata = [b"\x02\x00\x0aonMetaData".to_vec(), vec![0; 900 << 10]].concat();
+    state.push(number, Tag { kind: Kind::Data, timestamp: 0, payload: metadata.into() }, now).unwrap();
+    let began = Instant::now();
+    for timestamp in 0..10_000 {
+        state.push(number, tag(Kind::Audio, timestamp, AUDIO), now).unwrap();
+    }
+    assert!(began.elapsed() < Duration::from_secs(30));
+}

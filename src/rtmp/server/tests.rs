@@ -394,3 +394,15 @@ fn a_session_that_plays_is_small() {
     assert!(size_of_val(&session) <= 400, "{} bytes", size_of_val(&session));
     assert_eq!(session.partial_bytes(), 0);
 }
+
+#[test]
+fn a_peer_whose_requests_nobody_takes_cannot_pile_them_up() {
+    let pong = raw(type_id::USER_CONTROL, 0, 0, &[0, 7, 0, 0, 0, 0]);
+    let (play, close) = (play_command(), stream_command("closeStream", &[]));
+    for flood in [pong, [play, close].concat()] {
+        let (mut session, _) = playing();
+        let piled_up = (0..100_000).all(|_| session.feed(&flood).is_ok());
+        assert!(!piled_up);
+        assert!(server_events(&mut session).len() < 200);
+    }
+}

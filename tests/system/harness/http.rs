@@ -110,8 +110,8 @@ impl<R: BufRead> Read for Body<R> {
             Framing::Ended => 0,
         };
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(buffer.len());
-        // Reading nothing could wait for the next response on the same connection.
         if limit == 0 {
+            // Behind the body may come another response, or nothing for long.
             return Ok(0);
         }
         let count = self.source.read(&mut buffer[..limit])?;

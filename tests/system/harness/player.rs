@@ -16,7 +16,7 @@ use super::numbered::{Frame, is_sequence_header};
 use super::paced::{Pace, PacedReader};
 use super::rtmp::{RtmpClient, user_control};
 use super::server::Server;
-use super::{wait_for, wait_until};
+use super::{wait_for, wait_until, ws};
 
 /// How a player fetches its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,17 +25,20 @@ pub enum Protocol {
     Rtmp,
     /// `http://....flv`, HTTP/1.1
     HttpFlv,
+    /// `ws://....flv`
+    WsFlv,
 }
 
 impl Protocol {
-    /// Both.
+    /// The two that most tests are about.
     pub const ALL: [Self; 2] = [Self::Rtmp, Self::HttpFlv];
 }
 
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
-    /// With the terminating chunk of an FLV body, or the end of an RTMP connection between two reads.
+    /// With the terminating chunk of an FLV body, the end of an RTMP connection between two reads, or the closing
+    /// handshake of a WebSocket.
     Proper,
     /// In any other way.
     Broken(String),
@@ -44,6 +47,12 @@ pub enum Ending {
 /// What a player has seen so far.
 #[derive(Debug, Clone, Default)]
 pub struct Recording {
+    /// The status of a refusal, over WebSocket.
+    pub refusal: Option<u16>,
+    /// Whether the connection has become a WebSocket.
+    pub upgraded: bool,
+    /// The code of the closing frame, over WebSocket.
+    pub close_code: Option<u16>,
     /// The response head, over HTTP.
     pub head: Option<Head>,
     /// The flags in the FLV header.
@@ -114,6 +123,7 @@ impl Player {
             let played = match protocol {
                 Protocol::Rtmp => play_rtmp(socket, pace, &stream, &recording),
                 Protocol::HttpFlv => play_flv(socket, pace, &stream, &recording),
+                Protocol::WsFlv => ws::play(socket, pace, &stream, &recording),
             };
             let ending = played.map_or_else(|error| Ending::Broken(error.to_string()), |()| Ending::Proper);
             recording.lock().unwrap().ending = Some(ending);
@@ -263,6 +273,12 @@ impl Drop for Player {
 fn answer_in(recording: &Recording) -> Option<Result<(), String>> {
     if let Some(head) = &recording.head {
         return Some(if head.status == 200 { Ok(()) } else { Err(head.status.to_string()) });
+    }
+    if recording.upgraded {
+        return Some(Ok(()));
+    }
+    if let Some(status) = recording.refusal {
+        return Some(Err(status.to_string()));
     }
     for status in &recording.statuses {
         match status.as_str() {
