@@ -96,8 +96,13 @@ struct Upstream {
 
 impl Upstream {
     fn start() -> Self {
+        Self::start_behind(|origin| origin.rtmp)
+    }
+
+    /// The proxy leads to the port that `port` chooses.
+    fn start_behind(port: impl Fn(&Server) -> SocketAddr) -> Self {
         let origin = Server::origin(ORIGIN);
-        let proxy = Proxy::to(origin.rtmp);
+        let proxy = Proxy::to(port(&origin));
         let feed = Publisher::start(&origin, STREAM).feed();
         Self { origin, proxy, feed }
     }
@@ -113,23 +118,39 @@ fn players_stay_through(fault: Fault, upstream_count: usize) {
     let upstreams: Vec<Upstream> = (0..upstream_count).map(|_| Upstream::start()).collect();
     let addresses: Vec<SocketAddr> = upstreams.iter().map(|upstream| upstream.proxy.address).collect();
     let edge = Server::edge(&addresses, EDGE);
-    let players = Protocol::ALL.map(|protocol| Player::join(protocol, &edge, STREAM));
+    let elsewhere = if upstream_count == 1 { "one origin" } else { "two origins have it" };
+    players_of_the_edge_stay_through(fault, &upstreams, &edge, elsewhere);
+}
+
+/// The same with one upstream that is pulled from over HTTP-FLV.
+#[track_caller]
+fn players_stay_through_over_http_flv(fault: Fault) {
+    let upstream = Upstream::start_behind(|origin| origin.http);
+    let port = upstream.proxy.address.port();
+    let config = format!("{EDGE}[upstream]\nprotocol = \"http-flv\"\nhttp_port = {port}\n");
+    let edge = Server::edge(&[upstream.proxy.address], &config);
+    players_of_the_edge_stay_through(fault, &[upstream], &edge, "one origin, over HTTP-FLV");
+}
+
+#[track_caller]
+fn players_of_the_edge_stay_through(fault: Fault, upstreams: &[Upstream], edge: &Server, kind: &str) {
+    let players = Protocol::ALL.map(|protocol| Player::join(protocol, edge, STREAM));
     players.iter().for_each(Player::expect_media);
     let in_use = edge.upstream(STREAM).expect("it is pulled");
     let (hit, others): (Vec<_>, Vec<_>) = upstreams.iter().partition(|upstream| upstream.proxy.address == in_use);
-    let [hit] = hit[..] else { panic!("{in_use} is one of {addresses:?}") };
+    let [hit] = hit[..] else { panic!("{in_use} is one of them") };
     wait_until("the pull has been there for a while", || {
         players.iter().all(|player| hit.has_reached(player) && player.frames().len() > 60)
     });
 
     let begin = Instant::now();
     fault.begin(hit);
-    wait_at_most(NOTICED_WITHIN, "the fault is noticed", || reconnects(&edge) >= 1.0);
+    wait_at_most(NOTICED_WITHIN, "the fault is noticed", || reconnects(edge) >= 1.0);
     let noticed = begin.elapsed();
     if others.is_empty() {
         fault.end(hit);
     }
-    let address = wait_for("the stream is pulled again", || live_upstream(&edge));
+    let address = wait_for("the stream is pulled again", || live_upstream(edge));
     let returning = upstreams.iter().find(|upstream| upstream.proxy.address == address).expect("one of them");
     assert!(others.is_empty() || !fault.stays() || address != in_use, "the pull is elsewhere now");
     let goal = returning.feed.last_number() + 50;
@@ -144,10 +165,9 @@ fn players_stay_through(fault: Fault, upstream_count: usize) {
     if fault == Fault::HalfOpen && !others.is_empty() {
         fault.end(hit);
     }
-    headers_are_those_of(&edge, &returning.feed);
+    headers_are_those_of(edge, &returning.feed);
     let gap = players.iter().map(|player| player.longest_gap_since(begin)).max().unwrap_or_default();
-    let elsewhere = if others.is_empty() { "one origin" } else { "two origins have it" };
-    row(&format!("{}; {elsewhere}", fault.name()), noticed, gap);
+    row(&format!("{}; {kind}", fault.name()), noticed, gap);
     let attempts = edge.metrics().sum("rillcast_upstream_connects_total");
     assert!(attempts <= 4.0 + 3.0 * begin.elapsed().as_secs_f64(), "{attempts} attempts");
 }
@@ -239,6 +259,31 @@ fn players_stay_when_garbage_comes_from_the_origin() {
 #[test]
 fn players_stay_when_garbage_comes_from_the_origin_and_another_has_the_stream() {
     players_stay_through(Fault::Garbage, 2);
+}
+
+#[test]
+fn players_stay_when_an_origin_that_is_pulled_from_over_http_refuses() {
+    players_stay_through_over_http_flv(Fault::Refused);
+}
+
+#[test]
+fn players_stay_when_an_origin_that_is_pulled_from_over_http_vanishes() {
+    players_stay_through_over_http_flv(Fault::BlackHole);
+}
+
+#[test]
+fn players_stay_when_an_origin_that_is_pulled_from_over_http_is_cut_off() {
+    players_stay_through_over_http_flv(Fault::Cut);
+}
+
+#[test]
+fn players_stay_when_an_origin_that_is_pulled_from_over_http_sends_a_byte_a_second() {
+    players_stay_through_over_http_flv(Fault::Trickle);
+}
+
+#[test]
+fn players_stay_when_an_origin_that_is_pulled_from_over_http_sends_garbage() {
+    players_stay_through_over_http_flv(Fault::Garbage);
 }
 
 #[test]

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::process::Process;
-use super::{http, pause, tools, wait_for};
+use super::server::free_address;
+use super::{http, pause, tools, wait_until};
 
 /// Plays the address that its query names with mpegts.js, and remembers what went wrong.
 const PAGE: &str = r#"<!doctype html>
@@ -75,14 +76,11 @@ impl Browser {
     /// Starts a browser.
     #[track_caller]
     pub fn start() -> Self {
+        // Left to choose a port, chromedriver gives up when it is taken in one of the two address families.
+        let driver = free_address();
         let mut command = Command::new("chromedriver");
-        let process = Process::spawn_group("chromedriver", command.arg("--port=0"));
-        let driver = wait_for("chromedriver listens", || {
-            process.stdout.find(|line| {
-                let port = line.strip_prefix("ChromeDriver was started successfully on port ")?.trim_end_matches('.');
-                Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?)))
-            })
-        });
+        let process = Process::spawn_group("chromedriver", command.arg(format!("--port={}", driver.port())));
+        wait_until("chromedriver listens", || TcpStream::connect(driver).is_ok());
         let profile = tempfile::tempdir().expect("a temporary directory");
         let directory = format!("--user-data-dir={}", profile.path().display());
         let arguments: Vec<&str> = OPTIONS.into_iter().chain([directory.as_str()]).collect();
