@@ -35,6 +35,8 @@ use super::upstreams::Candidate;
 
 /// How long an upstream of our own kind may be silent: it shows a sign of life each second.
 const OURS_DEAD_AFTER: Duration = Duration::from_secs(3);
+/// How long its bytes may come without adding up to a tag, an empty one not even: a connection that trickles is of no use.
+const OURS_STALLED_AFTER: Duration = Duration::from_secs(5);
 /// The most that is read before it is looked at.
 const BUFFER_BYTES: usize = 64 << 10;
 /// The most header fields of an answer.
@@ -61,6 +63,7 @@ pub(super) struct HttpConnection {
     /// For how long a foreign upstream may send no media.
     patience: Duration,
     last_byte: Instant,
+    last_tag: Instant,
     last_media: Instant,
 }
 
@@ -120,6 +123,7 @@ impl HttpConnection {
             tags: Vec::new(),
             patience,
             last_byte: now,
+            last_tag: now,
             last_media: now,
         })
     }
@@ -156,7 +160,7 @@ impl HttpConnection {
     /// Waits for bytes, as long as the upstream may be silent, and takes the tags out of them.
     async fn listen(&mut self) -> Result<(), Failure> {
         let dead_at = match self.is_ours {
-            true => self.last_byte + OURS_DEAD_AFTER,
+            true => (self.last_byte + OURS_DEAD_AFTER).min(self.last_tag + OURS_STALLED_AFTER),
             false => self.last_media + self.patience,
         };
         let data = poll_fn(|context| self.poll_data(context));
@@ -173,10 +177,15 @@ impl HttpConnection {
         self.last_byte = Instant::now();
         self.reader.feed(data);
         while let Some(tag) = self.reader.next_tag()? {
+            self.last_tag = self.last_byte;
             if tag.kind != Kind::Data {
                 self.last_media = self.last_byte;
             }
             self.tags.push(tag);
+        }
+        // An empty tag, the sign of life, is not handed out.
+        if self.reader.is_at_border() {
+            self.last_tag = self.last_byte;
         }
         Ok(())
     }
