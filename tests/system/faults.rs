@@ -13,7 +13,7 @@ use super::harness::ffmpeg::{self, Tracks};
 use super::harness::numbered::{audio_header, video_header};
 use super::harness::player::{Player, Protocol};
 use super::harness::proxy::Proxy;
-use super::harness::publisher::{Feed, Publisher};
+use super::harness::publisher::{Content, Feed, Publisher};
 use super::harness::server::Server;
 use super::harness::{let_pass, wait_at_most, wait_for, wait_until};
 
@@ -96,14 +96,18 @@ struct Upstream {
 
 impl Upstream {
     fn start() -> Self {
-        Self::start_behind(|origin| origin.rtmp)
+        let origin = Server::origin(ORIGIN);
+        let proxy = Proxy::to(origin.rtmp);
+        let feed = Publisher::start(&origin, STREAM).feed();
+        Self { origin, proxy, feed }
     }
 
-    /// The proxy leads to the port that `port` chooses.
-    fn start_behind(port: impl Fn(&Server) -> SocketAddr) -> Self {
+    /// An origin that is pulled from over HTTP, with frames so large that faults strike in their middle.
+    fn start_over_http() -> Self {
         let origin = Server::origin(ORIGIN);
-        let proxy = Proxy::to(port(&origin));
-        let feed = Publisher::start(&origin, STREAM).feed();
+        let proxy = Proxy::to(origin.http);
+        let content = Content { frame_size: 60_000, ..Content::default() };
+        let feed = Publisher::start_with(&origin, STREAM, content).feed();
         Self { origin, proxy, feed }
     }
 
@@ -125,7 +129,7 @@ fn players_stay_through(fault: Fault, upstream_count: usize) {
 /// The same with one upstream that is pulled from over HTTP-FLV.
 #[track_caller]
 fn players_stay_through_over_http_flv(fault: Fault) {
-    let upstream = Upstream::start_behind(|origin| origin.http);
+    let upstream = Upstream::start_over_http();
     let port = upstream.proxy.address.port();
     let config = format!("{EDGE}[upstream]\nprotocol = \"http-flv\"\nhttp_port = {port}\n");
     let edge = Server::edge(&[upstream.proxy.address], &config);

@@ -27,7 +27,7 @@ enum Order {
     Forward,
     /// They vanish, in both directions, and so does the end of the connection.
     Lose,
-    /// One byte a second goes from the upstream to the edge.
+    /// From the middle of what comes next from the upstream, one byte a second goes to the edge.
     Trickle,
     /// Half of the next bytes from the upstream goes on, then the connection is reset.
     Cut,
@@ -216,8 +216,7 @@ fn copy_down(connection: &Connection) {
         if order == Order::Reset {
             return connection.arm_reset();
         }
-        let limit = if order == Order::Trickle { 1 } else { BUFFER };
-        let count = match (&*upstream).read(&mut buffer[..limit]) {
+        let count = match (&*upstream).read(&mut buffer) {
             Err(error) if is_pause(&error) => continue,
             Ok(count) if count > 0 => count,
             _ if order == Order::Lose => return,
@@ -234,11 +233,7 @@ fn copy_down(connection: &Connection) {
                 *connection.order.lock().unwrap() = Order::Forward;
                 connection.send_down(&bytes).and_then(|()| connection.send_down(&buffer[..count]))
             }
-            Order::Trickle => {
-                let sent = connection.send_down(&buffer[..count]);
-                connection.rest_while_trickling();
-                sent
-            }
+            Order::Trickle => connection.trickle_down(&buffer[..count]),
             Order::Forward | Order::Reset => connection.send_down(&buffer[..count]),
         };
         if sent.is_err() {
@@ -289,11 +284,22 @@ impl Connection {
         }
     }
 
-    fn rest_while_trickling(&self) {
-        let begin = Instant::now();
-        while begin.elapsed() < TRICKLE_INTERVAL && *self.order.lock().unwrap() == Order::Trickle {
-            pause();
+    /// The first half at once, the second half slowly, for as long as the order stands.
+    fn trickle_down(&self, bytes: &[u8]) -> io::Result<()> {
+        let is_trickling = || *self.order.lock().unwrap() == Order::Trickle;
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        self.send_down(first)?;
+        for (at, byte) in second.iter().enumerate() {
+            if !is_trickling() {
+                return self.send_down(&second[at..]);
+            }
+            self.send_down(&[*byte])?;
+            let begin = Instant::now();
+            while begin.elapsed() < TRICKLE_INTERVAL && is_trickling() {
+                pause();
+            }
         }
+        Ok(())
     }
 }
 
