@@ -95,7 +95,7 @@ impl Puller {
 impl OnDemand for Puller {
     fn serve(&self, demand: Demand) {
         let context = Arc::clone(&self.context);
-        let span = tracing::info_span!("pull", stream = %demand.key());
+        let span = tracing::info_span!(parent: None, "pull", stream = %demand.key());
         let pull = async move {
             let stop = context.stop.clone();
             tokio::select! {
