@@ -10,11 +10,15 @@
 mod system {
     mod absent;
     mod admin;
+    mod browser;
     mod demo;
     mod dns;
+    mod enhanced;
     mod fan_out;
+    mod faults;
     mod ffmpeg;
     mod flags;
+    mod foreign;
     mod harness;
     mod hostile;
     mod http;
@@ -27,6 +31,7 @@ mod system {
     mod resume;
     mod shutdown;
     mod slow_players;
+    mod timeline;
     mod upstream_http;
     mod ws;
 }

@@ -29,6 +29,9 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(3);
 const PING_EVERY: Duration = Duration::from_secs(1);
 /// How long an upstream of our own kind may be silent: it answers pings.
 const OURS_DEAD_AFTER: Duration = Duration::from_secs(3);
+/// How long its bytes may come without adding up to a message, the answer to a ping not even: a connection that trickles
+/// is of no use.
+const OURS_STALLED_AFTER: Duration = Duration::from_secs(5);
 
 /// An upstream that sends media.
 #[derive(Debug)]
@@ -46,6 +49,7 @@ pub(super) struct RtmpConnection {
     /// For how long a foreign upstream may send no media.
     patience: Duration,
     last_byte: Instant,
+    last_message: Instant,
     last_media: Instant,
     last_ping: Instant,
 }
@@ -80,6 +84,7 @@ impl RtmpConnection {
             unsent: Bytes::new(),
             patience: context.settings.read_timeout,
             last_byte: now,
+            last_message: now,
             last_media: now,
             last_ping: now,
         };
@@ -114,6 +119,7 @@ impl RtmpConnection {
         self.last_media = Instant::now();
         loop {
             while let Some(event) = self.client.next_event() {
+                self.last_message = Instant::now();
                 self.take_while_opening(event)?;
             }
             if self.has_media() {
@@ -170,6 +176,7 @@ impl RtmpConnection {
         let heard = self.listen().await.map_err(Failure::while_pulling);
         // What came before bad bytes is as good as ever.
         while let Some(event) = self.client.next_event() {
+            self.last_message = Instant::now();
             match event {
                 ClientEvent::Media(tag) => {
                     if tag.kind != Kind::Data {
@@ -188,7 +195,7 @@ impl RtmpConnection {
     async fn listen(&mut self) -> Result<(), Failure> {
         loop {
             let dead_at = match self.is_ours {
-                true => self.last_byte + OURS_DEAD_AFTER,
+                true => (self.last_byte + OURS_DEAD_AFTER).min(self.last_message + OURS_STALLED_AFTER),
                 false => self.last_media + self.patience,
             };
             let ping_at = self.last_ping + PING_EVERY;

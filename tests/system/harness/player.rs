@@ -4,6 +4,7 @@ use std::io::{self, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rillcast::media::{Kind, Tag};
@@ -60,8 +61,17 @@ pub struct Recording {
     pub statuses: Vec<String>,
     /// All media and data in order of arrival.
     pub tags: Vec<Tag>,
+    /// When each of them arrived.
+    pub arrivals: Vec<Instant>,
     /// The end, once it has come.
     pub ending: Option<Ending>,
+}
+
+impl Recording {
+    fn push(&mut self, tag: Tag) {
+        self.tags.push(tag);
+        self.arrivals.push(Instant::now());
+    }
 }
 
 /// Metadata and sequence headers as they first arrived.
@@ -227,6 +237,26 @@ impl Player {
         }
     }
 
+    /// Fails if a frame came twice, or if frames are missing other than before a keyframe, within each publisher's
+    /// session. (After an interruption all tracks go on from a keyframe.)
+    #[track_caller]
+    pub fn assert_only_gaps_before_keyframes(&self) {
+        for pair in self.frames().windows(2) {
+            let [before, after] = pair else { continue };
+            let follows = after.session != before.session || after.number == before.number + 1;
+            let resumes = after.number > before.number && after.key;
+            assert!(follows || resumes, "{}: {after:?} follows {before:?}", self.name);
+        }
+    }
+
+    /// The longest time between two arrivals since `since`.
+    pub fn longest_gap_since(&self, since: Instant) -> Duration {
+        self.see(|recording| {
+            let later = recording.arrivals.windows(2).filter(|pair| pair[1] >= since);
+            later.map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+        })
+    }
+
     /// Leaves; what it has got can still be looked at.
     pub fn leave(&self) {
         self.pace.stop();
@@ -280,7 +310,7 @@ fn play_rtmp(socket: TcpStream, pace: Arc<Pace>, stream: &str, recording: &Mutex
         if let Some(kind) = Kind::from_type_id(message.type_id) {
             // `|RtmpSampleAccess` is addressed to the Flash player, not part of the stream.
             if kind != Kind::Data || !message.payload[3..].starts_with(b"|RtmpSampleAccess") {
-                recording.tags.push(Tag { kind, timestamp: message.timestamp, payload: message.payload });
+                recording.push(Tag { kind, timestamp: message.timestamp, payload: message.payload });
             }
         } else if let Some(status) = message.status() {
             recording.statuses.push(status);
@@ -310,7 +340,7 @@ fn play_flv(socket: TcpStream, pace: Arc<Pace>, stream: &str, recording: &Mutex<
     let flags = flv::read_header(&mut body)?;
     recording.lock().unwrap().flags = Some(flags);
     while let Some(tag) = flv::read_tag(&mut body)? {
-        recording.lock().unwrap().tags.push(tag);
+        recording.lock().unwrap().push(tag);
     }
     socket.shutdown(Shutdown::Both).ok();
     Ok(())
