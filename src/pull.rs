@@ -95,7 +95,7 @@ impl Puller {
 impl OnDemand for Puller {
     fn serve(&self, demand: Demand) {
         let context = Arc::clone(&self.context);
-        let span = tracing::info_span!("pull", stream = %demand.key());
+        let span = tracing::info_span!(parent: None, "pull", stream = %demand.key());
         let pull = async move {
             let stop = context.stop.clone();
             tokio::select! {
@@ -239,6 +239,10 @@ impl<'a> Pull<'a> {
                 return Pause::Lost(ReconnectReason::Closed);
             }
             let linger_ends = idle_since.map(|since| since + self.context.settings.linger);
+            // An upstream that keeps the socket readable must not keep the timers from being looked at.
+            if linger_ends.is_some_and(|end| end <= Instant::now()) {
+                return Pause::Idle;
+            }
             tokio::select! {
                 biased;
                 read = found.connection.read() => if let Err(lost) = read {

@@ -211,11 +211,7 @@ impl Server {
 
     fn serve_admin(&self, listener: TcpListener, context: Arc<AdminContext>) {
         let stop = self.stop_admin.clone();
-        self.admin.spawn(async move {
-            if let Err(error) = admin::serve(listener, context, stop).await {
-                tracing::error!(%error, "the admin port has failed");
-            }
-        });
+        self.admin.spawn(admin::serve(listener, context, stop));
     }
 }
 
@@ -252,6 +248,8 @@ struct Gate {
 
 impl Gate {
     fn enter(&self, socket: TcpStream, peer: SocketAddr) {
+        // IPv4 by its own name, also on a socket for both families.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let protocol = if self.service == Service::Rtmp { Protocol::Rtmp } else { Protocol::HttpFlv };
         let count = |result| self.context.metrics.connections(protocol, result).inc();
         let Some(admitted) = self.admission.admit(peer.ip()) else {

@@ -83,6 +83,12 @@ impl Headers {
             || (self.settled && self.tracks != told)
     }
 
+    /// Metadata and sequence headers, as they would be sent again at `timestamp`.
+    pub(super) fn again_at(&self, timestamp: u64) -> Vec<Packet> {
+        let packets = self.metadata.iter().chain(self.sequence.iter().map(|(_, packet)| packet));
+        packets.map(|packet| Packet { timestamp, ..packet.clone() }).collect()
+    }
+
     /// What the metadata promises.
     pub(super) fn promise(&self) -> Option<Promise> {
         self.promise

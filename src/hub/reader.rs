@@ -131,10 +131,13 @@ impl Reader {
 
     /// Waits until the stream's tracks are known, and holds the player to them: when they change, it ends.
     pub fn poll_tracks(&mut self, context: &mut Context<'_>) -> Poll<Result<Tracks, End>> {
-        let (tracks, from) = ready!(self.poll_until(context, |_, state| {
+        let (tracks, from) = ready!(self.poll_until(context, |reader, state| {
+            if reader.media_deadline(state).is_some_and(|deadline| now() >= deadline) {
+                return Some(Err(End::NotFound));
+            }
             let settled = state.live.is_some() && state.tracks_are_settled(now());
-            settled.then(|| (state.headers.tracks, state.ring.end()))
-        }))?;
+            settled.then(|| Ok((state.headers.tracks, state.ring.end())))
+        }))??;
         self.tracks = Some((tracks, from));
         Poll::Ready(Ok(tracks))
     }
@@ -221,7 +224,8 @@ impl Reader {
                 return Poll::Ready(Ok(found));
             }
             self.waker.register(context);
-            let deadline = self.deadline(&state).or_else(|| state.settle_deadline().filter(|deadline| *deadline > now));
+            let settled_at = state.settle_deadline().filter(|deadline| *deadline > now);
+            let deadline = self.deadline(&state).or(settled_at).or_else(|| self.media_deadline(&state));
             drop(state);
             ready!(self.poll_timer(context, deadline));
         }
@@ -318,6 +322,13 @@ impl Reader {
         }
         let wait = self.handle.stream.settings.play_wait;
         (!wait.is_zero()).then(|| self.since + wait)
+    }
+
+    /// Until when a player that must know the tracks waits for a publisher that is there and sends no media.
+    fn media_deadline(&self, state: &State) -> Option<Instant> {
+        let wait = self.handle.stream.settings.play_wait;
+        let is_mute = state.live.as_ref().is_some_and(|live| live.first_media.is_none());
+        (is_mute && !wait.is_zero()).then(|| self.since + wait)
     }
 
     fn has_begun(&self) -> bool {

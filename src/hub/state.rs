@@ -110,6 +110,7 @@ pub(super) struct Live {
     pub(super) first_media: Option<Instant>,
     /// Whether video goes into the ring: from the session's first keyframe on.
     video_began: bool,
+    video_waits_since: Instant,
 }
 
 impl State {
@@ -176,6 +177,7 @@ impl State {
             last_packet: now,
             first_media: None,
             video_began: continuation == Continuation::SameSession,
+            video_waits_since: now,
         });
         Ok((self.publishers, replaced))
     }
@@ -206,6 +208,13 @@ impl State {
                 live.first_media.get_or_insert(now);
                 let wall_ms = now.saturating_duration_since(self.epoch).as_millis() as u64;
                 let Some(timestamp) = self.timeline.place(tag.kind, tag.timestamp, wall_ms) else { return Ok(false) };
+                if self.timeline.take_jump() {
+                    let sees_keyframe = tag.kind != Kind::Video || class == Class::Keyframe;
+                    self.begin_anew(timestamp, now, class);
+                    if !sees_keyframe {
+                        return Ok(self.ring.end() > sealed_before);
+                    }
+                }
                 timestamp
             }
             Class::Header(_) | Class::Metadata | Class::Data => self.timeline.place_aside(tag.kind, tag.timestamp),
@@ -234,6 +243,19 @@ impl State {
             self.seal(now);
         }
         Ok(self.ring.end() > sealed_before)
+    }
+
+    /// After a jump in the sender's time: headers again, and video from the next keyframe on. Nobody joins before it.
+    fn begin_anew(&mut self, timestamp: u64, now: Instant, first: Class) {
+        self.seal(now);
+        self.ring.begin_session();
+        for packet in self.headers.again_at(timestamp) {
+            self.open.push(packet, now);
+        }
+        if let Some(live) = &mut self.live {
+            live.video_began = first == Class::Keyframe;
+            live.video_waits_since = now;
+        }
     }
 
     /// Makes what was gathered visible to readers.
@@ -292,7 +314,8 @@ impl Live {
     }
 
     fn lets_video_begin(&mut self, class: Class, now: Instant) -> bool {
-        self.video_began |= class == Class::Keyframe || now.saturating_duration_since(self.since) >= KEYFRAME_WAIT;
+        let waited = now.saturating_duration_since(self.video_waits_since);
+        self.video_began |= class == Class::Keyframe || waited >= KEYFRAME_WAIT;
         self.video_began
     }
 }

@@ -97,7 +97,7 @@ pub(super) enum Connection {
 impl Connection {
     /// Connects, asks for the stream and waits for its first media.
     pub(super) async fn open(context: &PullContext, candidate: &Candidate, target: &Target) -> Result<Self, OpenError> {
-        match context.settings.protocol {
+        match candidate.protocol {
             UpstreamProtocol::Rtmp => RtmpConnection::open(context, candidate, target)
                 .await
                 .map(|connection| Self::Rtmp(Box::new(connection))),

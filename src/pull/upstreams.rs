@@ -31,8 +31,18 @@ pub(super) struct Candidate {
     pub(super) address: SocketAddr,
     /// `host:port` as configured or found: what the upstream is called towards itself.
     pub(super) name: String,
+    /// What is spoken with it.
+    pub(super) protocol: UpstreamProtocol,
     rank_key: String,
     origin: OriginAddress,
+}
+
+/// Where a redirect leads, as it says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) protocol: UpstreamProtocol,
+    pub(super) host: String,
+    pub(super) port: u16,
 }
 
 /// What all pulls know together of their upstreams.
@@ -83,6 +93,7 @@ impl Upstreams {
                             candidates.push(Candidate {
                                 address,
                                 name,
+                                protocol: self.settings.protocol,
                                 rank_key: endpoint.rank_key.clone(),
                                 origin: origin.clone(),
                             });
@@ -111,12 +122,13 @@ impl Upstreams {
     }
 
     /// Where a redirect leads. The name is not one of ours, and ranks nowhere.
-    pub(super) async fn redirected_to(&self, host: &str, port: u16) -> Option<Candidate> {
+    pub(super) async fn redirected_to(&self, place: &Place) -> Option<Candidate> {
+        let Place { protocol, host, port } = place;
         let text = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         let origin: OriginAddress = text.parse().ok()?;
         let endpoints = self.names.resolve(&origin).await.ok()?;
         let address = endpoints.first()?.address;
-        Some(Candidate { address, name: text.clone(), rank_key: text, origin })
+        Some(Candidate { address, name: text.clone(), protocol: *protocol, rank_key: text, origin })
     }
 
     /// Notes that an address did not answer as an upstream does: it rests, and its name is asked for again.

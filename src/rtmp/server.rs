@@ -43,7 +43,7 @@ pub enum ServerEvent {
     Publish(PublishRequest),
     /// To be answered with `accept_play` or `reject_play`, unless `StreamClosed` comes first.
     Play(PlayRequest),
-    /// Media of the accepted publisher.
+    /// Media of the publisher, accepted or still to be decided about.
     Media(Tag),
     /// The player pauses (`true`) or goes on.
     Pause(bool),
@@ -112,11 +112,14 @@ impl ServerSession {
         while let Some(incoming) = self.link.read(&mut input)? {
             match incoming {
                 Incoming::Command(command) => self.handle_command(&command)?,
-                Incoming::Media(message) if self.activity == Activity::Publishing => {
+                // Encoders may send their headers before they are told to begin.
+                Incoming::Media(message)
+                    if matches!(self.activity, Activity::PublishPending | Activity::Publishing) =>
+                {
                     media_message::for_each_tag(message, |tag| self.events.push(ServerEvent::Media(tag)))?;
                 }
                 Incoming::Pong(timestamp) => self.request(ServerEvent::Pong(timestamp))?,
-                // Encoders send media before they may, and players have none to send.
+                // Players have no media to send.
                 Incoming::Media(_) | Incoming::HandshakeDone | Incoming::StreamEof => {}
             }
         }

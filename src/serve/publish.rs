@@ -107,6 +107,10 @@ async fn take(
         if closed? {
             return Ok(());
         }
+        // A peer that keeps the socket readable must not keep the timers from being looked at.
+        if silence.since.elapsed() >= silence.limit {
+            return Err(Reason::PublishSilent);
+        }
         connection.link.flush().await?;
         tokio::select! {
             biased;

@@ -213,6 +213,16 @@ async fn flv_players_end_when_a_codec_changes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_publisher_of_nothing_but_data_is_no_stream_to_an_flv_player() {
+    let bench = Bench::new(settings());
+    let mut publisher = bench.publish();
+    publisher.push([tag(Kind::Data, 0, b"\x02\x00\x0aonCuePoint\x05")]).unwrap();
+    let mut player = bench.play(false).unwrap();
+    let tracks = std::future::poll_fn(|context| player.reader.poll_tracks(context)).await;
+    assert_eq!(tracks, Err(End::NotFound));
+}
+
+#[tokio::test(start_paused = true)]
 async fn flv_players_follow_a_publisher_that_returns_with_the_same_tracks() {
     let bench = Bench::new(settings());
     let audio = || tag(Kind::Audio, 0, &[0xaf, 0, 0x12, 0x10]);

@@ -133,6 +133,25 @@ fn a_resumed_session_goes_on_where_it_was() {
 }
 
 #[test]
+fn after_a_jump_headers_are_sent_again_and_video_begins_with_a_keyframe() {
+    let (mut state, now) = state();
+    let (number, _) = state.begin_publish(client(""), now).unwrap();
+    for (timestamp, payload) in [(0, VIDEO_HEADER), (60_000, KEYFRAME), (60_040, FRAME)] {
+        state.push(number, tag(Kind::Video, timestamp, payload), now).unwrap();
+    }
+    state.seal(now);
+    let before = state.ring.end();
+    for (timestamp, payload) in [(0, FRAME), (40, FRAME), (80, KEYFRAME), (120, FRAME)] {
+        state.push(number, tag(Kind::Video, timestamp, payload), now).unwrap();
+    }
+    state.seal(now);
+    let new: Vec<Class> = blocks(&state)[before as usize..].concat();
+    assert!(is_header(&new[0]));
+    assert_eq!(new[1..], [Class::Keyframe, Class::Frame]);
+    assert_eq!(state.ring.newest_keyframe(), Some(before + 1));
+}
+
+#[test]
 fn video_that_never_has_a_keyframe_is_let_through_after_a_while() {
     let (mut state, now) = state();
     let (number, _) = state.begin_publish(client(""), now).unwrap();

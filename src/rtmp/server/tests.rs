@@ -186,11 +186,13 @@ fn a_publish_takes_any_mode_or_none() {
 }
 
 #[test]
-fn media_counts_from_publish_start_on() {
+fn media_counts_from_the_publish_command_on() {
     let (mut session, mut listener) = connected_server();
     let audio = raw(type_id::AUDIO, 1, 7, &[0xAF]);
     session.feed(&[audio.clone(), publish_command(), audio.clone()].concat()).unwrap();
-    assert_eq!(server_events(&mut session).len(), 1);
+    let events = server_events(&mut session);
+    assert!(matches!(events[0], ServerEvent::Publish(_)));
+    assert_eq!(events[1..], [ServerEvent::Media(tag(Kind::Audio, 7, &[0xAF]))]);
     session.accept_publish();
     assert_eq!(codes(&listener.hear(&session.take_output())), ["NetStream.Publish.Start"]);
     session.feed(&audio).unwrap();
