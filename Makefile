@@ -37,7 +37,7 @@ lint: $(CARGO_DENY)
 reliability: tools
 	@mkdir -p target/results
 	@$(CARGO) test --release --locked --test system faults:: -- --nocapture --test-threads 1 >$(RELIABILITY) \
-		&& grep '^|' $(RELIABILITY) || { cat $(RELIABILITY); exit 1; }
+		&& grep -o '|.*|$$' $(RELIABILITY) || { cat $(RELIABILITY); exit 1; }
 
 tools: debian $(CARGO_DENY) $(TOOLS)/bin/ffmpeg-enhanced $(TOOLS)/node_modules/.installed
 
