@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rillcast::media::Kind;
 
-use super::harness::numbered::Frame;
+use super::harness::numbered::{Frame, video_header};
 use super::harness::player::{Player, Protocol};
 use super::harness::proxy::Proxy;
 use super::harness::publisher::{Content, Publisher, TICK};
@@ -75,9 +75,12 @@ fn timestamps_that_wrap_go_on_behind_the_wrap() {
     scene.time_goes_on(TICK.as_millis() as u32);
 }
 
+/// Every tenth frame a keyframe, so that clocks can jump at one: there video goes on after a jump.
+const SHORT_GOP: Content = Content { audio: true, video: true, gop: 10, frame_size: 400, first_timestamp: 100_000 };
+
 #[test]
 fn a_clock_that_starts_again_at_0_does_not_turn_time_back() {
-    let content = Content { first_timestamp: 3_600_000, ..Content::default() };
+    let content = Content { first_timestamp: 3_600_000, ..SHORT_GOP };
     let mut scene = Scene::start(content, 30);
     scene.publisher.set_clock(0);
     scene.push(100);
@@ -86,7 +89,7 @@ fn a_clock_that_starts_again_at_0_does_not_turn_time_back() {
 
 #[test]
 fn a_clock_that_jumps_an_hour_ahead_does_not_make_players_wait_for_an_hour() {
-    let mut scene = Scene::start(Content::default(), 30);
+    let mut scene = Scene::start(SHORT_GOP, 30);
     scene.publisher.set_clock(scene.publisher.clock() + 3_600_000);
     scene.push(100);
     scene.time_goes_on(LEAP_AT_MOST);
@@ -94,12 +97,26 @@ fn a_clock_that_jumps_an_hour_ahead_does_not_make_players_wait_for_an_hour() {
 
 #[test]
 fn a_clock_that_jumps_back_and_forth_does_not_turn_time_back() {
-    let mut scene = Scene::start(Content { first_timestamp: 100_000, ..Content::default() }, 30);
+    let mut scene = Scene::start(SHORT_GOP, 30);
     for clock in [40_000, 90_000, 50_000, 2_000_000_000, 1_000] {
         scene.publisher.set_clock(clock);
         scene.push(30);
     }
     scene.time_goes_on(LEAP_AT_MOST);
+}
+
+#[test]
+fn after_a_jump_between_keyframes_video_goes_on_at_the_next_one_and_headers_come_again() {
+    let mut scene = Scene::start(SHORT_GOP, 35);
+    scene.publisher.set_clock(0);
+    scene.push(30);
+    for player in &scene.players {
+        player.assert_only_gaps_before_keyframes();
+        player.assert_monotonic();
+        let header = video_header(scene.publisher.session);
+        let headers = player.see(|seen| seen.tags.iter().filter(|tag| tag.payload == header).count());
+        assert!(headers >= 2, "the headers have come again");
+    }
 }
 
 #[test]
