@@ -254,7 +254,8 @@ pub(crate) fn bitrate(text: &str) -> Result<u64, String> {
     };
     let bits = number.parse::<f64>().map(|number| number * factor).ok();
     let bits = bits.filter(|bits| (MIN_BITRATE..=MAX_BITRATE).contains(bits));
-    bits.map(|bits| bits as u64).ok_or_else(|| "a bitrate is a number such as 500k or 2M, from 100k to 1000M".to_owned())
+    bits.map(|bits| bits as u64)
+        .ok_or_else(|| "a bitrate is a number such as 500k or 2M, from 100k to 1000M".to_owned())
 }
 
 fn positive(text: &str) -> Result<f64, String> {

@@ -59,7 +59,8 @@ impl FromStr for CaseName {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
-        let (server, protocol) = text.split_once('/').map_or((text, None), |(server, protocol)| (server, Some(protocol)));
+        let (server, protocol) =
+            text.split_once('/').map_or((text, None), |(server, protocol)| (server, Some(protocol)));
         let server: Server = server.parse()?;
         let protocol = match protocol {
             None => server.protocols().first().copied(),

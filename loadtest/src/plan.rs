@@ -70,7 +70,8 @@ impl Demand {
             edges = pods;
         }
         let watched = self.watched(viewers);
-        let (from_origins, between) = if shield { (watched.min(pulls), (pulls - watched).max(0.0)) } else { (pulls, 0.0) };
+        let (from_origins, between) =
+            if shield { (watched.min(pulls), (pulls - watched).max(0.0)) } else { (pulls, 0.0) };
         let published = self.streams as f64 * self.bitrate;
         let origin_egress = from_origins * self.bitrate;
         let ring_bytes = pulls / edges as f64 * self.bitrate / 8.0 * self.ring_seconds;
@@ -93,15 +94,15 @@ impl Demand {
         (by_cpu.max(by_network).max(by_connections).ceil() as u64).max(LEAST_PODS)
     }
 
-    /// Streams that somebody watches.
+    /// Streams that somebody watches: viewers choose at random, so that a stream with v on average has none with e^-v.
     fn watched(&self, viewers: u64) -> f64 {
-        self.over_streams(viewers, |viewers| viewers.min(1.0))
+        self.over_streams(viewers, |viewers| 1.0 - (-viewers).exp())
     }
 
-    /// Pulls of all edges together: with v viewers spread at random over e edges, e * (1 - (1 - 1/e)^v) edges have one.
+    /// Pulls of all edges together: of e edges, e * (1 - e^(-v/e)) have one of a stream's v viewers.
     fn pulls(&self, viewers: u64, edges: u64) -> f64 {
         let edges = edges as f64;
-        self.over_streams(viewers, |viewers| edges * (1.0 - (1.0 - 1.0 / edges).powf(viewers)))
+        self.over_streams(viewers, |viewers| edges * (1.0 - (-viewers / edges).exp()))
     }
 
     fn over_streams(&self, viewers: u64, each: impl Fn(f64) -> f64) -> f64 {

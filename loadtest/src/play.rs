@@ -163,11 +163,13 @@ impl Observer {
     fn measure(&mut self, play: &Play, progress: &Progress) -> anyhow::Result<Window> {
         let driver = self.driver.read()?;
         self.shared.set_phase(Phase::Measuring);
-        let (first, before) = (self.read(), self.shared.each_bytes());
+        let (before, first) = (self.shared.each_bytes(), self.read());
         let whole = self.repeat_for(play.duration, progress);
-        let (last, after) = (self.read(), self.shared.each_bytes());
+        let (after, last) = (self.shared.each_bytes(), self.read());
         let (mut reading, mut silent, mut least) = (0, 0, u64::MAX);
+        let mut delivered = 0;
         for (index, (before, after)) in before.iter().zip(&after).enumerate() {
+            delivered += after - before;
             if self.shared.state(index) == State::Playing {
                 reading += 1;
                 silent += usize::from(before == after);
@@ -176,7 +178,7 @@ impl Observer {
         }
         Ok(Window {
             seconds: (last.at - first.at).as_secs_f64(),
-            delivered: last.bytes - first.bytes,
+            delivered,
             reading,
             silent,
             least: if least == u64::MAX { 0 } else { least },
@@ -282,7 +284,9 @@ pub(crate) fn wait_until_playable(play: &Play, patience: Duration) -> anyhow::Re
         let silent = Progress::hidden();
         match run(&probe, &silent) {
             Ok(run) if run.failed == 0 => return Ok(()),
-            Ok(run) if Instant::now() > deadline => bail!("{} of {} streams cannot be played", run.failed, play.streams),
+            Ok(run) if Instant::now() > deadline => {
+                bail!("{} of {} streams cannot be played", run.failed, play.streams)
+            }
             Err(error) if Instant::now() > deadline => return Err(error),
             Ok(_) | Err(_) => wait_until(Instant::now() + TICK),
         }

@@ -59,7 +59,8 @@ pub(crate) fn run(publish: &Publish, progress: &Progress) -> anyhow::Result<Publ
     progress.begin("connecting", publish.streams as u64);
     for index in 0..publish.streams {
         let connected = Publisher::connect(publish, index);
-        publishers.push(connected.with_context(|| format!("stream {}", publish.target.stream(index, publish.streams)))?);
+        publishers
+            .push(connected.with_context(|| format!("stream {}", publish.target.stream(index, publish.streams)))?);
         progress.set(index as u64 + 1);
     }
 

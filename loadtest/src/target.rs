@@ -68,9 +68,8 @@ impl Target {
     /// Where to connect. Anything but loopback has to be `allowed` by name.
     pub(crate) fn resolve(&self, allowed: Option<&str>) -> anyhow::Result<SocketAddr> {
         let host = self.url.host.as_str();
-        let mut addresses = (host, self.url.port)
-            .to_socket_addrs()
-            .with_context(|| format!("cannot resolve {host}"))?;
+        let mut addresses =
+            (host, self.url.port).to_socket_addrs().with_context(|| format!("cannot resolve {host}"))?;
         let address = addresses.next().with_context(|| format!("{host} has no address"))?;
         ensure!(
             address.ip().is_loopback() || allowed == Some(host),

@@ -140,7 +140,8 @@ impl Running {
             Server::Origin(window) => (None, start_rillcast(comparison, "origin", *window, None, ports, at)?),
             Server::Edge(window) => {
                 let behind = Ports::free()?;
-                let origin = start_rillcast(comparison, "origin", MergeWindow::Fixed(Duration::ZERO), None, behind, at)?;
+                let origin =
+                    start_rillcast(comparison, "origin", MergeWindow::Fixed(Duration::ZERO), None, behind, at)?;
                 let edge = start_rillcast(comparison, "edge", *window, Some(behind.rtmp), ports, at)?;
                 (Some((origin, behind.rtmp)), edge)
             }
@@ -232,7 +233,10 @@ fn start_rillcast(
 
 /// As Debian ships it, with one process so that its CPU is one process's.
 fn start_nginx(comparison: &Comparison, ports: Ports, at: &Path) -> anyhow::Result<Guarded> {
-    ensure!(Path::new(NGINX).exists() && Path::new(NGINX_MODULE).exists(), "nginx with its RTMP module is not installed");
+    ensure!(
+        Path::new(NGINX).exists() && Path::new(NGINX_MODULE).exists(),
+        "nginx with its RTMP module is not installed"
+    );
     let connections = comparison.players.iter().max().copied().unwrap_or(0) + comparison.streams + 64;
     let (directory, rtmp) = (at.display(), ports.rtmp);
     let config = format!(

@@ -46,7 +46,12 @@ pub(crate) fn targets(cases: &[Case]) -> Table {
         for Check { what, measured, limit, unit } in checks(cases, case) {
             let met = if measured <= limit { "yes" } else { "no" };
             let what = format!("{} {}, {} players: {what}", case.name, case.protocol, case.players);
-            table.push(vec![what, format!("{}{unit}", number(measured)), format!("{}{unit}", number(limit)), met.to_owned()]);
+            table.push(vec![
+                what,
+                format!("{}{unit}", number(measured)),
+                format!("{}{unit}", number(limit)),
+                met.to_owned(),
+            ]);
         }
     }
     table

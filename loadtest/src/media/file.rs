@@ -44,10 +44,8 @@ fn from_tags(tags: Vec<Tag>) -> anyhow::Result<Script> {
     let pictures = frames.iter().filter(|tag| tag.kind == Kind::Video).count().max(2) as u64;
     let length = u64::from(last - first);
     let period = (length + length / (pictures - 1)).max(1);
-    let tracks = [Kind::Video, Kind::Audio]
-        .into_iter()
-        .filter_map(|kind| track(kind, &frames, first, period))
-        .collect();
+    let tracks =
+        [Kind::Video, Kind::Audio].into_iter().filter_map(|kind| track(kind, &frames, first, period)).collect();
     Ok(Script { headers, tracks })
 }
 

@@ -158,12 +158,10 @@ mod tests {
     fn messages_come_in_the_order_in_which_they_are_due() {
         let script = script();
         let mut position = script.begin();
-        let taken: Vec<_> = (0..7)
-            .map(|_| script.take(&mut position, 5).map(|tag| (tag.kind, tag.timestamp)).unwrap())
-            .collect();
+        let taken: Vec<_> =
+            (0..7).map(|_| script.take(&mut position, 5).map(|tag| (tag.kind, tag.timestamp)).unwrap()).collect();
         let (video, audio) = (Kind::Video, Kind::Audio);
-        let expected =
-            [(video, 0), (audio, 0), (audio, 20), (video, 33), (audio, 50), (video, 66), (audio, 70)];
+        let expected = [(video, 0), (audio, 0), (audio, 20), (video, 33), (audio, 50), (video, 66), (audio, 70)];
         assert_eq!(taken, expected);
     }
 

@@ -104,7 +104,8 @@ impl Front {
                 next_check = now + Duration::from_millis(250);
             }
             let ramping = next_player < self.play.players && self.starting < MAX_STARTING;
-            let wait = if ramping { next_connect.saturating_duration_since(now).min(LONGEST_WAIT) } else { LONGEST_WAIT };
+            let wait =
+                if ramping { next_connect.saturating_duration_since(now).min(LONGEST_WAIT) } else { LONGEST_WAIT };
             let count = match epoll::wait(&poller, &mut events[..], Some(&timespec(wait))) {
                 Ok(count) => count,
                 Err(Errno::INTR) => 0,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::machine::Machine;
-use super::plot::{self, Plot};
+use super::plot::{self, Key, Plot};
 use super::svg::escape;
 use super::table::{self, Table, number, optional};
 use super::{Case, Report};
@@ -29,7 +29,7 @@ pub(crate) fn page(report: &Report, tables: &[(&str, &Table)]) -> String {
         section(&mut out, &plot);
     }
     for (title, table) in tables {
-        let _ = write!(out, "<section><h2>{}</h2>{}</section>", escape(title), html_table(table));
+        let _ = write!(out, "<section class=\"wide\"><h2>{}</h2>{}</section>", escape(title), html_table(table));
     }
     let all = table::of(report);
     let _ = write!(
@@ -95,9 +95,9 @@ fn section(out: &mut String, plot: &Plot) {
     let _ = write!(out, "<section><h2>{title}</h2><p>{text}</p>{svg}");
     if legend.len() > 1 {
         out.push_str("<ul class=\"legend\">");
-        for (colour, name) in legend {
-            let dashed = if name.starts_with("floor") { " dashed" } else { "" };
-            let _ = write!(out, "<li><span class=\"key c{colour}{dashed}\"></span>{}</li>", escape(name));
+        for Key { colour, stroke, name } in legend {
+            let stroke = stroke.class();
+            let _ = write!(out, "<li><span class=\"key c{colour}{stroke}\"></span>{}</li>", escape(name));
         }
         out.push_str("</ul>");
     }
@@ -110,7 +110,9 @@ fn html_table(table: &Table) -> String {
         let cell = if index == 0 { "th" } else { "td" };
         out.push_str("<tr>");
         for text in row {
-            let _ = write!(out, "<{cell}>{}</{cell}>", escape(text));
+            let class =
+                if matches!(text.as_str(), "yes" | "no") { format!(" class=\"{text}\"") } else { String::new() };
+            let _ = write!(out, "<{cell}{class}>{}</{cell}>", escape(text));
         }
         out.push_str("</tr>");
     }

@@ -1,7 +1,8 @@
 //! Which charts a report has, and what is in them.
 
-use super::svg::{Axis, Scale, Series, chart};
+use super::svg::{Axis, Scale, Series, Stroke, chart};
 use super::{Case, Report};
+use crate::target::Protocol;
 
 /// A chart with its heading and what it tells.
 pub(crate) struct Plot {
@@ -12,7 +13,17 @@ pub(crate) struct Plot {
     /// The chart.
     pub(crate) svg: String,
     /// The colours and what they stand for, unless names stand in the chart.
-    pub(crate) legend: Vec<(usize, String)>,
+    pub(crate) legend: Vec<Key>,
+}
+
+/// What a line stands for.
+pub(crate) struct Key {
+    /// Its colour's number.
+    pub(crate) colour: usize,
+    /// How it is drawn.
+    pub(crate) stroke: Stroke,
+    /// Its name.
+    pub(crate) name: String,
 }
 
 /// Those that the report has figures for.
@@ -23,25 +34,43 @@ pub(crate) fn all(report: &Report) -> Vec<Plot> {
         .collect()
 }
 
-/// Cases with the same name and protocol have the same colour, whatever their number of players.
-pub(crate) fn colour(report: &Report, case: &Case) -> usize {
-    let mut names: Vec<String> = Vec::new();
-    for name in report.cases.iter().map(name) {
-        if !names.contains(&name) {
-            names.push(name);
+/// Servers have the first colours, in their order, and floors the last ones, which are greys.
+const SERVER_COLOURS: usize = 9;
+const FLOOR_COLOURS: usize = 3;
+
+/// The same for a server whatever it speaks and however many players it has.
+fn colour(report: &Report, case: &Case) -> usize {
+    let mut names: Vec<&str> = Vec::new();
+    for other in report.cases.iter().filter(|other| is_floor(other) == is_floor(case)) {
+        if !names.contains(&other.name.as_str()) {
+            names.push(&other.name);
         }
     }
-    names.iter().position(|other| *other == name(case)).unwrap_or(0)
+    let number = names.iter().position(|name| *name == case.name).unwrap_or(0);
+    if is_floor(case) { SERVER_COLOURS + number % FLOOR_COLOURS } else { number % SERVER_COLOURS }
+}
+
+fn is_floor(case: &Case) -> bool {
+    case.name.starts_with("floor")
+}
+
+fn stroke(case: &Case) -> Stroke {
+    match case.protocol {
+        _ if is_floor(case) => Stroke::Dotted,
+        Protocol::Rtmp => Stroke::Solid,
+        Protocol::HttpFlv | Protocol::WsFlv => Stroke::Dashed,
+    }
 }
 
 fn name(case: &Case) -> String {
-    format!("{} {}", case.name, case.protocol)
+    if is_floor(case) { case.name.clone() } else { format!("{} {}", case.name, case.protocol) }
 }
 
 /// The cases with the most players: those that charts of single loads show.
 fn heaviest(report: &Report) -> impl Iterator<Item = &Case> {
     let most = |case: &Case| {
-        report.cases.iter().filter(|other| name(other) == name(case)).map(|other| other.players).max() == Some(case.players)
+        report.cases.iter().filter(|other| name(other) == name(case)).map(|other| other.players).max()
+            == Some(case.players)
     };
     report.cases.iter().filter(move |case| most(case))
 }
@@ -50,18 +79,12 @@ fn cost_and_delay(report: &Report) -> Option<Plot> {
     let series: Vec<Series> = heaviest(report)
         .filter_map(|case| {
             let point = (case.delay.p50, case.cost()?);
-            (case.delay.count > 0).then(|| Series {
-                colour: colour(report, case),
-                name: name(case),
-                points: vec![point],
-                joined: false,
-                dots: true,
-                dashed: false,
-            })
+            let dot = Series { joined: false, dots: true, ..line(report, case, vec![point]) };
+            (case.delay.count > 0).then_some(dot)
         })
         .collect();
     let x_axis = Axis { label: "delay p50, ms (logarithmic)", scale: Scale::Logarithmic };
-    let y_axis = Axis { label: "CPU ms per delivered Gbit", scale: Scale::Linear };
+    let y_axis = Axis { label: "CPU ms per delivered Gbit (logarithmic)", scale: Scale::Logarithmic };
     (series.len() > 1).then(|| Plot {
         title: "Cost and delay",
         text: "Each dot is a server: what a delivered gigabit costs it, and how late half of its messages are at most. \
@@ -100,12 +123,12 @@ fn distribution(
         .iter()
         .map(|case| {
             let points = curve(case).iter().map(|(share, value)| (value.max(0.01), share * 100.0)).collect();
-            line(colour(report, case), name(case), points)
+            line(report, case, points)
         })
         .collect();
     let x_axis = Axis { label: "ms (logarithmic)", scale: Scale::Logarithmic };
     let y_axis = Axis { label: "per cent at most", scale: Scale::Linear };
-    let legend = cases.iter().map(|case| (colour(report, case), name(case))).collect();
+    let legend = legend(&series);
     (!series.is_empty()).then(|| Plot { title, text, svg: chart(title, &x_axis, &y_axis, &series), legend })
 }
 
@@ -120,12 +143,12 @@ fn throughput(report: &Report) -> Option<Plot> {
                 let mean = ticks.iter().map(|tick| tick.gigabits_per_second).sum::<f64>() / ticks.len() as f64;
                 (ticks.last().map_or(0.0, |tick| tick.at), mean)
             });
-            Some(line(colour(report, case), name(case), points.collect()))
+            Some(line(report, case, points.collect()))
         })
         .collect();
     let x_axis = Axis { label: "seconds", scale: Scale::Linear };
     let y_axis = Axis { label: "Gbit/s to all players", scale: Scale::Linear };
-    let legend = cases.iter().map(|case| (colour(report, case), name(case))).collect();
+    let legend = legend(&series);
     (!series.is_empty()).then(|| Plot {
         title: "Throughput",
         text: "What all players together got, from the first connect to the end of the first run.",
@@ -139,11 +162,10 @@ fn cores(report: &Report) -> Option<Plot> {
     let mut series: Vec<Series> = Vec::new();
     for case in &report.cases {
         let Some(cores) = case.median(|run| run.cores) else { continue };
-        let (colour, name) = (colour(report, case), name(case));
         let point = (case.players as f64, cores);
-        match series.iter_mut().find(|series| series.name == name) {
+        match series.iter_mut().find(|series| series.name == name(case)) {
             Some(series) => series.points.push(point),
-            None => series.push(Series { dots: true, ..line(colour, name, vec![point]) }),
+            None => series.push(Series { dots: true, ..line(report, case, vec![point]) }),
         }
     }
     let sweep = series.iter().any(|series| series.points.len() > 1);
@@ -155,7 +177,7 @@ fn cores(report: &Report) -> Option<Plot> {
     }
     let x_axis = Axis { label: "players", scale: Scale::Linear };
     let y_axis = Axis { label: "cores kept busy", scale: Scale::Linear };
-    let legend = series.iter().map(|series| (series.colour, series.name.clone())).collect();
+    let legend = legend(&series);
     (!series.is_empty()).then(|| Plot {
         title: "CPU against players",
         text: if sweep {
@@ -174,10 +196,14 @@ fn ramp(report: &Report, case: &Case) -> Option<Series> {
     let mut points: Vec<(f64, f64)> = ramp.filter_map(|tick| Some((tick.players as f64, tick.cores?))).collect();
     points.insert(0, (0.0, 0.0));
     points.push((run.connected as f64, run.cores?));
-    Some(line(colour(report, case), name(case), points))
+    Some(line(report, case, points))
 }
 
-fn line(colour: usize, name: String, points: Vec<(f64, f64)>) -> Series {
-    let dashed = name.starts_with("floor");
-    Series { colour, name, points, joined: true, dots: false, dashed }
+fn line(report: &Report, case: &Case, points: Vec<(f64, f64)>) -> Series {
+    Series { colour: colour(report, case), name: name(case), points, joined: true, dots: false, stroke: stroke(case) }
+}
+
+fn legend(series: &[Series]) -> Vec<Key> {
+    let key = |series: &Series| Key { colour: series.colour, stroke: series.stroke, name: series.name.clone() };
+    series.iter().map(key).collect()
 }

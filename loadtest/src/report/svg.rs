@@ -22,6 +22,28 @@ pub(crate) struct Axis {
     pub(crate) scale: Scale,
 }
 
+/// How a line is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stroke {
+    /// Without gaps.
+    Solid,
+    /// In strokes.
+    Dashed,
+    /// In dots.
+    Dotted,
+}
+
+impl Stroke {
+    /// The class of lines and keys.
+    pub(crate) const fn class(self) -> &'static str {
+        match self {
+            Self::Solid => "",
+            Self::Dashed => " dashed",
+            Self::Dotted => " dotted",
+        }
+    }
+}
+
 /// A line through points, or points alone.
 #[derive(Debug, Clone)]
 pub(crate) struct Series {
@@ -35,12 +57,12 @@ pub(crate) struct Series {
     pub(crate) joined: bool,
     /// Whether the points are dots, with the name beside the last.
     pub(crate) dots: bool,
-    /// Whether the line is dashed.
-    pub(crate) dashed: bool,
+    /// How the line is drawn.
+    pub(crate) stroke: Stroke,
 }
 
-const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 360.0;
+const WIDTH: f64 = 600.0;
+const HEIGHT: f64 = 330.0;
 const LEFT: f64 = 58.0;
 const RIGHT: f64 = 18.0;
 const TOP: f64 = 14.0;
@@ -59,8 +81,9 @@ impl Range {
         let high = values.fold(0.0, f64::max);
         match scale {
             Scale::Linear => {
-                let step = step(high.max(1e-9) * 1.05);
-                Self { scale, low: 0.0, high: (high.max(1e-9) * 1.02 / step).ceil() * step }
+                let high = high.max(1e-9);
+                let step = step(high);
+                Self { scale, low: 0.0, high: (high / step).ceil() * step }
             }
             Scale::Logarithmic => {
                 let low = positive.fold(f64::INFINITY, f64::min).min(high);
@@ -91,7 +114,8 @@ impl Range {
                 let factors: &[f64] = if decades > 2.5 { &[1.0] } else { &[1.0, 2.0, 5.0] };
                 let first = self.low.log10().floor() as i32;
                 let last = self.high.log10().ceil() as i32;
-                let all = (first..=last).flat_map(|power| factors.iter().map(move |factor| factor * 10_f64.powi(power)));
+                let all =
+                    (first..=last).flat_map(|power| factors.iter().map(move |factor| factor * 10_f64.powi(power)));
                 all.filter(|value| *value >= self.low && *value <= self.high).collect()
             }
         }
@@ -166,8 +190,8 @@ fn labels(out: &mut String, x_label: &str, y_label: &str) {
 fn draw(out: &mut String, series: &Series, placed: &[(f64, f64)]) {
     let colour = series.colour;
     if series.joined && placed.len() > 1 {
-        let dashed = if series.dashed { " dashed" } else { "" };
-        let _ = write!(out, "<polyline class=\"line c{colour}{dashed}\" points=\"");
+        let stroke = series.stroke.class();
+        let _ = write!(out, "<polyline class=\"line c{colour}{stroke}\" points=\"");
         for (x, y) in placed {
             let _ = write!(out, "{x:.1},{y:.1} ");
         }
@@ -198,13 +222,16 @@ fn name_dots(out: &mut String, series: &[Series], x: impl Fn(f64) -> f64, y: imp
     for (x, y, name) in dots {
         let width = name.chars().count() as f64 * 6.6;
         let (anchor, left) = if x + 10.0 + width > WIDTH { ("end", x - 10.0 - width) } else { ("start", x + 10.0) };
-        let mut line = y + 4.0;
-        let collides = |line: f64| {
-            taken.iter().any(|(from, to, other)| left < *to && left + width > *from && (line - other).abs() < LINE)
+        let is_free = |line: &f64| {
+            let (top, bottom) = (TOP + 8.0, HEIGHT - BOTTOM - 3.0);
+            let beside = |(from, to, other): &(f64, f64, f64)| {
+                left > *to || left + width < *from || (line - other).abs() >= LINE
+            };
+            (top..=bottom).contains(line) && taken.iter().all(beside)
         };
-        while collides(line) && line < HEIGHT {
-            line += 2.0;
-        }
+        // As near as possible, above or below.
+        let steps = (0..100).flat_map(|step| [f64::from(step), -f64::from(step)]);
+        let line = steps.map(|step| y + 4.0 + 2.0 * step).find(is_free).unwrap_or(y + 4.0);
         taken.push((left, left + width, line));
         let at = if anchor == "end" { x - 10.0 } else { x + 10.0 };
         let _ = write!(
@@ -266,7 +293,7 @@ mod tests {
             points: vec![(1.0, 1.0)],
             joined: false,
             dots: true,
-            dashed: false,
+            stroke: Stroke::Solid,
         };
         let svg = chart("t", &axis(Scale::Linear), &axis(Scale::Linear), &[series]);
         assert!(svg.contains("&lt;b&gt;&amp;") && !svg.contains("<b>"));
