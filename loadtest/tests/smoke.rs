@@ -1,5 +1,7 @@
 //! Each subcommand against a real server for a moment: that it works, not how fast it is.
 
+#![allow(clippy::expect_used, reason = "a broken expectation is how a test fails")]
+
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -27,7 +27,7 @@ pub(crate) enum Server {
     /// nginx with its RTMP module.
     Nginx,
     /// npm's node-media-server.
-    NodeMediaServer,
+    NodeMedia,
 }
 
 /// `mw_latency`.
@@ -53,7 +53,7 @@ impl fmt::Display for Server {
             Self::Edge(window) => write!(formatter, "edge-{window}"),
             Self::Floor(window) => write!(formatter, "floor-{}", window.as_millis()),
             Self::Nginx => formatter.write_str("nginx-rtmp"),
-            Self::NodeMediaServer => formatter.write_str("node-media-server"),
+            Self::NodeMedia => formatter.write_str("node-media-server"),
         }
     }
 }
@@ -64,7 +64,7 @@ impl FromStr for Server {
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let (name, setting) = match text {
             "nginx-rtmp" => return Ok(Self::Nginx),
-            "node-media-server" => return Ok(Self::NodeMediaServer),
+            "node-media-server" => return Ok(Self::NodeMedia),
             _ => text.split_once('-').unwrap_or((text, "")),
         };
         let milliseconds = || setting.parse().map(Duration::from_millis).ok();
@@ -94,7 +94,7 @@ impl Server {
             Self::Origin(_) | Self::Edge(_) => &[Protocol::Rtmp, Protocol::HttpFlv, Protocol::WsFlv],
             Self::Floor(_) => &[Protocol::HttpFlv],
             Self::Nginx => &[Protocol::Rtmp],
-            Self::NodeMediaServer => &[Protocol::Rtmp, Protocol::HttpFlv, Protocol::WsFlv],
+            Self::NodeMedia => &[Protocol::Rtmp, Protocol::HttpFlv, Protocol::WsFlv],
         }
     }
 }
@@ -146,7 +146,7 @@ impl Running {
                 (Some((origin, behind.rtmp)), edge)
             }
             Server::Nginx => (None, start_nginx(comparison, ports, at)?),
-            Server::NodeMediaServer => (None, start_node_media_server(comparison, ports, at)?),
+            Server::NodeMedia => (None, start_node_media_server(comparison, ports, at)?),
         };
         let publish_to = origin.as_ref().map_or(ports.rtmp, |(_, address)| *address);
         let publisher = start_publisher(comparison, publish_to, life, at)?;

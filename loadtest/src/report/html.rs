@@ -91,8 +91,9 @@ fn figures(case: &Case) -> Vec<(String, &'static str, &'static str)> {
 }
 
 fn section(out: &mut String, plot: &Plot) {
-    let Plot { title, text, svg, legend } = plot;
-    let _ = write!(out, "<section><h2>{title}</h2><p>{text}</p>{svg}");
+    let Plot { title, text, svg, wide, legend } = plot;
+    let class = if *wide { " class=\"wide\"" } else { "" };
+    let _ = write!(out, "<section{class}><h2>{title}</h2><p>{text}</p>{svg}");
     if legend.len() > 1 {
         out.push_str("<ul class=\"legend\">");
         for Key { colour, stroke, name } in legend {

@@ -1,8 +1,15 @@
 //! Which charts a report has, and what is in them.
 
-use super::svg::{Axis, Scale, Series, Stroke, chart};
+use super::svg::{Axis, Scale, Series, Size, Stroke, chart};
 use super::{Case, Report};
 use crate::target::Protocol;
+
+/// A curve that is not drawn.
+static NOTHING: Vec<(f64, f64)> = Vec::new();
+
+/// Half the page, and all of it.
+const HALF: Size = (600.0, 330.0);
+const WIDE: Size = (1200.0, 420.0);
 
 /// A chart with its heading and what it tells.
 pub(crate) struct Plot {
@@ -12,6 +19,8 @@ pub(crate) struct Plot {
     pub(crate) text: &'static str,
     /// The chart.
     pub(crate) svg: String,
+    /// Whether it takes the page's width.
+    pub(crate) wide: bool,
     /// The colours and what they stand for, unless names stand in the chart.
     pub(crate) legend: Vec<Key>,
 }
@@ -89,7 +98,8 @@ fn cost_and_delay(report: &Report) -> Option<Plot> {
         title: "Cost and delay",
         text: "Each dot is a server: what a delivered gigabit costs it, and how late half of its messages are at most. \
                Down and to the left is better; the floor is what the kernel alone takes.",
-        svg: chart("Cost and delay", &x_axis, &y_axis, &series),
+        svg: chart("Cost and delay", WIDE, &x_axis, &y_axis, &series),
+        wide: true,
         legend: Vec::new(),
     })
 }
@@ -108,7 +118,8 @@ fn first_frame(report: &Report) -> Option<Plot> {
         report,
         "Time to the first frame",
         "From the player's connect, handshake and commands included, to the first whole frame.",
-        |case| &case.first_frame.curve,
+        // The floor has no GOP to begin with.
+        |case| if is_floor(case) { &NOTHING } else { &case.first_frame.curve },
     )
 }
 
@@ -129,7 +140,13 @@ fn distribution(
     let x_axis = Axis { label: "ms (logarithmic)", scale: Scale::Logarithmic };
     let y_axis = Axis { label: "per cent at most", scale: Scale::Linear };
     let legend = legend(&series);
-    (!series.is_empty()).then(|| Plot { title, text, svg: chart(title, &x_axis, &y_axis, &series), legend })
+    (!series.is_empty()).then(|| Plot {
+        title,
+        text,
+        svg: chart(title, HALF, &x_axis, &y_axis, &series),
+        wide: false,
+        legend,
+    })
 }
 
 fn throughput(report: &Report) -> Option<Plot> {
@@ -152,7 +169,8 @@ fn throughput(report: &Report) -> Option<Plot> {
     (!series.is_empty()).then(|| Plot {
         title: "Throughput",
         text: "What all players together got, from the first connect to the end of the first run.",
-        svg: chart("Throughput", &x_axis, &y_axis, &series),
+        svg: chart("Throughput", HALF, &x_axis, &y_axis, &series),
+        wide: false,
         legend,
     })
 }
@@ -185,7 +203,8 @@ fn cores(report: &Report) -> Option<Plot> {
         } else {
             "Cores that the server kept busy while players came, handshakes included, and its mean when all were there."
         },
-        svg: chart("CPU against players", &x_axis, &y_axis, &series),
+        svg: chart("CPU against players", HALF, &x_axis, &y_axis, &series),
+        wide: false,
         legend,
     })
 }

@@ -61,8 +61,9 @@ pub(crate) struct Series {
     pub(crate) stroke: Stroke,
 }
 
-const WIDTH: f64 = 600.0;
-const HEIGHT: f64 = 330.0;
+/// A chart's width and height.
+pub(crate) type Size = (f64, f64);
+
 const LEFT: f64 = 58.0;
 const RIGHT: f64 = 18.0;
 const TOP: f64 = 14.0;
@@ -131,26 +132,32 @@ fn step(whole: f64) -> f64 {
 }
 
 /// Draws a chart.
-pub(crate) fn chart(title: &str, x_axis: &Axis, y_axis: &Axis, series: &[Series]) -> String {
+pub(crate) fn chart(title: &str, size: Size, x_axis: &Axis, y_axis: &Axis, series: &[Series]) -> String {
+    let (width, height) = size;
     let points = || series.iter().flat_map(|series| series.points.iter());
     let x_range = Range::new(x_axis.scale, points().map(|point| point.0));
     let y_range = Range::new(y_axis.scale, points().map(|point| point.1));
-    let x = |value: f64| LEFT + x_range.place(value) * (WIDTH - LEFT - RIGHT);
-    let y = |value: f64| HEIGHT - BOTTOM - y_range.place(value) * (HEIGHT - TOP - BOTTOM);
-    let mut out = format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">", escape(title));
-    grid(&mut out, (&x_range, &x), (&y_range, &y));
-    labels(&mut out, x_axis.label, y_axis.label);
+    let x = |value: f64| LEFT + x_range.place(value) * (width - LEFT - RIGHT);
+    let y = |value: f64| height - BOTTOM - y_range.place(value) * (height - TOP - BOTTOM);
+    let mut out = format!("<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\">", escape(title));
+    grid(&mut out, size, (&x_range, &x), (&y_range, &y));
+    labels(&mut out, size, x_axis.label, y_axis.label);
     for one in series {
         let placed: Vec<(f64, f64)> = one.points.iter().map(|point| (x(point.0), y(point.1))).collect();
         draw(&mut out, one, &placed);
     }
-    name_dots(&mut out, series, x, y);
+    name_dots(&mut out, size, series, x, y);
     out.push_str("</svg>");
     out
 }
 
-fn grid(out: &mut String, (x_range, x): (&Range, &dyn Fn(f64) -> f64), (y_range, y): (&Range, &dyn Fn(f64) -> f64)) {
-    let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
+fn grid(
+    out: &mut String,
+    size: Size,
+    (x_range, x): (&Range, &dyn Fn(f64) -> f64),
+    (y_range, y): (&Range, &dyn Fn(f64) -> f64),
+) {
+    let (right, bottom) = (size.0 - RIGHT, size.1 - BOTTOM);
     // Writing to a string cannot fail.
     for value in y_range.ticks() {
         let (at, text) = (y(value), tick_text(value));
@@ -174,14 +181,14 @@ fn grid(out: &mut String, (x_range, x): (&Range, &dyn Fn(f64) -> f64), (y_range,
     let _ = write!(out, "<path class=\"frame\" d=\"M{LEFT} {TOP}V{bottom}H{right}\"/>");
 }
 
-fn labels(out: &mut String, x_label: &str, y_label: &str) {
-    let middle = (TOP + HEIGHT - BOTTOM) / 2.0;
+fn labels(out: &mut String, (width, height): Size, x_label: &str, y_label: &str) {
+    let middle = (TOP + height - BOTTOM) / 2.0;
     let _ = write!(
         out,
         "<text class=\"label\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\
          <text class=\"label\" transform=\"translate(14 {middle}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
-        WIDTH - RIGHT,
-        HEIGHT - 6.0,
+        width - RIGHT,
+        height - 6.0,
         escape(x_label),
         escape(y_label)
     );
@@ -211,29 +218,31 @@ fn draw(out: &mut String, series: &Series, placed: &[(f64, f64)]) {
 }
 
 /// Names stand beside single dots, where no other name stands already.
-fn name_dots(out: &mut String, series: &[Series], x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) {
+fn name_dots(out: &mut String, size: Size, series: &[Series], x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) {
     const LINE: f64 = 15.0;
+    const LETTER: f64 = 7.0;
+    const GAP: f64 = 10.0;
     let single = series.iter().filter(|series| series.dots && !series.joined);
     let mut dots: Vec<(f64, f64, &str)> = single
         .filter_map(|series| series.points.last().map(|point| (x(point.0), y(point.1), series.name.as_str())))
         .collect();
     dots.sort_by(|one, other| one.1.total_cmp(&other.1));
-    let mut taken: Vec<(f64, f64, f64)> = Vec::new();
+    // From left to right on a line, by whatever stands there.
+    let mut taken: Vec<(f64, f64, f64)> = dots.iter().map(|(x, y, _)| (x - 6.0, x + 6.0, y + 4.0)).collect();
     for (x, y, name) in dots {
-        let width = name.chars().count() as f64 * 6.6;
-        let (anchor, left) = if x + 10.0 + width > WIDTH { ("end", x - 10.0 - width) } else { ("start", x + 10.0) };
-        let is_free = |line: &f64| {
-            let (top, bottom) = (TOP + 8.0, HEIGHT - BOTTOM - 3.0);
-            let beside = |(from, to, other): &(f64, f64, f64)| {
-                left > *to || left + width < *from || (line - other).abs() >= LINE
-            };
-            (top..=bottom).contains(line) && taken.iter().all(beside)
+        let width = name.chars().count() as f64 * LETTER;
+        let is_free = |(left, line): &(f64, f64)| {
+            let inside = *left > LEFT && left + width < size.0 && (TOP + 8.0..=size.1 - BOTTOM - 3.0).contains(line);
+            let apart =
+                |(from, to, other): &(f64, f64, f64)| left > to || left + width < *from || (line - other).abs() >= LINE;
+            inside && taken.iter().all(apart)
         };
-        // As near as possible, above or below.
-        let steps = (0..100).flat_map(|step| [f64::from(step), -f64::from(step)]);
-        let line = steps.map(|step| y + 4.0 + 2.0 * step).find(is_free).unwrap_or(y + 4.0);
+        // As near as possible: to the right or to the left, a little lower or higher.
+        let heights = (0..100).flat_map(|step| [f64::from(step), -f64::from(step)]);
+        let mut places = heights.flat_map(|step| [x + GAP, x - GAP - width].map(|left| (left, y + 4.0 + 2.0 * step)));
+        let (left, line) = places.find(is_free).unwrap_or((x + GAP, y + 4.0));
         taken.push((left, left + width, line));
-        let at = if anchor == "end" { x - 10.0 } else { x + 10.0 };
+        let (at, anchor) = if left < x { (x - GAP, "end") } else { (left, "start") };
         let _ = write!(
             out,
             "<text class=\"name\" x=\"{at:.1}\" y=\"{line:.1}\" text-anchor=\"{anchor}\">{}</text>",
@@ -280,7 +289,7 @@ mod tests {
     #[test]
     fn nothing_at_all_can_be_drawn_too() {
         for scale in [Scale::Linear, Scale::Logarithmic] {
-            let svg = chart("t", &axis(scale), &axis(scale), &[]);
+            let svg = chart("t", (600.0, 330.0), &axis(scale), &axis(scale), &[]);
             assert!(svg.ends_with("</svg>") && !svg.contains("NaN"));
         }
     }
@@ -295,7 +304,7 @@ mod tests {
             dots: true,
             stroke: Stroke::Solid,
         };
-        let svg = chart("t", &axis(Scale::Linear), &axis(Scale::Linear), &[series]);
+        let svg = chart("t", (600.0, 330.0), &axis(Scale::Linear), &axis(Scale::Linear), &[series]);
         assert!(svg.contains("&lt;b&gt;&amp;") && !svg.contains("<b>"));
     }
 }
