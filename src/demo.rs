@@ -6,6 +6,8 @@
 mod clip;
 mod publisher;
 
+use std::io::Write as _;
+
 use anyhow::Context as _;
 
 use crate::config::{self, Config, Role};
@@ -31,9 +33,9 @@ pub async fn run(stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         }
     };
     let url: RtmpUrl = format!("rtmp://127.0.0.1:{}/{STREAM}", ORIGIN_PORTS[0]).parse()?;
-    println!("{}", welcome(&edge));
+    say(&welcome(&edge));
     // The publisher goes last, so that the stop is as quiet as it looks.
-    let mut publishing = std::pin::pin!(publish(&url));
+    let mut publishing = std::pin::pin!(publish(&url, || {}));
     let ended = tokio::select! {
         () = stop => Ok(()),
         ended = &mut publishing => ended,
@@ -41,6 +43,11 @@ pub async fn run(stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     edge.stop().await;
     origin.stop().await;
     ended
+}
+
+/// Prints to whoever listens; a reader who has gone is no reason to stop.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 fn configuration(role: Role, [rtmp, http, admin]: [u16; 3]) -> anyhow::Result<Config> {

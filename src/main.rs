@@ -30,7 +30,7 @@ enum Command {
     Demo,
     /// Publish to an RTMP server.
     Publish {
-        /// Loop the clip that ships with the program.
+        /// Loop the clip that ships with the program: what there is to publish.
         #[arg(long, required = true)]
         demo: bool,
         /// Where to: rtmp://host[:port]/app/stream
@@ -78,10 +78,10 @@ fn run(command: Command) -> anyhow::Result<()> {
             start_log(&Log::default())?;
             control_runtime()?.block_on(async {
                 let stop = stop_signal()?;
-                println!("publishing to {url}; Ctrl-C stops");
+                let started = || demo::say(&format!("publishing to {url}; Ctrl-C stops"));
                 tokio::select! {
                     () = stop => Ok(()),
-                    ended = demo::publish(&url) => ended,
+                    ended = demo::publish(&url, started) => ended,
                 }
             })
         }
@@ -98,6 +98,7 @@ fn serve(config: Config) -> anyhow::Result<()> {
     start_log(&config.log)?;
     control_runtime()?.block_on(async {
         let stop = stop_signal()?;
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), role = %config.role, "starting");
         let server = Server::start(config).await?;
         stop.await;
         tracing::info!("stopping");

@@ -16,7 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-pub use labels::{ConnectResult, ConnectionResult, DropReason, LookupResult, Protocol, ReconnectReason};
+pub use labels::{ConnectResult, ConnectionResult, DropReason, LookupResult, MarkResult, Protocol, ReconnectReason};
 use labels::{Labelled, One, ProtocolAndResult};
 pub use reason::Reason;
 
@@ -47,6 +47,7 @@ pub struct Metrics {
     upstream_connects: Family<One<ConnectResult>, Counter>,
     upstream_reconnects: Family<One<ReconnectReason>, Counter>,
     dns_lookups: Family<One<LookupResult>, Counter>,
+    marks: Family<One<MarkResult>, Counter>,
 }
 
 impl Default for Metrics {
@@ -76,6 +77,7 @@ impl Metrics {
             upstream_connects: Family::default(),
             upstream_reconnects: Family::default(),
             dns_lookups: Family::default(),
+            marks: Family::default(),
         };
         metrics.registered()
     }
@@ -103,6 +105,7 @@ impl Metrics {
         let first_frame = self.first_frame.clone();
         registry.register_with_unit("first_frame", "Play command to first media", Unit::Seconds, first_frame);
         registry.register("dns_lookups", "Names resolved", self.dns_lookups.clone());
+        registry.register("marks", "Marks of servers that pull", self.marks.clone());
         self.touch_every_series();
         self
     }
@@ -121,6 +124,7 @@ impl Metrics {
         ConnectResult::ALL.iter().for_each(|&result| drop(self.upstream_connects(result)));
         ReconnectReason::ALL.iter().for_each(|&reason| drop(self.upstream_reconnects(reason)));
         LookupResult::ALL.iter().for_each(|&result| drop(self.dns_lookups(result)));
+        MarkResult::ALL.iter().for_each(|&result| drop(self.marks(result)));
     }
 
     /// Players over `protocol`.
@@ -168,6 +172,11 @@ impl Metrics {
         self.dns_lookups.get_or_create_owned(&[("result", result)])
     }
 
+    /// Marks that peers sent and that were judged to be `result`.
+    pub fn marks(&self, result: MarkResult) -> Counter {
+        self.marks.get_or_create_owned(&[("result", result)])
+    }
+
     /// The OpenMetrics text of everything.
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
@@ -190,9 +199,11 @@ mod tests {
             "rillcast_ring_bytes 0",
             "rillcast_players{protocol=\"rtmp\"} 0",
             "rillcast_players{protocol=\"http-flv\"} 0",
+            "rillcast_players{protocol=\"ws-flv\"} 0",
             "rillcast_connections_total{protocol=\"rtmp\",result=\"accepted\"} 0",
             "rillcast_disconnects_total{reason=\"slow_player\"} 0",
             "rillcast_upstream_connects_total{result=\"connected\"} 0",
+            "rillcast_marks_total{result=\"verified\"} 0",
             "rillcast_merge_window_seconds 0.0",
             "rillcast_first_frame_seconds_count 0",
         ] {

@@ -7,6 +7,5 @@ pub mod admission;
 pub mod dns;
 pub mod listener;
 pub mod progress;
-pub mod resolver;
 pub mod scratch;
 pub mod socket;

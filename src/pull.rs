@@ -6,6 +6,7 @@
 
 mod connection;
 mod health;
+mod http_flv;
 mod race;
 mod rank;
 mod rhythm;
@@ -17,12 +18,13 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::auth::{ClusterKey, Mark};
 use crate::config;
 use crate::hub::{Demand, OnDemand, PublishRequest, Publisher, PullState, PullStatus, Source};
 use crate::metrics::{Metrics, ReconnectReason};
@@ -50,6 +52,7 @@ pub struct PullContext {
     upstreams: Upstreams,
     metrics: Arc<Metrics>,
     node: String,
+    key: Option<ClusterKey>,
     chunk_size: u32,
     stop: CancellationToken,
 }
@@ -61,18 +64,24 @@ pub struct Puller {
 }
 
 impl PullContext {
-    /// Pulls as `settings` say from what `names` resolves, in the name of `node`, with outgoing chunks of `chunk_size`
-    /// bytes, until `stop` is cancelled.
+    /// Pulls as `settings` say from what `names` resolves, in the name of `node` and signed with `key` if there is one,
+    /// with outgoing chunks of `chunk_size` bytes, until `stop` is cancelled.
     pub fn new(
         settings: config::Upstream,
         names: Names,
         metrics: Arc<Metrics>,
         node: String,
+        key: Option<ClusterKey>,
         chunk_size: u32,
         stop: CancellationToken,
     ) -> Self {
         let upstreams = Upstreams::new(settings.clone(), names, Arc::clone(&metrics));
-        Self { settings, upstreams, metrics, node, chunk_size, stop }
+        Self { settings, upstreams, metrics, node, key, chunk_size, stop }
+    }
+
+    /// What a connection that is made right now says of us.
+    fn mark(&self) -> String {
+        Mark::of_pull(&self.node).to_text(self.key.as_ref(), SystemTime::now())
     }
 }
 
@@ -86,7 +95,7 @@ impl Puller {
 impl OnDemand for Puller {
     fn serve(&self, demand: Demand) {
         let context = Arc::clone(&self.context);
-        let span = tracing::info_span!("pull", stream = %demand.key());
+        let span = tracing::info_span!(parent: None, "pull", stream = %demand.key());
         let pull = async move {
             let stop = context.stop.clone();
             tokio::select! {
@@ -230,6 +239,10 @@ impl<'a> Pull<'a> {
                 return Pause::Lost(ReconnectReason::Closed);
             }
             let linger_ends = idle_since.map(|since| since + self.context.settings.linger);
+            // An upstream that keeps the socket readable must not keep the timers from being looked at.
+            if linger_ends.is_some_and(|end| end <= Instant::now()) {
+                return Pause::Idle;
+            }
             tokio::select! {
                 biased;
                 read = found.connection.read() => if let Err(lost) = read {

@@ -5,6 +5,7 @@
 
 pub mod flv;
 pub mod http;
+pub mod marks;
 pub mod play;
 pub mod publish;
 pub mod rtmp;
@@ -12,6 +13,7 @@ pub mod rtmp;
 mod heartbeat;
 mod link;
 mod outbound;
+mod ws;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +26,8 @@ use crate::hub::{End, Hub, ShardId};
 use crate::metrics::{Metrics, Protocol, Reason};
 use crate::net::admission::Admitted;
 
+use marks::Marks;
+
 /// What every served connection shares.
 #[derive(Debug)]
 pub struct ServeContext {
@@ -35,6 +39,8 @@ pub struct ServeContext {
     pub metrics: Arc<Metrics>,
     /// This node's id.
     pub node: String,
+    /// Who among the clients is a server.
+    pub marks: Marks,
     /// Cancelled when connections are to end.
     pub stop: CancellationToken,
 }

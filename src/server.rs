@@ -16,14 +16,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, AdminContext, Health};
+use crate::auth::{ClusterKey, Verifier};
 use crate::config::{Config, ListenAddress, MergeWindow, OnConflict, Role};
 use crate::hub::{self, Hub, Identity, RingLimits, StreamSettings};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{ConnectionResult, Metrics, Protocol};
 use crate::net::admission::Admission;
-use crate::net::dns::Names;
+use crate::net::dns::{Names, SetUpError};
 use crate::net::listener::{self, BindError};
 use crate::pull::{PullContext, Puller};
+use crate::serve::marks::Marks;
 use crate::serve::{Accepted, ServeContext, http, rtmp};
 
 use shards::Shards;
@@ -44,7 +46,7 @@ pub enum StartError {
     Shard(io::Error),
     /// The system's DNS settings cannot be used.
     #[error("cannot set up DNS: {0}")]
-    Dns(String),
+    Dns(#[from] SetUpError),
 }
 
 /// What a listener serves.
@@ -115,6 +117,7 @@ impl Server {
             config: Arc::clone(&config),
             metrics: Arc::clone(&metrics),
             node: node.clone(),
+            marks: Marks::new(Verifier::new(cluster_key(&config)), Arc::clone(&metrics)),
             stop: server.stop_connections.clone(),
         });
         let admin = Arc::new(AdminContext { hub, metrics, health: Arc::clone(&server.health), node });
@@ -165,12 +168,13 @@ impl Server {
     }
 
     fn pull_on_demand(&self, config: &Config, metrics: &Arc<Metrics>, node: &str) -> Result<(), StartError> {
-        let names = Names::new(&config.dns.nameservers, Arc::clone(metrics)).map_err(StartError::Dns)?;
+        let names = Names::new(&config.dns.nameservers, Arc::clone(metrics))?;
         let context = PullContext::new(
             config.upstream.clone(),
             names,
             Arc::clone(metrics),
             node.to_owned(),
+            cluster_key(config),
             config.rtmp.chunk_size,
             self.stop_connections.clone(),
         );
@@ -207,11 +211,7 @@ impl Server {
 
     fn serve_admin(&self, listener: TcpListener, context: Arc<AdminContext>) {
         let stop = self.stop_admin.clone();
-        self.admin.spawn(async move {
-            if let Err(error) = admin::serve(listener, context, stop).await {
-                tracing::error!(%error, "the admin port has failed");
-            }
-        });
+        self.admin.spawn(admin::serve(listener, context, stop));
     }
 }
 
@@ -248,6 +248,8 @@ struct Gate {
 
 impl Gate {
     fn enter(&self, socket: TcpStream, peer: SocketAddr) {
+        // IPv4 by its own name, also on a socket for both families.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let protocol = if self.service == Service::Rtmp { Protocol::Rtmp } else { Protocol::HttpFlv };
         let count = |result| self.context.metrics.connections(protocol, result).inc();
         let Some(admitted) = self.admission.admit(peer.ip()) else {
@@ -293,6 +295,10 @@ fn stream_settings(config: &Config, key: &StreamKey) -> StreamSettings {
             OnConflict::Replace => hub::OnConflict::Replace,
         },
     }
+}
+
+fn cluster_key(config: &Config) -> Option<ClusterKey> {
+    config.cluster.key.as_ref().map(ClusterKey::new)
 }
 
 /// The configured name, or the host's, and something that no other process has.

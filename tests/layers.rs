@@ -31,7 +31,7 @@ const LAYERS: &[Layer] = &[
     Layer { module: "net", may_import: &["config", "metrics", "media"], must_not_name: &[] },
     Layer { module: "serve", may_import: &SESSIONS, must_not_name: &[] },
     Layer { module: "pull", may_import: &SESSIONS, must_not_name: &[] },
-    Layer { module: "admin", may_import: &["hub", "config", "metrics", "media", "health"], must_not_name: &[] },
+    Layer { module: "admin", may_import: &["hub", "net", "config", "metrics", "media", "health"], must_not_name: &[] },
     Layer { module: "metrics", may_import: &[], must_not_name: &[] },
     Layer { module: "health", may_import: &[], must_not_name: &[] },
     Layer { module: "auth", may_import: &["config", "media"], must_not_name: &[] },

@@ -10,18 +10,28 @@
 mod system {
     mod absent;
     mod admin;
+    mod browser;
     mod demo;
+    mod dns;
+    mod enhanced;
     mod fan_out;
+    mod faults;
     mod ffmpeg;
+    mod flags;
+    mod foreign;
     mod harness;
     mod hostile;
     mod http;
     mod interoperation;
     mod late_joiners;
+    mod marks;
     mod names;
     mod process;
     mod publishing;
     mod resume;
     mod shutdown;
     mod slow_players;
+    mod timeline;
+    mod upstream_http;
+    mod ws;
 }

@@ -1,18 +1,28 @@
-//! The mark: how a server says on the wire that it is one, and how another one acknowledges it.
+//! The mark: how a server says on the wire that it is one.
 //!
 //! A mark is one string of `name=value` fields joined by `;`, sent as the property [`PROPERTY`] of the RTMP connect
 //! object. Unknown fields are ignored, so that versions can stand side by side. Without a signature it gives a pull its
 //! behaviour (an absent stream is answered at once, a pull ends with its publisher) and no rights.
+//!
+//! A signed mark holds `t=SECONDS` and `nonce=NONCE` and ends in `;mac=MAC`: the seconds since 1970 (UTC) in decimal
+//! digits, 32 hexadecimal digits that no other mark has, and in 64 hexadecimal digits the HMAC-SHA256 under
+//! `cluster.key` of all bytes of the mark before `;mac=`. The first `;mac=` counts and nothing may follow its digits,
+//! so that every field is signed.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::cluster_key::{ClusterKey, MAC_BYTES};
+use super::fields::{Fields, VERSION};
+
 /// The property of the RTMP connect object, and of its answer, that carries mark and acknowledgement.
 pub const PROPERTY: &str = "rillcast";
+/// The HTTP request header that carries the mark, and the response header that carries the acknowledgement.
+pub const MARK_HEADER: &str = "rillcast-mark";
+/// The HTTP response header that tells an acknowledged pull the publish session.
+pub const SESSION_HEADER: &str = "rillcast-session";
 
-/// The version of the mark's own format.
-const VERSION: &str = "1";
-/// The longest text that is taken for a mark, in bytes.
-const MAX_BYTES: usize = 2_048;
+/// What stands between the signed bytes and their signature.
+const MAC: &str = ";mac=";
 
 /// What a pulling server says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,109 +31,157 @@ pub struct Mark {
     pub node: String,
     /// The node ids that the stream will have passed, the sender last.
     pub path: Vec<String>,
+    /// The publish session that it is about, if it is about one.
+    pub session: Option<String>,
 }
 
 impl Mark {
     /// The mark of a pull that `node` makes for its own players.
     pub fn of_pull(node: &str) -> Self {
-        Self { node: node.to_owned(), path: vec![node.to_owned()] }
+        Self { node: node.to_owned(), path: vec![node.to_owned()], session: None }
     }
 
-    /// The text for the wire.
-    pub fn to_text(&self) -> String {
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        format!("v={VERSION};node={};path={};t={seconds}", self.node, self.path.join(","))
+    /// The text for the wire, signed with `key` if there is one. It is good for one connection that is made right now.
+    pub fn to_text(&self, key: Option<&ClusterKey>, now: SystemTime) -> String {
+        let mut nonce = [0; 16];
+        // A nonce that another mark has, too, is worse than no signature.
+        match key.filter(|_| getrandom::fill(&mut nonce).is_ok()) {
+            Some(key) => self.to_signed_text(key, now, u128::from_be_bytes(nonce)),
+            None => self.to_unsigned_text(now),
+        }
     }
 
-    /// Reads a mark, or `None` if the text is no mark of a version that is known.
-    pub fn parse(text: &str) -> Option<Self> {
-        let fields = Fields::of(text)?;
+    pub(super) fn to_signed_text(&self, key: &ClusterKey, now: SystemTime, nonce: u128) -> String {
+        let mut text = self.to_unsigned_text(now);
+        text.push_str(&format!(";nonce={nonce:032x}"));
+        let mac = key.sign(&text);
+        text.push_str(MAC);
+        mac.iter().for_each(|byte| text.push_str(&format!("{byte:02x}")));
+        text
+    }
+
+    fn to_unsigned_text(&self, now: SystemTime) -> String {
+        let mut text = format!("v={VERSION};node={};path={}", self.node, self.path.join(","));
+        if let Some(session) = &self.session {
+            text.push_str(&format!(";session={session}"));
+        }
+        text.push_str(&format!(";t={}", seconds(now)));
+        text
+    }
+
+    fn of(fields: Fields<'_>) -> Option<Self> {
         let node = fields.get("node").filter(|node| !node.is_empty())?;
-        let path = fields.get("path").unwrap_or(node).split(',').map(str::to_owned).collect();
-        Some(Self { node: node.to_owned(), path })
+        let path: Vec<String> = fields.get("path").unwrap_or(node).split(',').map(str::to_owned).collect();
+        if path.iter().any(String::is_empty) {
+            return None;
+        }
+        Some(Self { node: node.to_owned(), path, session: fields.get("session").map(str::to_owned) })
     }
 }
 
-/// What a server answers to a mark.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Acknowledgement {
-    /// The answering server's node id.
-    pub node: String,
-    /// Its software version.
-    pub version: String,
-    /// Whether it has peers that it knows the streams of.
-    pub has_peers: bool,
+/// A mark as found on the wire: nothing in it is known to be true.
+#[derive(Debug)]
+pub(super) struct ReceivedMark<'a> {
+    pub(super) mark: Mark,
+    pub(super) signature: Option<Signature<'a>>,
 }
 
-impl Acknowledgement {
-    /// The answer of `node`, a server without peers.
-    pub fn of(node: &str) -> Self {
-        Self { node: node.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), has_peers: false }
-    }
+/// What is there to be verified.
+#[derive(Debug)]
+pub(super) struct Signature<'a> {
+    /// The signed bytes.
+    pub(super) text: &'a str,
+    /// When it was signed, in seconds since 1970.
+    pub(super) signed_at: u64,
+    pub(super) nonce: u128,
+    pub(super) mac: [u8; MAC_BYTES],
+}
 
-    /// The text for the wire.
-    pub fn to_text(&self) -> String {
-        let peers = u8::from(self.has_peers);
-        format!("v={VERSION};node={};version={};peers={peers}", self.node, self.version)
-    }
-
-    /// Reads an acknowledgement, or `None` if the text is none.
-    pub fn parse(text: &str) -> Option<Self> {
+impl<'a> ReceivedMark<'a> {
+    /// `None` if the text is no mark of a version that is known, or has a signature that is none.
+    pub(super) fn parse(text: &'a str) -> Option<Self> {
+        let (text, mac) = match text.split_once(MAC) {
+            Some((text, mac)) => (text, Some(mac)),
+            None => (text, None),
+        };
         let fields = Fields::of(text)?;
-        Some(Self {
-            node: fields.get("node").filter(|node| !node.is_empty())?.to_owned(),
-            version: fields.get("version").unwrap_or_default().to_owned(),
-            has_peers: fields.get("peers") == Some("1"),
-        })
+        let signature = match mac {
+            Some(mac) => Some(Signature {
+                text,
+                signed_at: fields.get("t")?.parse().ok()?,
+                nonce: u128::from_be_bytes(bytes_of_hex(fields.get("nonce")?)?),
+                mac: bytes_of_hex(mac)?,
+            }),
+            None => None,
+        };
+        Some(Self { mark: Mark::of(fields)?, signature })
     }
 }
 
-struct Fields<'a> {
-    text: &'a str,
+/// Whole seconds since 1970; 0 for a clock that is before.
+pub(super) fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-impl<'a> Fields<'a> {
-    fn of(text: &'a str) -> Option<Self> {
-        let fields = Self { text };
-        let harmless = text.len() <= MAX_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
-        (harmless && fields.get("v") == Some(VERSION)).then_some(fields)
+/// The bytes that exactly twice as many hexadecimal digits stand for.
+fn bytes_of_hex<const BYTES: usize>(text: &str) -> Option<[u8; BYTES]> {
+    let digits = text.as_bytes();
+    if digits.len() != BYTES * 2 {
+        return None;
     }
-
-    fn get(&self, name: &str) -> Option<&'a str> {
-        self.text
-            .split(';')
-            .filter_map(|field| field.split_once('='))
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| value)
+    let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let mut bytes = [0; BYTES];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let [high, low] = pair else { return None };
+        *byte = value(*high)? << 4 | value(*low)?;
     }
+    Some(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Option<Mark> {
+        ReceivedMark::parse(text).map(|received| received.mark)
+    }
+
     #[test]
     fn a_mark_survives_the_wire() {
-        let mark = Mark::of_pull("edge-7d9f");
-        assert_eq!(Mark::parse(&mark.to_text()), Some(mark));
+        for session in [None, Some("0a1b2c".to_owned())] {
+            let mark = Mark { session, ..Mark::of_pull("edge-7d9f") };
+            assert_eq!(parse(&mark.to_text(None, UNIX_EPOCH)), Some(mark));
+        }
     }
 
     #[test]
     fn unknown_fields_are_ignored() {
-        let mark = Mark::parse("v=1;colour=blue;node=a;path=b,a;nonce=77;mac=00").unwrap();
+        let mark = parse("v=1;colour=blue;node=a;path=b,a;nonce=77;shape").unwrap();
         assert_eq!(mark.path, ["b", "a"]);
     }
 
     #[test]
     fn what_is_no_mark_is_none() {
-        for text in ["", "1", "v=2;node=a", "v=1;path=a", "v=1;node=", "v=1;node=a b", &"v=1;node=a;".repeat(400)] {
-            assert_eq!(Mark::parse(text), None, "{text}");
+        for text in [
+            "",
+            "1",
+            "v=2;node=a",
+            "v=1;path=a",
+            "v=1;node=",
+            "v=1;node=a b",
+            "v=1;node=a;path=",
+            "v=1;node=a;path=b,,a",
+            &"v=1;node=a;".repeat(400),
+        ] {
+            assert_eq!(parse(text), None, "{text}");
         }
     }
 
     #[test]
-    fn an_acknowledgement_survives_the_wire() {
-        let acknowledgement = Acknowledgement::of("origin-0");
-        assert_eq!(Acknowledgement::parse(&acknowledgement.to_text()), Some(acknowledgement));
+    fn hexadecimal_digits_are_read_in_full_or_not_at_all() {
+        assert_eq!(bytes_of_hex("00fF"), Some([0, 255]));
+        for text in ["", "00f", "00ff0", "00fg", "+0ff", "é0f"] {
+            assert_eq!(bytes_of_hex::<2>(text), None, "{text}");
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! Secrets in files of their own: `<key>_file` beside every key that takes a secret.
 //!
 //! Owns finding and reading these files, for every section alike: a key whose shape is a secret needs nothing but a
-//! sibling called `<key>_file`. The configuration calls it once, between merging its sources and reading them; from then on
-//! the secret is found at its key, with the file as its source.
+//! sibling called `<key>_file`. The configuration calls it once, between merging its sources and reading them; from
+//! then on the secret is found at its key, with the file as its source.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -19,7 +19,8 @@ use super::sections::SCHEMAS;
 /// The longest secret that a file may hold, in bytes. Bounds what is read of a file that does not end.
 const MAX_BYTES: usize = 64 << 10;
 
-/// Puts what each `<key>_file` holds at its `<key>`; a file that is no use, and one beside a key that is set, is a mistake.
+/// Puts what each `<key>_file` holds at its `<key>`; a file that is no use, and one beside a key that is set, is a
+/// mistake.
 pub(super) fn resolve(tree: &mut Layer, mistakes: &mut Vec<Mistake>) {
     for schema in SCHEMAS {
         for key in schema.keys.iter().filter(|key| key.shape == Shape::Secret) {

@@ -19,7 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const CHUNK_SIZE: u32 = 4_096;
 
 /// Publishes the clip to `url`, in real time and without end, until the server or the connection ends it.
-pub async fn publish(url: &RtmpUrl) -> anyhow::Result<()> {
+///
+/// Calls `started` when the server has let us begin.
+pub async fn publish(url: &RtmpUrl, started: impl FnOnce()) -> anyhow::Result<()> {
     let clip = Clip::load().context("the clip")?;
     let connect = timeout(PATIENCE, TcpStream::connect((url.host.as_str(), url.port)));
     let stream = connect
@@ -36,7 +38,11 @@ pub async fn publish(url: &RtmpUrl) -> anyhow::Result<()> {
         four_cc: true,
     })?;
     let mut connection = Connection { stream, client };
-    timeout(PATIENCE, connection.begin()).await.context("the server does not let us publish")??;
+    timeout(PATIENCE, connection.begin())
+        .await
+        .with_context(|| format!("{} does not let us publish", url.authority()))?
+        .with_context(|| format!("cannot publish to {}", url.authority()))?;
+    started();
     connection.send(&clip).await
 }
 

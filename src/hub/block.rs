@@ -35,6 +35,7 @@ pub struct Block {
     headers: Arc<Headers>,
     sealed_at: Instant,
     first_packet: u64,
+    session: u64,
     rtmp: OnceLock<Bytes>,
     flv: OnceLock<Bytes>,
     charge: Charge,
@@ -64,6 +65,11 @@ impl Block {
     /// The number of packets that the stream had before this block.
     pub(super) fn first_packet(&self) -> u64 {
         self.first_packet
+    }
+
+    /// The number of the publish session that it belongs to.
+    pub(super) fn session(&self) -> u64 {
+        self.session
     }
 
     /// The first packet's timestamp as wire formats carry it, in milliseconds.
@@ -131,6 +137,7 @@ impl OpenBlock {
         &mut self,
         headers: Arc<Headers>,
         first_packet: u64,
+        session: u64,
         now: Instant,
         charge: impl FnOnce(usize) -> Charge,
     ) -> Option<Block> {
@@ -146,6 +153,7 @@ impl OpenBlock {
             headers,
             sealed_at: now,
             first_packet,
+            session,
             rtmp: OnceLock::new(),
             flv: OnceLock::new(),
             charge: charge(held),

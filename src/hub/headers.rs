@@ -13,6 +13,8 @@ use super::block::WireForm;
 
 /// The most headers that a stream may have in force: more than any multitrack stream needs, few enough to be no attack.
 const MAX_HEADERS: usize = 64;
+/// The most bytes that they may have together: every player who joins is sent them, and no ring's cap counts them.
+const MAX_HEADER_BYTES: usize = 1 << 20;
 
 /// The tracks of a stream and their codecs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub struct Tracks {
 #[derive(Debug, Clone, Default)]
 pub struct Headers {
     metadata: Option<Packet>,
+    /// What the metadata promises, read once: it may be long, and every packet asks.
+    promise: Option<Promise>,
     sequence: Vec<(HeaderSlot, Packet)>,
     /// The tracks seen so far.
     pub tracks: Tracks,
@@ -45,10 +49,22 @@ impl Headers {
         current.is_some_and(|current| current.payload == packet.payload)
     }
 
-    /// Puts a header or metadata packet in force.
+    /// Puts a header or metadata packet in force, unless it is too large to be kept.
     pub(super) fn set(&mut self, packet: &Packet) {
+        let replaced = match packet.class {
+            Class::Metadata => self.metadata.as_ref(),
+            Class::Header(slot) => self.slot(slot),
+            _ => None,
+        };
+        let others = self.bytes() - replaced.map_or(0, |replaced| replaced.payload.len());
+        if others + packet.payload.len() > MAX_HEADER_BYTES {
+            return;
+        }
         match packet.class {
-            Class::Metadata => self.metadata = Some(packet.clone()),
+            Class::Metadata => {
+                self.promise = metadata::promise(&packet.payload);
+                self.metadata = Some(packet.clone());
+            }
             Class::Header(slot) => match self.sequence.binary_search_by_key(&slot, |(slot, _)| *slot) {
                 Ok(at) => self.sequence[at].1 = packet.clone(),
                 Err(at) if self.sequence.len() < MAX_HEADERS => self.sequence.insert(at, (slot, packet.clone())),
@@ -67,9 +83,20 @@ impl Headers {
             || (self.settled && self.tracks != told)
     }
 
+    /// Metadata and sequence headers, as they would be sent again at `timestamp`.
+    pub(super) fn again_at(&self, timestamp: u64) -> Vec<Packet> {
+        let packets = self.metadata.iter().chain(self.sequence.iter().map(|(_, packet)| packet));
+        packets.map(|packet| Packet { timestamp, ..packet.clone() }).collect()
+    }
+
     /// What the metadata promises.
     pub(super) fn promise(&self) -> Option<Promise> {
-        self.metadata.as_ref().and_then(|packet| metadata::promise(&packet.payload))
+        self.promise
+    }
+
+    fn bytes(&self) -> usize {
+        let sequence = self.sequence.iter().map(|(_, packet)| packet);
+        self.metadata.iter().chain(sequence).map(|packet| packet.payload.len()).sum()
     }
 
     /// The body of the sequence header of the main video or audio track.

@@ -31,7 +31,7 @@ impl Publisher {
         let was_live = state.live.is_some();
         let begun = state.begin_publish(request, now());
         drop(state);
-        if was_live {
+        if was_live && !matches!(begun, Err(PublishError::RingBudget)) {
             shared.metrics.stream_conflicts.inc();
         }
         let (number, replaced) = begun?;

@@ -18,7 +18,7 @@ use super::block::{Block, WireForm};
 use super::headers::{Headers, Tracks};
 use super::identity::Identity;
 use super::now;
-use super::state::State;
+use super::state::{KEYFRAME_WAIT, State};
 use super::stream::StreamHandle;
 use super::wake::{ShardId, WakerSlot};
 
@@ -69,10 +69,11 @@ pub struct Reader {
     headers: Option<Arc<Headers>>,
     /// Whether the next block is not the one behind the last.
     skipped: bool,
-    /// The session that a pull began with.
-    session: Option<Identity>,
-    /// The tracks that the player was told, where they cannot change.
-    tracks: Option<Tracks>,
+    /// The session that a pull began with, and its number.
+    session: Option<(Identity, u64)>,
+    /// The tracks that the player was told, where they cannot change, and the first block that they must hold for: in
+    /// those before it, a track may not have begun.
+    tracks: Option<(Tracks, u64)>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -123,18 +124,21 @@ impl Reader {
     pub fn poll_live(&mut self, context: &mut Context<'_>) -> Poll<Result<Identity, End>> {
         self.poll_until(context, |reader, state| {
             let live = state.live.as_ref()?;
-            reader.session.get_or_insert_with(|| live.session.clone());
+            reader.session.get_or_insert_with(|| (live.session.clone(), state.session));
             Some(live.session.clone())
         })
     }
 
     /// Waits until the stream's tracks are known, and holds the player to them: when they change, it ends.
     pub fn poll_tracks(&mut self, context: &mut Context<'_>) -> Poll<Result<Tracks, End>> {
-        let tracks = ready!(self.poll_until(context, |_, state| {
+        let (tracks, from) = ready!(self.poll_until(context, |reader, state| {
+            if reader.media_deadline(state).is_some_and(|deadline| now() >= deadline) {
+                return Some(Err(End::NotFound));
+            }
             let settled = state.live.is_some() && state.tracks_are_settled(now());
-            settled.then_some(state.headers.tracks)
-        }))?;
-        self.tracks = Some(tracks);
+            settled.then(|| Ok((state.headers.tracks, state.ring.end())))
+        }))??;
+        self.tracks = Some((tracks, from));
         Poll::Ready(Ok(tracks))
     }
 
@@ -153,7 +157,7 @@ impl Reader {
                 }
             }
         };
-        if self.tracks.is_some_and(|told| block.headers().contradict(told)) {
+        if self.tracks_have_changed(&block) {
             return Poll::Ready(Err(End::TracksChanged));
         }
         let bytes = match self.missing_headers(&block) {
@@ -185,11 +189,22 @@ impl Reader {
         (!bytes.is_empty()).then_some(bytes)
     }
 
-    /// Goes on at the newest keyframe, as a player does that paused.
+    /// Whether `block` holds other tracks than the player was told.
+    fn tracks_have_changed(&self, block: &Block) -> bool {
+        let Some((told, from)) = self.tracks else { return false };
+        self.cursor.is_some_and(|cursor| cursor >= from) && block.headers().contradict(told)
+    }
+
+    /// Goes on as a player does that paused: at the newest keyframe, unless the player has had it.
     pub fn rejoin(&mut self) {
-        self.cursor = None;
-        self.skipped = true;
-        self.begin_at = self.handle.stream.state().ring.end();
+        let Some(cursor) = self.cursor else { return };
+        let state = self.handle.stream.state();
+        let newest = state.ring.newest_keyframe().unwrap_or_else(|| state.ring.live_end());
+        drop(state);
+        if newest > cursor {
+            self.cursor = Some(newest);
+            self.skipped = true;
+        }
     }
 
     /// Waits until `found` finds something in a stream that has not ended for this player.
@@ -209,19 +224,21 @@ impl Reader {
                 return Poll::Ready(Ok(found));
             }
             self.waker.register(context);
-            let deadline = self.deadline(&state).or_else(|| state.settle_deadline().filter(|deadline| *deadline > now));
+            let settled_at = state.settle_deadline().filter(|deadline| *deadline > now);
+            let deadline = self.deadline(&state).or(settled_at).or_else(|| self.media_deadline(&state));
             drop(state);
             ready!(self.poll_timer(context, deadline));
         }
     }
 
     fn look(&mut self, state: &State, now: Instant) -> Look {
-        let cursor = match self.cursor.or_else(|| self.place_to_begin(state)) {
+        let cursor = match self.cursor.or_else(|| self.place_to_begin(state, now)) {
             Some(cursor) => self.skip_if_behind(cursor, state, now),
             None => return self.nothing_there(state, now),
         };
         let Some(block) = state.ring.get(cursor) else { return self.nothing_there(state, now) };
-        if self.session_has_changed(state) {
+        // What the session had sealed before it ended is a pull's due.
+        if self.request.is_pull && self.session.as_ref().is_some_and(|(_, number)| *number != block.session()) {
             return Look::End(End::Ended);
         }
         self.cursor = Some(cursor);
@@ -236,7 +253,7 @@ impl Reader {
     }
 
     /// Where the player begins, once the session in force has something for it.
-    fn place_to_begin(&self, state: &State) -> Option<u64> {
+    fn place_to_begin(&self, state: &State, now: Instant) -> Option<u64> {
         let ring = &state.ring;
         if state.live.is_none() || !ring.session_has_media() {
             return None;
@@ -244,7 +261,8 @@ impl Reader {
         if self.handle.stream.settings.ring.gop_cache || state.headers.tracks.video.is_none() {
             return Some(ring.newest_keyframe().unwrap_or_else(|| ring.live_end()));
         }
-        ring.keyframe_from(self.begin_at)
+        let waited = now.saturating_duration_since(self.since);
+        ring.keyframe_from(self.begin_at).or_else(|| (waited >= KEYFRAME_WAIT).then(|| ring.live_end()))
     }
 
     /// Where the player goes on: at the newest keyframe if it lags too far behind, or if the ring has dropped its block.
@@ -306,13 +324,20 @@ impl Reader {
         (!wait.is_zero()).then(|| self.since + wait)
     }
 
+    /// Until when a player that must know the tracks waits for a publisher that is there and sends no media.
+    fn media_deadline(&self, state: &State) -> Option<Instant> {
+        let wait = self.handle.stream.settings.play_wait;
+        let is_mute = state.live.as_ref().is_some_and(|live| live.first_media.is_none());
+        (is_mute && !wait.is_zero()).then(|| self.since + wait)
+    }
+
     fn has_begun(&self) -> bool {
         self.headers.is_some()
     }
 
     fn session_has_changed(&self, state: &State) -> bool {
         let current = state.live.as_ref().map(|live| &live.session);
-        self.request.is_pull && self.session.is_some() && self.session.as_ref() != current
+        self.request.is_pull && self.session.as_ref().is_some_and(|(session, _)| Some(session) != current)
     }
 
     fn poll_timer(&mut self, context: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()> {

@@ -27,7 +27,7 @@ use super::settings::{OnConflict, StreamSettings};
 /// A publisher that has sent nothing for this long can be replaced by the same client (its ghost, usually).
 const GHOST_AFTER: Duration = Duration::from_secs(2);
 /// How long a session's video may begin without a keyframe before it is let through as it is.
-const KEYFRAME_WAIT: Duration = Duration::from_secs(10);
+pub(super) const KEYFRAME_WAIT: Duration = Duration::from_secs(10);
 /// How long after its first packet a session's tracks are taken for complete.
 pub(super) const TRACKS_SETTLE_AFTER: Duration = Duration::from_secs(1);
 
@@ -90,6 +90,8 @@ pub(super) struct State {
     timeline: Timeline,
     open: OpenBlock,
     next_packet: u64,
+    /// How many publish sessions there were: the number of the one in force or last in force.
+    pub(super) session: u64,
     last_session: Option<Identity>,
     publishers: u64,
     epoch: Instant,
@@ -108,6 +110,7 @@ pub(super) struct Live {
     pub(super) first_media: Option<Instant>,
     /// Whether video goes into the ring: from the session's first keyframe on.
     video_began: bool,
+    video_waits_since: Instant,
 }
 
 impl State {
@@ -127,6 +130,7 @@ impl State {
             timeline: Timeline::default(),
             open: OpenBlock::default(),
             next_packet: 0,
+            session: 0,
             last_session: None,
             publishers: 0,
             epoch: now,
@@ -156,6 +160,7 @@ impl State {
         self.timeline.begin(continuation);
         if continuation == Continuation::NewSession {
             self.ring.begin_session();
+            self.session += 1;
             self.headers = Arc::default();
         }
         self.last_session = Some(request.session.clone());
@@ -172,6 +177,7 @@ impl State {
             last_packet: now,
             first_media: None,
             video_began: continuation == Continuation::SameSession,
+            video_waits_since: now,
         });
         Ok((self.publishers, replaced))
     }
@@ -202,6 +208,13 @@ impl State {
                 live.first_media.get_or_insert(now);
                 let wall_ms = now.saturating_duration_since(self.epoch).as_millis() as u64;
                 let Some(timestamp) = self.timeline.place(tag.kind, tag.timestamp, wall_ms) else { return Ok(false) };
+                if self.timeline.take_jump() {
+                    let sees_keyframe = tag.kind != Kind::Video || class == Class::Keyframe;
+                    self.begin_anew(timestamp, now, class);
+                    if !sees_keyframe {
+                        return Ok(self.ring.end() > sealed_before);
+                    }
+                }
                 timestamp
             }
             Class::Header(_) | Class::Metadata | Class::Data => self.timeline.place_aside(tag.kind, tag.timestamp),
@@ -232,11 +245,25 @@ impl State {
         Ok(self.ring.end() > sealed_before)
     }
 
+    /// After a jump in the sender's time: headers again, and video from the next keyframe on. Nobody joins before it.
+    fn begin_anew(&mut self, timestamp: u64, now: Instant, first: Class) {
+        self.seal(now);
+        self.ring.begin_session();
+        for packet in self.headers.again_at(timestamp) {
+            self.open.push(packet, now);
+        }
+        if let Some(live) = &mut self.live {
+            live.video_began = first == Class::Keyframe;
+            live.video_waits_since = now;
+        }
+    }
+
     /// Makes what was gathered visible to readers.
     pub(super) fn seal(&mut self, now: Instant) {
         let budget = &self.budget;
         let headers = Arc::clone(&self.headers);
-        let Some(block) = self.open.seal(headers, self.next_packet, now, |bytes| budget.charge(bytes)) else { return };
+        let sealed = self.open.seal(headers, self.next_packet, self.session, now, |bytes| budget.charge(bytes));
+        let Some(block) = sealed else { return };
         self.next_packet += block.packets().len() as u64;
         self.ring.push(block, &self.settings.ring, self.budget.pressure(), now);
     }
@@ -287,7 +314,8 @@ impl Live {
     }
 
     fn lets_video_begin(&mut self, class: Class, now: Instant) -> bool {
-        self.video_began |= class == Class::Keyframe || now.saturating_duration_since(self.since) >= KEYFRAME_WAIT;
+        let waited = now.saturating_duration_since(self.video_waits_since);
+        self.video_began |= class == Class::Keyframe || waited >= KEYFRAME_WAIT;
         self.video_began
     }
 }

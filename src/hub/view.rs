@@ -53,18 +53,21 @@ impl Hub {
     /// Every stream there is, by name.
     pub fn streams(&self) -> Vec<StreamView> {
         let now = now();
-        // Collected first: no stream's lock is taken while the map is held.
-        let streams: Vec<Arc<Stream>> = self.shared.streams.iter().map(|entry| Arc::clone(&entry)).collect();
-        let mut views: Vec<StreamView> = streams.iter().map(|stream| view(stream, now)).collect();
+        let mut views: Vec<StreamView> = self.collect_streams().iter().map(|stream| view(stream, now)).collect();
         views.sort_by(|one, other| one.key.cmp(&other.key));
         views
     }
 
+    /// Collected first: no stream's lock is taken while the map is held.
+    fn collect_streams(&self) -> Vec<Arc<Stream>> {
+        self.shared.streams.iter().map(|entry| Arc::clone(&entry)).collect()
+    }
+
     /// Brings the gauges up to date that are not kept on the way.
     pub fn observe(&self) {
-        let live = |stream: &Stream| stream.state().live.is_some();
-        let windows =
-            self.shared.streams.iter().filter(|stream| live(stream)).map(|stream| stream.settings.merge_window);
+        let streams = self.collect_streams();
+        let live = streams.iter().filter(|stream| stream.state().live.is_some());
+        let windows = live.map(|stream| stream.settings.merge_window);
         let largest = windows.max().unwrap_or_default();
         self.shared.metrics.merge_window.set(largest.as_secs_f64());
     }

@@ -50,7 +50,8 @@ pub enum Class {
     Data,
 }
 
-/// Tells what `tag` is, and its codec if it is audio or video that names one.
+/// Tells what `tag` is, and its codec if it is audio or video that names one. Of a multitrack stream only track 0 has a codec
+/// and keyframes here: players that know one track play that one.
 pub fn classify(tag: &Tag) -> (Class, Option<Codec>) {
     match tag.kind {
         Kind::Video => video(&tag.payload),
@@ -128,9 +129,10 @@ fn enhanced(track: Track, mut packet: u8, mut rest: &[u8], frame: Class) -> (Cla
         MPEG2TS_SEQUENCE_START if track == Track::Video => header(track, Purpose::Sequence, track_id),
         SUPPLEMENT => header(track, Purpose::Supplement, track_id),
         SEQUENCE_END => Class::Frame,
+        _ if track_id != 0 => Class::Frame,
         _ => frame,
     };
-    (class, codec)
+    (class, codec.filter(|_| track_id == 0))
 }
 
 /// Skips one `ModEx` prefix (size minus one in one byte, or 255 and then in two; the data; type and next packet type).
@@ -208,7 +210,8 @@ mod tests {
         let second = class_of(Kind::Video, b"\x96\x00avc1\x01\x01").0;
         assert_eq!(first, slot(Track::Video, Purpose::Sequence, 0));
         assert_eq!(second, slot(Track::Video, Purpose::Sequence, 1));
-        assert_eq!(class_of(Kind::Video, b"\x96\x01avc1\x01").0, Class::Keyframe);
+        assert_eq!(class_of(Kind::Video, b"\x96\x01avc1\x00").0, Class::Keyframe);
+        assert_eq!(class_of(Kind::Video, b"\x96\x01avc1\x01"), (Class::Frame, None));
     }
 
     #[test]

@@ -39,6 +39,25 @@ pub const fn header(audio: bool, video: bool) -> [u8; HEADER_BYTES] {
     [b'F', b'L', b'V', 1, flags, 0, 0, 0, 9, 0, 0, 0, 0]
 }
 
+/// A script tag without a body: it means nothing, and shows a peer that one is still there.
+pub fn sign_of_life(timestamp: u32) -> Bytes {
+    let mut out = BytesMut::with_capacity(TAG_OVERHEAD_BYTES);
+    write_tag(&mut out, Kind::Data, timestamp, &[]);
+    out.freeze()
+}
+
+/// The timestamp of the last of `tags`, whole tags as [`write_tag`] appends them; `None` if they are not.
+pub fn last_timestamp(tags: &[u8]) -> Option<u32> {
+    let (tags, size) = tags.split_last_chunk::<4>()?;
+    let begin = tags.len().checked_sub(u32::from_be_bytes(*size) as usize)?;
+    match tags.get(begin..)? {
+        [_, _, _, _, time_2, time_1, time_0, time_3, ..] => {
+            Some(u32::from_be_bytes([*time_3, *time_2, *time_1, *time_0]))
+        }
+        _ => None,
+    }
+}
+
 /// Appends one tag (FLV specification E.4.1) with its `PreviousTagSize`.
 pub fn write_tag(out: &mut impl BufMut, kind: Kind, timestamp: u32, payload: &[u8]) {
     let size = payload.len() as u32;
@@ -66,11 +85,25 @@ impl FlvReader {
         self.buffer.extend_from_slice(input);
     }
 
-    /// The next whole tag, or `None` until more is fed.
+    /// The next whole tag, or `None` until more is fed. Script tags without a body ([`sign_of_life`]) are passed over.
     pub fn next_tag(&mut self) -> Result<Option<Tag>, FlvError> {
         if !self.header_seen && !self.read_header()? {
             return Ok(None);
         }
+        loop {
+            match self.read_tag()? {
+                Some(tag) if tag.kind == Kind::Data && tag.payload.is_empty() => {}
+                tag => return Ok(tag),
+            }
+        }
+    }
+
+    /// Whether it stands between two tags, or has had nothing at all.
+    pub fn is_at_border(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    fn read_tag(&mut self) -> Result<Option<Tag>, FlvError> {
         let Some(&[kind, size_2, size_1, size_0, time_2, time_1, time_0, time_3, _, _, _]) =
             self.buffer.first_chunk::<TAG_HEADER_BYTES>()
         else {
@@ -145,6 +178,35 @@ mod tests {
     }
 
     #[test]
+    fn a_sign_of_life_is_passed_over_wherever_it_stands() {
+        let mut bytes = [&header(true, true)[..], &sign_of_life(7), &sign_of_life(7)].concat();
+        write_tag(&mut bytes, Kind::Video, 8, b"picture");
+        bytes.extend(sign_of_life(8));
+        for piece in [1, 5, 15, bytes.len()] {
+            let mut reader = FlvReader::default();
+            let mut tags = Vec::new();
+            for piece in bytes.chunks(piece) {
+                reader.feed(piece);
+                tags.extend(read_all(&mut reader));
+            }
+            assert_eq!(tags.iter().map(|tag| (tag.kind, tag.timestamp)).collect::<Vec<_>>(), [(Kind::Video, 8)]);
+            assert!(reader.is_at_border());
+        }
+    }
+
+    #[test]
+    fn the_last_timestamp_of_a_block_is_found_from_its_end() {
+        let mut tags = Vec::new();
+        write_tag(&mut tags, Kind::Audio, 5, b"sound");
+        write_tag(&mut tags, Kind::Video, 0x8000_0001, b"a longer picture");
+        assert_eq!(last_timestamp(&tags), Some(0x8000_0001));
+        assert_eq!(last_timestamp(&sign_of_life(3)), Some(3));
+        for no_tag in [&b""[..], b"abc", &[0, 0, 0, 9], &[0xff; 40], &header(true, true)] {
+            assert_eq!(last_timestamp(no_tag), None, "{no_tag:?}");
+        }
+    }
+
+    #[test]
     fn an_announced_tag_that_never_comes_takes_no_memory() {
         let mut reader = FlvReader::default();
         reader.feed(&header(true, true));
@@ -157,7 +219,7 @@ mod tests {
         #[test]
         fn tags_survive_writing_and_reading_in_pieces(
             tags in proptest::collection::vec(
-                (0..3_usize, any::<u32>(), proptest::collection::vec(any::<u8>(), 0..300)), 0..20),
+                (0..3_usize, any::<u32>(), proptest::collection::vec(any::<u8>(), 1..300)), 0..20),
             piece in 1..400_usize,
         ) {
             let tags: Vec<Tag> = tags

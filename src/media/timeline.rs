@@ -32,6 +32,8 @@ pub struct Timeline {
     session: Option<Session>,
     /// The last timestamp given out for audio, video and data.
     last: [Option<u64>; 3],
+    /// Whether a frame has jumped since somebody asked.
+    jumped: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -80,14 +82,22 @@ impl Timeline {
         if session.repeats(track, raw) {
             return None;
         }
-        let offset =
-            if session.jumps(track, raw) { session.jump(timestamp, raw, end, wall_ms) } else { session.offset };
+        let mut offset = session.offset;
+        if session.jumps(track, raw) {
+            offset = session.jump(timestamp, raw, end, wall_ms);
+            self.jumped |= offset == session.offset;
+        }
         if offset == session.offset {
             let raw = unwrap_near(timestamp, session.highest);
             session.highest = session.highest.max(raw);
             session.last[track] = Some(raw);
         }
         Some(self.give_out(track, raw, offset, wall_ms))
+    }
+
+    /// Whether the sender's time has jumped since the last call: what follows is to players like a new session.
+    pub fn take_jump(&mut self) -> bool {
+        std::mem::take(&mut self.jumped)
     }
 
     /// Places script data or a header: where it says if that is near the media around it, else beside the newest media; at 0 before there is any.

@@ -61,6 +61,8 @@ label_values! {
         Rtmp = "rtmp",
         /// FLV in an HTTP body.
         HttpFlv = "http-flv",
+        /// FLV in WebSocket messages.
+        WsFlv = "ws-flv",
     }
 }
 
@@ -111,6 +113,24 @@ label_values! {
         Silent = "silent",
         /// The upstream's bytes made no sense.
         Invalid = "invalid",
+    }
+}
+
+label_values! {
+    /// What a mark turned out to be.
+    MarkResult {
+        /// Signed with our key.
+        Verified = "verified",
+        /// Not signed, or this process has no key.
+        Unsigned = "unsigned",
+        /// Signed with another key, or changed since.
+        Wrong = "wrong",
+        /// Signed at a time that is too far from our clock, either way.
+        Old = "old",
+        /// Used before.
+        Replayed = "replayed",
+        /// No mark at all.
+        Malformed = "malformed",
     }
 }
 

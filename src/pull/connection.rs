@@ -2,12 +2,14 @@
 
 use std::io;
 
+use crate::config::UpstreamProtocol;
 use crate::hub::Identity;
 use crate::media::Tag;
 use crate::metrics::{ConnectResult, ReconnectReason};
 use crate::rtmp;
 
 use super::PullContext;
+use super::http_flv::HttpConnection;
 use super::rtmp::RtmpConnection;
 use super::target::Target;
 use super::upstreams::Candidate;
@@ -30,6 +32,12 @@ pub(super) enum OpenError {
     /// It does not speak RTMP as it should.
     #[error("it broke the protocol: {0}")]
     Protocol(#[from] rtmp::Error),
+    /// It does not send FLV over HTTP as it should.
+    #[error("it does not send FLV: {what}")]
+    Invalid {
+        /// What was wrong.
+        what: String,
+    },
     /// It said that it does not have the stream.
     #[error("it does not have the stream ({code})")]
     NotFound {
@@ -81,19 +89,27 @@ impl OpenError {
 #[derive(Debug)]
 pub(super) enum Connection {
     /// Over RTMP.
-    Rtmp(RtmpConnection),
+    Rtmp(Box<RtmpConnection>),
+    /// Over HTTP-FLV.
+    HttpFlv(HttpConnection),
 }
 
 impl Connection {
     /// Connects, asks for the stream and waits for its first media.
     pub(super) async fn open(context: &PullContext, candidate: &Candidate, target: &Target) -> Result<Self, OpenError> {
-        RtmpConnection::open(context, candidate, target).await.map(Self::Rtmp)
+        match candidate.protocol {
+            UpstreamProtocol::Rtmp => RtmpConnection::open(context, candidate, target)
+                .await
+                .map(|connection| Self::Rtmp(Box::new(connection))),
+            UpstreamProtocol::HttpFlv => HttpConnection::open(context, candidate, target).await.map(Self::HttpFlv),
+        }
     }
 
     /// The publish session at the far end; the same one, as long as its publisher stays.
     pub(super) fn session(&self) -> &Identity {
         match self {
             Self::Rtmp(connection) => connection.session(),
+            Self::HttpFlv(connection) => connection.session(),
         }
     }
 
@@ -101,6 +117,7 @@ impl Connection {
     pub(super) fn take_tags(&mut self) -> Vec<Tag> {
         match self {
             Self::Rtmp(connection) => connection.take_tags(),
+            Self::HttpFlv(connection) => connection.take_tags(),
         }
     }
 
@@ -108,6 +125,7 @@ impl Connection {
     pub(super) async fn read(&mut self) -> Result<(), ReconnectReason> {
         match self {
             Self::Rtmp(connection) => connection.read().await,
+            Self::HttpFlv(connection) => connection.read().await,
         }
     }
 
@@ -115,6 +133,7 @@ impl Connection {
     pub(super) async fn close(self) {
         match self {
             Self::Rtmp(connection) => connection.close().await,
+            Self::HttpFlv(connection) => connection.close().await,
         }
     }
 }

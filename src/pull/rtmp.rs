@@ -9,8 +9,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::auth::{Acknowledgement, Mark};
+use crate::auth::Acknowledgement;
 use crate::hub::Identity;
+use crate::media::class::classify;
 use crate::media::{Kind, Tag};
 use crate::metrics::{Protocol, ReconnectReason};
 use crate::net::{scratch, socket};
@@ -28,6 +29,9 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(3);
 const PING_EVERY: Duration = Duration::from_secs(1);
 /// How long an upstream of our own kind may be silent: it answers pings.
 const OURS_DEAD_AFTER: Duration = Duration::from_secs(3);
+/// How long its bytes may come without adding up to a message, the answer to a ping not even: a connection that trickles
+/// is of no use.
+const OURS_STALLED_AFTER: Duration = Duration::from_secs(5);
 
 /// An upstream that sends media.
 #[derive(Debug)]
@@ -45,6 +49,7 @@ pub(super) struct RtmpConnection {
     /// For how long a foreign upstream may send no media.
     patience: Duration,
     last_byte: Instant,
+    last_message: Instant,
     last_media: Instant,
     last_ping: Instant,
 }
@@ -63,7 +68,7 @@ impl RtmpConnection {
             tc_url: format!("rtmp://{}/{}", candidate.name, target.app),
             app: target.app.clone(),
             goal: Goal::Play { name: target.stream.clone() },
-            mark: Some(Mark::of_pull(&context.node).to_text()),
+            mark: Some(context.mark()),
             chunk_size: context.chunk_size,
             four_cc: true,
         })?;
@@ -79,6 +84,7 @@ impl RtmpConnection {
             unsent: Bytes::new(),
             patience: context.settings.read_timeout,
             last_byte: now,
+            last_message: now,
             last_media: now,
             last_ping: now,
         };
@@ -113,9 +119,11 @@ impl RtmpConnection {
         self.last_media = Instant::now();
         loop {
             while let Some(event) = self.client.next_event() {
+                self.last_message = Instant::now();
                 self.take_while_opening(event)?;
             }
-            if self.tags.iter().any(|tag| tag.kind != Kind::Data) {
+            if self.has_media() {
+                self.last_media = Instant::now();
                 return Ok(());
             }
             self.flush().await?;
@@ -130,8 +138,11 @@ impl RtmpConnection {
                     self.session = session;
                 }
             }
-            // Of script data before the first media the latest is enough.
-            ClientEvent::Media(tag) if tag.kind == Kind::Data => self.tags = vec![tag],
+            // Of metadata, and of other data, before the first media the latest is enough.
+            ClientEvent::Media(tag) if tag.kind == Kind::Data && !self.has_media() => {
+                self.tags.retain(|known| classify(known).0 != classify(&tag).0);
+                self.tags.push(tag);
+            }
             ClientEvent::Media(tag) => self.tags.push(tag),
             ClientEvent::Refused { redirect: Some(location), .. } => return Err(OpenError::Redirected { location }),
             ClientEvent::Refused { code, description, .. } if !code.contains("NotFound") => {
@@ -143,6 +154,10 @@ impl RtmpConnection {
             ClientEvent::Connected { .. } | ClientEvent::Pong(_) => {}
         }
         Ok(())
+    }
+
+    fn has_media(&self) -> bool {
+        self.tags.iter().any(|tag| tag.kind != Kind::Data)
     }
 
     /// The publish session at the far end; the same one, as long as its publisher stays.
@@ -158,8 +173,10 @@ impl RtmpConnection {
     /// Reads more tags, or says how the upstream was lost. Dropping the future loses nothing.
     pub(super) async fn read(&mut self) -> Result<(), ReconnectReason> {
         self.flush().await.map_err(|_| ReconnectReason::Closed)?;
-        self.listen().await.map_err(Failure::while_pulling)?;
+        let heard = self.listen().await.map_err(Failure::while_pulling);
+        // What came before bad bytes is as good as ever.
         while let Some(event) = self.client.next_event() {
+            self.last_message = Instant::now();
             match event {
                 ClientEvent::Media(tag) => {
                     if tag.kind != Kind::Data {
@@ -171,14 +188,14 @@ impl RtmpConnection {
                 ClientEvent::Connected { .. } | ClientEvent::Started { .. } | ClientEvent::Pong(_) => {}
             }
         }
-        Ok(())
+        heard
     }
 
     /// Waits for bytes, as long as the upstream may be silent: one of our own kind is asked for a sign of life meanwhile.
     async fn listen(&mut self) -> Result<(), Failure> {
         loop {
             let dead_at = match self.is_ours {
-                true => self.last_byte + OURS_DEAD_AFTER,
+                true => (self.last_byte + OURS_DEAD_AFTER).min(self.last_message + OURS_STALLED_AFTER),
                 false => self.last_media + self.patience,
             };
             let ping_at = self.last_ping + PING_EVERY;

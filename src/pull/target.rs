@@ -2,10 +2,11 @@
 
 use http::Uri;
 
+use crate::config::UpstreamProtocol;
 use crate::media::stream_key::StreamKey;
 use crate::rtmp::url::RtmpUrl;
 
-use super::upstreams::{Candidate, Upstreams};
+use super::upstreams::{Candidate, Place, Upstreams};
 
 /// A stream as it is asked for: names as they go onto the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,11 +38,11 @@ impl Target {
 
     /// Follows a redirect: an RTMP URL of the stream or of its app, or an HTTP URL of its FLV.
     pub(super) async fn redirected(&self, location: &str, upstreams: &Upstreams) -> Option<(Candidate, Self)> {
-        let (host, port, target) = self.read_location(location)?;
-        Some((upstreams.redirected_to(&host, port).await?, target))
+        let (place, target) = self.read_location(location)?;
+        Some((upstreams.redirected_to(&place).await?, target))
     }
 
-    fn read_location(&self, location: &str) -> Option<(String, u16, Self)> {
+    fn read_location(&self, location: &str) -> Option<(Place, Self)> {
         if location.starts_with("rtmp://") {
             let url = match location.parse::<RtmpUrl>() {
                 // The app alone: the last part of the path is not the stream, but the end of the app.
@@ -51,14 +52,15 @@ impl Target {
                 Ok(url) => url,
                 Err(_) => format!("{}/{}", location.trim_end_matches('/'), self.stream).parse().ok()?,
             };
-            return Some((url.host, url.port, Self { app: url.app, stream: url.stream }));
+            let place = Place { protocol: UpstreamProtocol::Rtmp, host: url.host, port: url.port };
+            return Some((place, Self { app: url.app, stream: url.stream }));
         }
         let uri: Uri = location.parse().ok()?;
         let host = uri.host()?.trim_matches(['[', ']']).to_owned();
         let port = uri.port_u16().or_else(|| (uri.scheme_str() == Some("http")).then_some(80))?;
         let (app, stream) = uri.path().strip_prefix('/')?.strip_suffix(".flv")?.rsplit_once('/')?;
         let stream = uri.query().map_or_else(|| stream.to_owned(), |query| format!("{stream}?{query}"));
-        Some((host, port, Self { app: app.to_owned(), stream }))
+        Some((Place { protocol: UpstreamProtocol::HttpFlv, host, port }, Self { app: app.to_owned(), stream }))
     }
 }
 
@@ -79,8 +81,10 @@ mod tests {
     }
 
     fn read(location: &str) -> Option<(String, u16, String, String)> {
-        let (host, port, target) = target().read_location(location)?;
-        Some((host, port, target.app, target.stream))
+        let (place, target) = target().read_location(location)?;
+        let is_rtmp = place.protocol == UpstreamProtocol::Rtmp;
+        assert_eq!(is_rtmp, location.starts_with("rtmp://"));
+        Some((place.host, place.port, target.app, target.stream))
     }
 
     fn place(host: &str, port: u16, app: &str, stream: &str) -> Option<(String, u16, String, String)> {

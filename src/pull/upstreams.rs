@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 use tokio::sync::Semaphore;
 
-use crate::config::{self, OriginAddress};
+use crate::config::{self, OriginAddress, UpstreamProtocol};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{ConnectResult, Metrics};
-use crate::net::dns::Names;
+use crate::net::dns::{Endpoint, Names};
 
 use super::health::Health;
 use super::rank::rank;
@@ -31,8 +31,18 @@ pub(super) struct Candidate {
     pub(super) address: SocketAddr,
     /// `host:port` as configured or found: what the upstream is called towards itself.
     pub(super) name: String,
+    /// What is spoken with it.
+    pub(super) protocol: UpstreamProtocol,
     rank_key: String,
     origin: OriginAddress,
+}
+
+/// Where a redirect leads, as it says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) protocol: UpstreamProtocol,
+    pub(super) host: String,
+    pub(super) port: u16,
 }
 
 /// What all pulls know together of their upstreams.
@@ -78,10 +88,12 @@ impl Upstreams {
             match self.names.resolve(origin).await {
                 Ok(endpoints) => {
                     for endpoint in endpoints.iter() {
-                        if candidates.iter().all(|known| known.address != endpoint.address) {
+                        let (address, name) = self.place_of(endpoint);
+                        if candidates.iter().all(|known| known.address != address) {
                             candidates.push(Candidate {
-                                address: endpoint.address,
-                                name: endpoint.name.clone(),
+                                address,
+                                name,
+                                protocol: self.settings.protocol,
                                 rank_key: endpoint.rank_key.clone(),
                                 origin: origin.clone(),
                             });
@@ -97,13 +109,26 @@ impl Upstreams {
         candidates
     }
 
+    /// Where to connect, and as what: the ports that resolve with names are those of RTMP.
+    fn place_of(&self, endpoint: &Endpoint) -> (SocketAddr, String) {
+        match self.settings.protocol {
+            UpstreamProtocol::Rtmp => (endpoint.address, endpoint.name.clone()),
+            UpstreamProtocol::HttpFlv => {
+                let port = self.settings.http_port;
+                let host = endpoint.name.rsplit_once(':').map_or(endpoint.name.as_str(), |(host, _)| host);
+                (SocketAddr::new(endpoint.address.ip(), port), format!("{host}:{port}"))
+            }
+        }
+    }
+
     /// Where a redirect leads. The name is not one of ours, and ranks nowhere.
-    pub(super) async fn redirected_to(&self, host: &str, port: u16) -> Option<Candidate> {
+    pub(super) async fn redirected_to(&self, place: &Place) -> Option<Candidate> {
+        let Place { protocol, host, port } = place;
         let text = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         let origin: OriginAddress = text.parse().ok()?;
         let endpoints = self.names.resolve(&origin).await.ok()?;
         let address = endpoints.first()?.address;
-        Some(Candidate { address, name: text.clone(), rank_key: text, origin })
+        Some(Candidate { address, name: text.clone(), protocol: *protocol, rank_key: text, origin })
     }
 
     /// Notes that an address did not answer as an upstream does: it rests, and its name is asked for again.

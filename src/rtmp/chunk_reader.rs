@@ -31,8 +31,11 @@ pub const MAX_MEDIA_BYTES: u32 = 8 << 20;
 /// How many chunk streams a peer may use.
 pub const MAX_CHUNK_STREAMS: usize = 64;
 
-/// How much memory in bytes the partial messages of one connection may take.
+/// How much memory in bytes the partial messages of one connection may take, once it is trusted with media.
 pub const MAX_PARTIAL_BYTES: usize = 16 << 20;
+
+/// How much they may take before: enough for any command, and for media that is sent a little early.
+pub const MAX_PARTIAL_BYTES_BEFORE_MEDIA: usize = 256 << 10;
 
 /// A whole message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,8 +73,8 @@ pub enum ChunkError {
         /// The announced length in bytes.
         length: u32,
     },
-    /// Partial messages above [`MAX_PARTIAL_BYTES`].
-    #[error("unfinished messages take more than {MAX_PARTIAL_BYTES} bytes")]
+    /// Partial messages above [`MAX_PARTIAL_BYTES`], or [`MAX_PARTIAL_BYTES_BEFORE_MEDIA`].
+    #[error("unfinished messages take too much memory")]
     PartialBytes,
     /// A Set Chunk Size or Abort without its four bytes.
     #[error("a chunk control message is cut off")]
@@ -84,6 +87,7 @@ pub struct ChunkReader {
     chunk_size: u32,
     streams: Vec<ChunkStream>,
     allocated: usize,
+    max_allocated: usize,
     state: State,
     header: Header,
     replay: Vec<u8>,
@@ -118,10 +122,16 @@ impl ChunkReader {
             chunk_size: DEFAULT_CHUNK_SIZE,
             streams: Vec::new(),
             allocated: 0,
+            max_allocated: MAX_PARTIAL_BYTES_BEFORE_MEDIA,
             state: State::Header,
             header: Header::default(),
             replay: Vec::new(),
         }
+    }
+
+    /// Lets unfinished messages take [`MAX_PARTIAL_BYTES`] from now on: the peer is to send media.
+    pub fn expect_media(&mut self) {
+        self.max_allocated = MAX_PARTIAL_BYTES;
     }
 
     /// Takes bytes off `input` up to the end of the next message, or all of them if none ends there.
@@ -212,7 +222,7 @@ impl ChunkReader {
     fn take_payload(&mut self, index: usize, left: usize, input: &mut &[u8]) -> Result<Step, ChunkError> {
         let Some(stream) = self.streams.get_mut(index) else { return Err(ChunkError::NoEarlierHeader) };
         let (bytes, rest) = input.split_at(left.min(input.len()));
-        let budget = MAX_PARTIAL_BYTES.saturating_sub(self.allocated);
+        let budget = self.max_allocated.saturating_sub(self.allocated);
         self.allocated += stream.append(bytes, budget)?;
         *input = rest;
         let missing = stream.missing();

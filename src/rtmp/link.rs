@@ -53,7 +53,10 @@ impl Link {
     /// The connecting side: its opening bytes wait in the output.
     pub(super) fn client() -> Result<Self, Error> {
         let (handshake, opening) = Handshake::client()?;
-        Ok(Self::new(handshake, opening))
+        let mut link = Self::new(handshake, opening);
+        // Whom we connect to we have chosen ourselves.
+        link.expect_media();
+        Ok(link)
     }
 
     fn new(handshake: Handshake, output: Vec<u8>) -> Self {
@@ -68,6 +71,11 @@ impl Link {
             window: DEFAULT_WINDOW,
             received_any: false,
         }
+    }
+
+    /// The peer is to send media: from now on its messages may be large.
+    pub(super) fn expect_media(&mut self) {
+        self.reader.expect_media();
     }
 
     /// Takes bytes off `input` up to the next thing to act on, or all of them.

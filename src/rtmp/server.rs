@@ -43,7 +43,7 @@ pub enum ServerEvent {
     Publish(PublishRequest),
     /// To be answered with `accept_play` or `reject_play`, unless `StreamClosed` comes first.
     Play(PlayRequest),
-    /// Media of the accepted publisher.
+    /// Media of the publisher, accepted or still to be decided about.
     Media(Tag),
     /// The player pauses (`true`) or goes on.
     Pause(bool),
@@ -61,7 +61,13 @@ pub struct ServerSession {
     phase: Phase,
     activity: Activity,
     events: EventQueue<ServerEvent>,
+    /// How many of the events are not media.
+    requests: usize,
 }
+
+/// How many requests may wait for the caller. Many need no reply, so nothing else bounds what a peer piles up while the
+/// caller is busy writing to it.
+const MAX_REQUESTS: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Phase {
@@ -94,6 +100,7 @@ impl ServerSession {
             phase: Phase::Fresh,
             activity: Activity::Idle,
             events: EventQueue::new(),
+            requests: 0,
         }
     }
 
@@ -105,11 +112,14 @@ impl ServerSession {
         while let Some(incoming) = self.link.read(&mut input)? {
             match incoming {
                 Incoming::Command(command) => self.handle_command(&command)?,
-                Incoming::Media(message) if self.activity == Activity::Publishing => {
+                // Encoders may send their headers before they are told to begin.
+                Incoming::Media(message)
+                    if matches!(self.activity, Activity::PublishPending | Activity::Publishing) =>
+                {
                     media_message::for_each_tag(message, |tag| self.events.push(ServerEvent::Media(tag)))?;
                 }
-                Incoming::Pong(timestamp) => self.events.push(ServerEvent::Pong(timestamp)),
-                // Encoders send media before they may, and players have none to send.
+                Incoming::Pong(timestamp) => self.request(ServerEvent::Pong(timestamp))?,
+                // Players have no media to send.
                 Incoming::Media(_) | Incoming::HandshakeDone | Incoming::StreamEof => {}
             }
         }
@@ -118,7 +128,20 @@ impl ServerSession {
 
     /// The next thing to act on, in the order in which the peer made them.
     pub fn next_event(&mut self) -> Option<ServerEvent> {
-        self.events.pop()
+        let event = self.events.pop();
+        if event.as_ref().is_some_and(|event| !matches!(event, ServerEvent::Media(_))) {
+            self.requests -= 1;
+        }
+        event
+    }
+
+    fn request(&mut self, event: ServerEvent) -> Result<(), Error> {
+        if self.requests >= MAX_REQUESTS {
+            return Err(Error::RepliesUnread);
+        }
+        self.requests += 1;
+        self.events.push(event);
+        Ok(())
     }
 
     /// The bytes to send now; empty if there are none.

@@ -3,20 +3,25 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 use prometheus_client::metrics::counter::Counter;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::hub::{End, PlayRequest, Reader, Tracks, WireForm};
+use crate::auth::SESSION_HEADER;
+use crate::hub::{End, Identity, PlayRequest, Reader, WireForm};
 use crate::media::flv;
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{Protocol, Reason};
 
 use super::http::{Body, Exchange, text};
 use super::reason_of;
+
+/// How long the body of a pull is idle before it shows a sign of life, and between two of them.
+const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(1);
 
 /// The body: the FLV header, then tags as they come.
 #[derive(Debug)]
@@ -25,43 +30,80 @@ pub(super) struct FlvBody {
     exchange: Arc<Exchange>,
     /// Until it is sent.
     header: Option<Bytes>,
+    /// For a pull: when to show that this server is still there.
+    life: Option<Life>,
     /// Until there was media: when the stream was asked for.
     asked_at: Option<Instant>,
     sent: Counter,
 }
 
 /// Answers with the stream, or says why not. Who leaves while waiting is noticed: hyper drops this future.
-pub(super) async fn answer(exchange: &Arc<Exchange>, key: &StreamKey, asked_at: Instant) -> Response<Body> {
-    match open(exchange, key).await {
-        Ok((reader, tracks)) => {
-            tracing::info!(stream = %key, "playing");
-            let body = FlvBody::new(reader, tracks, Arc::clone(exchange), asked_at);
+pub(super) async fn answer(
+    exchange: &Arc<Exchange>,
+    key: &StreamKey,
+    is_pull: bool,
+    asked_at: Instant,
+) -> Response<Body> {
+    let opened = if is_pull { open_pull(exchange, key).await } else { open(exchange, key, Protocol::HttpFlv).await };
+    match opened {
+        Ok(opened) => {
+            tracing::info!(stream = %key, pull = is_pull, "playing");
+            let session = opened.session.as_ref().and_then(|session| HeaderValue::from_str(session.as_str()).ok());
+            let body = FlvBody::new(opened, Arc::clone(exchange), asked_at);
             let mut response = Response::new(Body::Flv(Box::new(body)));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("video/x-flv"));
+            if let Some(session) = session {
+                response.headers_mut().insert(SESSION_HEADER, session);
+            }
             response
         }
-        Err(end) => {
-            *exchange.reason.lock() = Some(reason_of(end));
-            match end {
-                End::Shutdown => text(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping\n"),
-                _ => text(StatusCode::NOT_FOUND, "nobody publishes this stream\n"),
-            }
-        }
+        Err(end) => refusal(exchange, end),
     }
 }
 
-async fn open(exchange: &Arc<Exchange>, key: &StreamKey) -> Result<(Reader, Tracks), End> {
-    let request = PlayRequest {
-        protocol: Protocol::HttpFlv,
-        form: WireForm::Flv,
-        shard: exchange.accepted.shard,
-        is_pull: false,
-    };
+/// The answer to a player that gets no stream.
+pub(super) fn refusal(exchange: &Exchange, end: End) -> Response<Body> {
+    *exchange.reason.lock() = Some(reason_of(end));
+    match end {
+        End::Shutdown => text(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping\n"),
+        _ => text(StatusCode::NOT_FOUND, "nobody publishes this stream\n"),
+    }
+}
+
+/// A stream that is there, and how its FLV begins.
+pub(super) struct Opened {
+    pub(super) reader: Reader,
+    /// The file header.
+    pub(super) header: Bytes,
+    /// The publish session, if it is a pull that asks.
+    session: Option<Identity>,
+}
+
+/// Waits for the stream, and for its tracks if its header is to tell them.
+pub(super) async fn open(exchange: &Exchange, key: &StreamKey, protocol: Protocol) -> Result<Opened, End> {
+    let request = PlayRequest { protocol, form: WireForm::Flv, shard: exchange.accepted.shard, is_pull: false };
     let waiting = Leaving { exchange, armed: true };
     let mut reader = exchange.context.hub.subscribe(key, request)?;
-    let tracks = poll_fn(|context| reader.poll_tracks(context)).await?;
+    let play = exchange.context.config.play_for(key.app());
+    let (has_audio, has_video) = if play.guess_has_av {
+        let tracks = poll_fn(|context| reader.poll_tracks(context)).await?;
+        (tracks.audio.is_some(), tracks.video.is_some())
+    } else {
+        poll_fn(|context| reader.poll_live(context)).await?;
+        (play.has_audio, play.has_video)
+    };
     waiting.disarm();
-    Ok((reader, tracks))
+    let header = flv::header(has_audio, has_video);
+    Ok(Opened { reader, header: Bytes::copy_from_slice(&header), session: None })
+}
+
+/// The stream for another server, which takes its tracks as they come: it waits for none, and reads no header flags.
+async fn open_pull(exchange: &Exchange, key: &StreamKey) -> Result<Opened, End> {
+    let shard = exchange.accepted.shard;
+    let request = PlayRequest { protocol: Protocol::HttpFlv, form: WireForm::Flv, shard, is_pull: true };
+    let mut reader = exchange.context.hub.subscribe(key, request)?;
+    let session = poll_fn(|context| reader.poll_live(context)).await?;
+    Ok(Opened { reader, header: Bytes::copy_from_slice(&flv::header(true, true)), session: Some(session) })
 }
 
 /// Notes that the client left, if the future that holds it is dropped.
@@ -85,13 +127,14 @@ impl Drop for Leaving<'_> {
 }
 
 impl FlvBody {
-    fn new(reader: Reader, tracks: Tracks, exchange: Arc<Exchange>, asked_at: Instant) -> Self {
-        let header = flv::header(tracks.audio.is_some(), tracks.video.is_some());
+    fn new(opened: Opened, exchange: Arc<Exchange>, asked_at: Instant) -> Self {
+        let Opened { reader, header, session } = opened;
         exchange.progress.limit(reader.hard_lag());
         // A client that goes away lets hyper drop the body; an end of the stream is noted when it comes.
         *exchange.reason.lock() = Some(Reason::PeerClosed);
         let sent = exchange.context.metrics.egress_bytes(Protocol::HttpFlv);
-        Self { reader, exchange, header: Some(Bytes::copy_from_slice(&header)), asked_at: Some(asked_at), sent }
+        let life = session.map(|_| Life::new());
+        Self { reader, exchange, header: Some(header), life, asked_at: Some(asked_at), sent }
     }
 
     /// The next piece of the body, or its end. Polled whenever hyper has room for more.
@@ -101,12 +144,9 @@ impl FlvBody {
             self.sent.inc_by(header.len() as u64);
             return Poll::Ready(Some(header));
         }
-        match ready!(self.reader.poll_wire(context)) {
+        match ready!(self.poll_wire(context)) {
             Ok(bytes) => {
                 self.sent.inc_by(bytes.len() as u64);
-                if let Some(asked_at) = self.asked_at.take() {
-                    self.exchange.context.metrics.first_frame.observe(asked_at.elapsed().as_secs_f64());
-                }
                 Poll::Ready(Some(bytes))
             }
             Err(end) => {
@@ -114,5 +154,51 @@ impl FlvBody {
                 Poll::Ready(None)
             }
         }
+    }
+
+    /// The next bytes of the stream, or a sign of life if there have been none for long.
+    fn poll_wire(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
+        match self.reader.poll_wire(context) {
+            Poll::Ready(Ok(bytes)) => {
+                if let Some(asked_at) = self.asked_at.take() {
+                    self.exchange.context.metrics.first_frame.observe(asked_at.elapsed().as_secs_f64());
+                }
+                if let Some(life) = &mut self.life {
+                    life.note(&bytes);
+                }
+                Poll::Ready(Ok(bytes))
+            }
+            Poll::Ready(Err(end)) => Poll::Ready(Err(end)),
+            Poll::Pending => match &mut self.life {
+                Some(life) => life.poll_sign(context).map(Ok),
+                None => Poll::Pending,
+            },
+        }
+    }
+}
+
+/// Shows a pulling server that a stream stands still and this server does not.
+#[derive(Debug)]
+struct Life {
+    idle: Interval,
+    timestamp: u32,
+}
+
+impl Life {
+    fn new() -> Self {
+        let mut idle = interval(SIGN_OF_LIFE_EVERY);
+        idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        idle.reset();
+        Self { idle, timestamp: 0 }
+    }
+
+    /// Notes that there were tags.
+    fn note(&mut self, tags: &[u8]) {
+        self.idle.reset();
+        self.timestamp = flv::last_timestamp(tags).unwrap_or(self.timestamp);
+    }
+
+    fn poll_sign(&mut self, context: &mut Context<'_>) -> Poll<Bytes> {
+        self.idle.poll_tick(context).map(|_| flv::sign_of_life(self.timestamp))
     }
 }

@@ -1,7 +1,8 @@
 //! One HTTP connection on the payload port: routes, and the layers around them.
 //!
 //! The server calls [`serve`] with an accepted socket. hyper speaks the protocol, tower and tower-http add what every
-//! answer has (CORS, caching headers); no layer wraps a body, so media bytes pass none of them.
+//! answer has (CORS, caching headers); no layer wraps a body, so media bytes pass none of them. A request that asks for
+//! WebSocket ends HTTP on its connection, which `ws` then takes over.
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
@@ -24,6 +25,7 @@ use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tracing::Instrument;
 
+use crate::auth::{Acknowledgement, MARK_HEADER};
 use crate::hub::Identity;
 use crate::media::stream_key::{NameError, StreamKey};
 use crate::metrics::{Protocol, Reason};
@@ -31,6 +33,7 @@ use crate::net::progress::{Progress, Watched};
 use crate::net::socket;
 
 use super::flv::{self, FlvBody};
+use super::ws::{self, Upgrade};
 use super::{Accepted, CONTROL_WRITE_TIMEOUT, HANDSHAKE_TIMEOUT, ServeContext};
 
 /// The most that hyper gathers for a connection, reading or writing, before it asks a body for more.
@@ -46,6 +49,8 @@ pub(super) struct Exchange {
     pub(super) progress: Arc<Progress>,
     /// Why the latest response ended, if that is known.
     pub(super) reason: Mutex<Option<Reason>>,
+    /// What goes on over WebSocket once hyper has let go of the connection.
+    pub(super) upgrade: Mutex<Option<Upgrade>>,
 }
 
 /// The body of a response.
@@ -64,23 +69,24 @@ pub(super) enum Body {
 pub async fn serve(context: Arc<ServeContext>, socket: TcpStream, accepted: Accepted) {
     let span = tracing::info_span!("http", peer = %accepted.peer, id = %Identity::random());
     async {
-        let reason = run(&context, socket, accepted).await;
-        context.connection_ended(Protocol::HttpFlv, reason);
+        let (protocol, reason) = run(&context, socket, accepted).await;
+        context.connection_ended(protocol, reason);
     }
     .instrument(span)
     .await;
 }
 
-async fn run(context: &Arc<ServeContext>, stream: TcpStream, accepted: Accepted) -> Reason {
+async fn run(context: &Arc<ServeContext>, stream: TcpStream, accepted: Accepted) -> (Protocol, Reason) {
     if socket::prepare(&stream).is_err() {
         // The peer is gone already.
-        return Reason::Probe;
+        return (Protocol::HttpFlv, Reason::Probe);
     }
     let exchange = Arc::new(Exchange {
         context: Arc::clone(context),
         accepted,
         progress: Progress::new(),
         reason: Mutex::new(None),
+        upgrade: Mutex::new(None),
     });
     let answering = Arc::clone(&exchange);
     let answer = tower::service_fn(move |request| answer(Arc::clone(&answering), request));
@@ -95,7 +101,8 @@ async fn run(context: &Arc<ServeContext>, stream: TcpStream, accepted: Accepted)
         .header_read_timeout(HANDSHAKE_TIMEOUT)
         .max_buf_size(BUFFER_BYTES)
         .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(watched), TowerToHyperService::new(service));
+        .serve_connection(TokioIo::new(watched), TowerToHyperService::new(service))
+        .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -105,7 +112,11 @@ async fn run(context: &Arc<ServeContext>, stream: TcpStream, accepted: Accepted)
             connection.await
         }
     };
-    reason_of(&exchange, ended)
+    let upgrade = exchange.upgrade.lock().take();
+    match upgrade {
+        Some(upgrade) if ended.is_ok() => (Protocol::WsFlv, ws::play(&exchange, upgrade).await),
+        _ => (Protocol::HttpFlv, reason_of(&exchange, ended)),
+    }
 }
 
 fn reason_of(exchange: &Exchange, ended: hyper::Result<()>) -> Reason {
@@ -122,7 +133,7 @@ fn reason_of(exchange: &Exchange, ended: hyper::Result<()>) -> Reason {
     }
 }
 
-async fn answer(exchange: Arc<Exchange>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+async fn answer(exchange: Arc<Exchange>, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let asked_at = Instant::now();
     exchange.progress.limit(CONTROL_WRITE_TIMEOUT);
     *exchange.reason.lock() = Some(Reason::Done);
@@ -142,7 +153,18 @@ async fn answer(exchange: Arc<Exchange>, request: Request<Incoming>) -> Result<R
             return Ok(text(status_of(error), "the stream's name is refused\n"));
         }
     };
-    let mut response = flv::answer(&exchange, &key, asked_at).await;
+    if *request.method() == Method::GET && ws::is_wanted(request.headers()) {
+        return Ok(ws::answer(&exchange, &mut request, &key, asked_at).await);
+    }
+    let mark = request.headers().get(MARK_HEADER).map(|mark| mark.to_str().unwrap_or_default());
+    let standing = exchange.context.marks.judge(mark);
+    let mut response = flv::answer(&exchange, &key, standing.is_some(), asked_at).await;
+    if standing.is_some() {
+        let acknowledgement = Acknowledgement::of(&exchange.context.node).to_text();
+        response.headers_mut().extend(
+            HeaderValue::try_from(acknowledgement).ok().map(|text| (HeaderName::from_static(MARK_HEADER), text)),
+        );
+    }
     if *request.method() == Method::HEAD {
         *response.body_mut() = Body::Empty;
         *exchange.reason.lock() = Some(Reason::Done);
@@ -179,6 +201,8 @@ fn cors(origins: &[String]) -> CorsLayer {
         .allow_origin(allowed)
         .allow_methods(AllowMethods::list([Method::GET, Method::HEAD, Method::OPTIONS]))
         .allow_headers(AllowHeaders::any())
+        // A page on the Internet may play from a server in the house of whoever looks at it.
+        .allow_private_network(true)
 }
 
 impl http_body::Body for Body {

@@ -88,8 +88,7 @@ impl Link {
         let write = poll_fn(|context| unsent.poll_write(writer, context));
         match timeout(CONTROL_WRITE_TIMEOUT, write).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Reason::PeerLost),
-            Err(_) => Err(Reason::SlowPlayer),
+            Ok(Err(_)) | Err(_) => Err(Reason::PeerLost),
         }
     }
 

@@ -24,7 +24,7 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
         protocol: Protocol::Rtmp,
         form: WireForm::Rtmp { chunk_size: connection.context.config.rtmp.chunk_size as usize },
         shard: connection.accepted.shard,
-        is_pull: connection.mark.is_some(),
+        is_pull: connection.standing.is_some(),
     };
     let mut reader = match connection.context.hub.subscribe(&named.key, request) {
         Ok(reader) => reader,
@@ -86,7 +86,7 @@ async fn send(connection: &mut Connection<'_>, mut reader: Reader, asked_at: Ins
     let mut first_frame = Some(asked_at);
     let mut has_media = false;
     let mut paused = false;
-    let mut heartbeat = Heartbeat::new(connection.mark.is_some());
+    let mut heartbeat = Heartbeat::new(connection.standing.is_some());
     loop {
         outbound.push(connection.link.session.take_output());
         let mut ended = None;

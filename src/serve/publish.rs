@@ -86,7 +86,11 @@ async fn take(
         loop {
             match connection.link.next_event() {
                 Ok(Some(ServerEvent::Media(tag))) => tags.push(tag),
-                Ok(Some(ServerEvent::StreamClosed)) => closed = Ok(true),
+                // What follows is the next thing that the peer wants.
+                Ok(Some(ServerEvent::StreamClosed)) => {
+                    closed = Ok(true);
+                    break;
+                }
                 Ok(Some(_)) => {}
                 Ok(None) => break,
                 // What came before the bad bytes is as good as ever.
@@ -102,6 +106,10 @@ async fn take(
         }
         if closed? {
             return Ok(());
+        }
+        // A peer that keeps the socket readable must not keep the timers from being looked at.
+        if silence.since.elapsed() >= silence.limit {
+            return Err(Reason::PublishSilent);
         }
         connection.link.flush().await?;
         tokio::select! {

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
-use crate::auth::{Acknowledgement, Mark, PROPERTY};
+use crate::auth::{Acknowledgement, PROPERTY, Standing};
 use crate::hub::Identity;
 use crate::media::stream_key::{NamedStream, StreamKey};
 use crate::metrics::{Protocol, Reason};
@@ -31,8 +31,8 @@ pub(super) struct Connection<'a> {
     pub(super) link: Link,
     /// What the connect command said.
     app: String,
-    /// The mark of a server that pulls.
-    pub(super) mark: Option<Mark>,
+    /// What the peer is, if it is a server that pulls.
+    pub(super) standing: Option<Standing>,
 }
 
 /// Serves a connection until it ends, for whatever reason.
@@ -54,7 +54,7 @@ async fn run(context: &ServeContext, stream: TcpStream, accepted: &Accepted) -> 
     let settings =
         ServerSettings { chunk_size: context.config.rtmp.chunk_size, window_acknowledgement: ACKNOWLEDGEMENT_WINDOW };
     let link = Link::new(stream, ServerSession::new(settings), &context.metrics);
-    let mut connection = Connection { context, accepted, link, app: String::new(), mark: None };
+    let mut connection = Connection { context, accepted, link, app: String::new(), standing: None };
     let Err(reason) = connection.run().await;
     // What the session has left to say explains the end to the peer.
     if !matches!(reason, Reason::PeerClosed | Reason::PeerLost | Reason::Probe | Reason::SlowPlayer) {
@@ -71,7 +71,6 @@ impl Connection<'_> {
                 ServerEvent::Connect(request) => self.connect(*request),
                 ServerEvent::Publish(request) => publish::run(self, &request.name).await?,
                 ServerEvent::Play(request) => play::run(self, &request.name).await?,
-                // Leftovers of a publish or play that is over.
                 ServerEvent::Media(_) | ServerEvent::Pause(_) | ServerEvent::StreamClosed | ServerEvent::Pong(_) => {}
             }
         }
@@ -94,8 +93,15 @@ impl Connection<'_> {
         loop {
             let event = self.link.next_event()?;
             self.link.flush().await?;
-            if let Some(event) = event {
-                return Ok(event);
+            match event {
+                // Leftovers of a publish or play that is over, and signs of life, which are nothing that a peer wants.
+                Some(
+                    ServerEvent::Media(_) | ServerEvent::Pause(_) | ServerEvent::StreamClosed | ServerEvent::Pong(_),
+                ) => {
+                    continue;
+                }
+                Some(event) => return Ok(event),
+                None => {}
             }
             let read = self.link.read();
             unless_stopped(self.context, timeout_at(deadline, read)).await?.map_err(|_| Reason::CommandTimeout)??;
@@ -103,10 +109,10 @@ impl Connection<'_> {
     }
 
     fn connect(&mut self, request: ConnectRequest) {
-        self.mark = request.mark.as_deref().and_then(Mark::parse);
-        tracing::debug!(app = request.app, flash_version = request.flash_version, mark = ?self.mark, "connect");
+        self.standing = self.context.marks.judge(request.mark.as_deref());
+        tracing::debug!(app = request.app, flash_version = request.flash_version, standing = ?self.standing, "connect");
         self.app = request.app;
-        if self.mark.is_some() {
+        if self.standing.is_some() {
             let acknowledgement = Acknowledgement::of(&self.context.node).to_text();
             self.link.session.accept_connect(&[(PROPERTY, &acknowledgement)]);
         } else {

@@ -57,20 +57,11 @@ fn edge_is_faithful(url: impl Fn(&Server) -> String) {
     assert_eq!(ffmpeg::complaints(&played), Vec::<String>::new());
     let pictures = ffmpeg::picture_hashes(&played);
     assert!(pictures.len() >= 3 * GOP, "only {} pictures", pictures.len());
-    let first = position_of_run(&ffmpeg::picture_hashes(&published), &pictures);
+    let first = ffmpeg::position_of_run(&ffmpeg::picture_hashes(&published), &pictures);
     assert_eq!(first % GOP, 0, "the first picture is a keyframe");
     let sound = ffmpeg::audio_packet_hashes(&played);
     assert!(sound.len() > 100, "only {} audio packets", sound.len());
-    position_of_run(&ffmpeg::audio_packet_hashes(&published), &sound);
-}
-
-/// Where `run` stands in `whole`, without a gap or a change.
-#[track_caller]
-fn position_of_run(whole: &[String], run: &[String]) -> usize {
-    whole
-        .windows(run.len())
-        .position(|window| window == run)
-        .unwrap_or_else(|| panic!("not a run of the {} published frames: {run:#?}", whole.len()))
+    ffmpeg::position_of_run(&ffmpeg::audio_packet_hashes(&published), &sound);
 }
 
 fn is_live(server: &Server) -> bool {

@@ -3,17 +3,26 @@
 //! Nothing here asserts a behaviour of the server; that is the tests' part. A peer that cannot do what a test asked of
 //! it panics with what it saw.
 
+pub mod browser;
+#[allow(dead_code, reason = "shared with the library's own tests, which use more of it")]
+pub mod dns;
 pub mod ffmpeg;
 pub mod flv;
 pub mod http;
 pub mod metrics;
+pub mod nginx;
+pub mod node_media_server;
 pub mod numbered;
 pub mod paced;
 pub mod player;
 pub mod process;
+pub mod proxy;
 pub mod publisher;
+pub mod redirecting;
 pub mod rtmp;
 pub mod server;
+pub mod tools;
+pub mod ws;
 
 use std::time::{Duration, Instant};
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::harness::metrics::new_disconnects;
 use super::harness::player::{Player, Protocol};
-use super::harness::publisher::{Feed, Publisher};
+use super::harness::publisher::{Content, Feed, Publisher};
 use super::harness::rtmp::{Message, RtmpClient, chunks, message_type, text};
 use super::harness::server::Server;
 use super::harness::{http, let_pass, wait_at_most, wait_until};
@@ -91,6 +91,40 @@ fn a_handshake_that_drips_is_closed_in_time() {
 fn a_peer_that_says_nothing_after_the_handshake_is_closed_in_time() {
     Target::start()
         .closes("silence", "command_timeout", |server| is_closed_by_server(RtmpClient::open(server).unwrap()));
+}
+
+#[test]
+fn signs_of_life_do_not_make_up_for_a_missing_command() {
+    Target::start().closes("pongs and nothing else", "command_timeout", |server| {
+        let client = RtmpClient::open(server).unwrap();
+        wait_until("the server closes the connection", || {
+            let_pass(Duration::from_millis(200));
+            client.sink.send(&pong()).is_err()
+        });
+    });
+}
+
+#[test]
+fn a_player_that_never_reads_cannot_pile_up_memory_by_what_it_sends() {
+    let heavy = Content { frame_size: 60_000, ..Content::default() };
+    let mut target = Target::start();
+    let _feed = Publisher::start_with(&target.origin, "live/heavy", heavy).feed();
+    let memory = target.origin.resident_memory();
+    let mut client = RtmpClient::open(target.origin.rtmp).unwrap();
+    client.connect("live", &[]).unwrap();
+    client.play("heavy").unwrap();
+    client.sink.stream().set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+    let_pass(Duration::from_secs(3));
+    let flood = chunks(2, &pong(), 128).concat().repeat(1_000);
+    for _ in 0..3_000 {
+        if client.sink.send_raw(&flood).is_err() {
+            break;
+        }
+    }
+    let grown = target.origin.resident_memory().saturating_sub(memory);
+    println!("a flood of pongs costs {grown} bytes");
+    assert!(grown < 64 * MEBIBYTE, "{grown} bytes for a player that does not read");
+    target.is_untouched();
 }
 
 #[test]
@@ -294,6 +328,10 @@ fn an_http_head_that_never_ends_is_closed_in_time() {
 
 fn message(type_id: u8, payload: Vec<u8>) -> Message {
     Message { type_id, stream_id: 0, timestamp: 0, payload: Bytes::from(payload) }
+}
+
+fn pong() -> Message {
+    message(message_type::USER_CONTROL, vec![0, 7, 0, 0, 0, 0])
 }
 
 /// The first chunk of a message of this length; the rest never comes.

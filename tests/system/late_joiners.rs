@@ -2,11 +2,13 @@
 
 use bytes::Bytes;
 use rillcast::media::{Kind, Tag};
+use rml_rtmp::rml_amf0::Amf0Value;
 
 use super::harness::flv::Flags;
 use super::harness::numbered::{audio_header, metadata, video_header};
 use super::harness::player::{Headers, Player, Protocol};
 use super::harness::publisher::{Content, Publisher, TICK};
+use super::harness::rtmp::Message;
 use super::harness::server::Server;
 use super::harness::wait_until;
 
@@ -147,5 +149,43 @@ fn large_frames_arrive_whole() {
                 .collect::<Vec<_>>()
         });
         assert_eq!(sizes, [300_009; 5]);
+    }
+}
+
+#[test]
+fn an_edge_that_begins_to_pull_in_the_middle_of_a_stream_gets_its_headers_whatever_data_is_in_it() {
+    let (origin, edge) = Server::origin_and_edge("", "");
+    let mut publisher = Publisher::start(&origin, STREAM);
+    publisher.push(3);
+    publisher.send(Kind::Data, 120, Bytes::from_static(b"\x02\x00\x0aonCuePoint\x05")).unwrap();
+    publisher.push(3);
+    wait_until("the origin has it all", || {
+        let player = Player::join(Protocol::Rtmp, &origin, STREAM);
+        player.wait_for_media();
+        player.last_frame().is_some_and(|frame| frame.number == publisher.last_number())
+    });
+    let _feed = publisher.feed();
+    let player = Player::join(Protocol::Rtmp, &edge, STREAM);
+    player.wait_for_media();
+    let headers = player.headers();
+    assert!(headers.metadata.is_some() && headers.video.is_some() && headers.audio.is_some(), "{headers:?}");
+}
+
+#[test]
+fn players_of_an_edge_get_the_very_last_frame() {
+    for _ in 0..10 {
+        let (origin, edge) = Server::origin_and_edge("", "[upstream]\nresume_timeout = \"1s\"\n");
+        let mut publisher = Publisher::start(&origin, STREAM);
+        publisher.push(3);
+        let player = Player::join(Protocol::Rtmp, &edge, STREAM);
+        player.wait_for_frame(publisher.session, publisher.last_number());
+        publisher.push(30);
+        let (session, last) = (publisher.session, publisher.last_number());
+        publisher
+            .sink()
+            .send(&Message::command(0, "deleteStream", 0.0, &[Amf0Value::Null, Amf0Value::Number(1.0)]))
+            .unwrap();
+        player.wait_for_end();
+        assert_eq!(player.last_frame().map(|frame| (frame.session, frame.number)), Some((session, last)));
     }
 }

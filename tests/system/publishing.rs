@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rillcast::media::Kind;
+use rml_rtmp::rml_amf0::Amf0Value;
 
 use super::harness::player::{Player, Protocol};
 use super::harness::publisher::{Content, Feed, Publisher};
-use super::harness::rtmp::{Message, chunks, message_type};
+use super::harness::rtmp::{Message, RtmpClient, chunks, message_type, text};
 use super::harness::server::Server;
 use super::harness::{let_pass, wait_until};
 
@@ -227,4 +228,28 @@ fn free_at_once(origin: &Server) {
 fn goes_on(player: &Player, feed: &Feed) {
     player.wait_for_frame(feed.session, feed.last_number() + 10);
     player.assert_no_frame_missing();
+}
+
+#[test]
+fn a_publish_right_behind_the_end_of_another_one_is_answered() {
+    let origin = Server::origin("");
+    let mut client = RtmpClient::open(origin.rtmp).unwrap();
+    client.connect("live", &[]).unwrap();
+    let stream_id = client.publish("first").unwrap();
+    let commands = [
+        Message::command(0, "deleteStream", 0.0, &[Amf0Value::Null, Amf0Value::Number(f64::from(stream_id))]),
+        Message::command(stream_id, "publish", 0.0, &[Amf0Value::Null, text("second"), text("live")]),
+    ];
+    let mut started = 0;
+    while let Ok(Some(message)) = client.receive() {
+        if message.status().as_deref() == Some("NetStream.Publish.Start") {
+            started += 1;
+            if started == 2 {
+                return;
+            }
+            let bytes: Vec<u8> = commands.iter().flat_map(|command| chunks(3, command, 60_000).concat()).collect();
+            client.sink.send_raw(&bytes).unwrap();
+        }
+    }
+    panic!("publishing was answered {started} times");
 }

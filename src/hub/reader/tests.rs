@@ -213,6 +213,16 @@ async fn flv_players_end_when_a_codec_changes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_publisher_of_nothing_but_data_is_no_stream_to_an_flv_player() {
+    let bench = Bench::new(settings());
+    let mut publisher = bench.publish();
+    publisher.push([tag(Kind::Data, 0, b"\x02\x00\x0aonCuePoint\x05")]).unwrap();
+    let mut player = bench.play(false).unwrap();
+    let tracks = std::future::poll_fn(|context| player.reader.poll_tracks(context)).await;
+    assert_eq!(tracks, Err(End::NotFound));
+}
+
+#[tokio::test(start_paused = true)]
 async fn flv_players_follow_a_publisher_that_returns_with_the_same_tracks() {
     let bench = Bench::new(settings());
     let audio = || tag(Kind::Audio, 0, &[0xaf, 0, 0x12, 0x10]);
@@ -316,4 +326,116 @@ async fn a_stopping_hub_ends_its_players_and_lets_no_more_in() {
     bench.hub.shut_down();
     assert_eq!(player.next().await, Err(End::Shutdown));
     assert_eq!(bench.play(false).err(), Some(End::Shutdown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pull_gets_what_its_publisher_sent_last() {
+    let bench = Bench::new(StreamSettings { merge_window: Duration::from_millis(20), ..settings() });
+    let mut publisher = bench.publish();
+    publisher.push([header(1), keyframe(0, 1)]).unwrap();
+    publisher.seal_when_due().await;
+    let mut pull = bench.play(true).unwrap();
+    std::future::poll_fn(|context| pull.reader.poll_live(context)).await.unwrap();
+    pull.take(2).await;
+    publisher.push([frame(40, 2), frame(80, 3)]).unwrap();
+    drop(publisher);
+    assert_eq!(pull.next().await, Ok((Kind::Video, 40, 2)));
+    assert_eq!(pull.next().await, Ok((Kind::Video, 80, 3)));
+    assert_eq!(pull.next().await, Err(End::Ended));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_flv_player_may_join_at_a_keyframe_from_before_the_other_track_began() {
+    let bench = Bench::new(settings());
+    let mut publisher = bench.publish();
+    publisher.push([header(1), keyframe(0, 1)]).unwrap();
+    tokio::time::advance(Duration::from_millis(1_500)).await;
+    publisher.push([frame(1_500, 2)]).unwrap();
+    publisher.push([tag(Kind::Audio, 1_540, &[0xaf, 0, 0x12, 0x10]), tag(Kind::Audio, 1_540, &[0xaf, 1, 3])]).unwrap();
+    let mut player = bench.play(false).unwrap();
+    let tracks = std::future::poll_fn(|context| player.reader.poll_tracks(context)).await.unwrap();
+    assert!(tracks.audio.is_some() && tracks.video.is_some());
+    let numbers: Vec<u8> = player.take(5).await.into_iter().map(|(_, _, number)| number).collect();
+    assert_eq!(numbers, [1, 1, 2, 0x10, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn flv_players_survive_further_tracks_of_a_multitrack_stream() {
+    let bench = Bench::new(settings());
+    let mut publisher = bench.publish();
+    publisher.push([header(1), tag(Kind::Audio, 0, &[0xaf, 0, 0x12, 0x10]), keyframe(0, 1)]).unwrap();
+    let mut player = bench.play(false).unwrap();
+    std::future::poll_fn(|context| player.reader.poll_tracks(context)).await.unwrap();
+    player.take(3).await;
+    publisher.push([tag(Kind::Video, 0, b"\x96\x01hvc1\x01\x05")]).unwrap();
+    publisher.push([frame(40, 6)]).unwrap();
+    assert_eq!(player.take(2).await[1].2, 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn players_join_at_the_keyframe_of_the_main_track() {
+    let bench = Bench::new(settings());
+    let mut publisher = bench.publish();
+    publisher.push([header(1), keyframe(0, 2)]).unwrap();
+    publisher.push([tag(Kind::Video, 0, b"\x96\x01hvc1\x01\x05")]).unwrap();
+    let mut player = bench.play(false).unwrap();
+    assert_eq!(player.take(3).await, [(Kind::Video, 0, 1), (Kind::Video, 0, 2), (Kind::Video, 0, 5)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_player_that_paused_for_a_moment_gets_nothing_twice() {
+    let bench = Bench::new(settings());
+    let mut publisher = bench.publish();
+    publisher.push([header(1), keyframe(0, 1)]).unwrap();
+    publisher.push([frame(40, 2)]).unwrap();
+    let mut player = bench.play(false).unwrap();
+    player.take(3).await;
+    player.reader.rejoin();
+    publisher.push([frame(80, 3)]).unwrap();
+    player.reader.rejoin();
+    assert_eq!(player.next().await, Ok((Kind::Video, 80, 3)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_player_that_paused_for_long_goes_on_at_the_newest_keyframe() {
+    let bench = Bench::new(settings());
+    let mut publisher = bench.publish();
+    publisher.push([header(1), keyframe(0, 1)]).unwrap();
+    let mut player = bench.play(false).unwrap();
+    player.take(2).await;
+    for tag in [frame(40, 2), keyframe(80, 3), frame(120, 4)] {
+        publisher.push([tag]).unwrap();
+    }
+    player.reader.rejoin();
+    assert_eq!(player.take(2).await, [(Kind::Video, 80, 3), (Kind::Video, 120, 4)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_player_that_goes_on_while_its_publisher_is_gone_waits_for_it() {
+    let bench = Bench::new(settings());
+    let mut publisher = bench.publish();
+    publisher.push([header(1), keyframe(0, 1)]).unwrap();
+    let mut player = bench.play(false).unwrap();
+    player.take(2).await;
+    tokio::time::advance(Duration::from_secs(60)).await;
+    drop(publisher);
+    player.reader.rejoin();
+    let began = tokio::time::Instant::now();
+    assert_eq!(player.next().await, Err(End::Ended));
+    assert!(began.elapsed() >= Duration::from_secs(15));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_gop_cache_a_stream_without_keyframes_is_played_all_the_same() {
+    let ring = RingLimits { gop_cache: false, ..settings().ring };
+    let bench = Bench::new(StreamSettings { ring, ..settings() });
+    let mut publisher = bench.publish();
+    publisher.push([header(1), keyframe(0, 1)]).unwrap();
+    let mut player = bench.play(false).unwrap();
+    let playing = tokio::spawn(async move { player.take(2).await });
+    for number in 1..1_000_u32 {
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        publisher.push([frame(number * 40, 7)]).unwrap();
+    }
+    assert!(playing.is_finished());
 }

@@ -133,6 +133,25 @@ fn a_resumed_session_goes_on_where_it_was() {
 }
 
 #[test]
+fn after_a_jump_headers_are_sent_again_and_video_begins_with_a_keyframe() {
+    let (mut state, now) = state();
+    let (number, _) = state.begin_publish(client(""), now).unwrap();
+    for (timestamp, payload) in [(0, VIDEO_HEADER), (60_000, KEYFRAME), (60_040, FRAME)] {
+        state.push(number, tag(Kind::Video, timestamp, payload), now).unwrap();
+    }
+    state.seal(now);
+    let before = state.ring.end();
+    for (timestamp, payload) in [(0, FRAME), (40, FRAME), (80, KEYFRAME), (120, FRAME)] {
+        state.push(number, tag(Kind::Video, timestamp, payload), now).unwrap();
+    }
+    state.seal(now);
+    let new: Vec<Class> = blocks(&state)[before as usize..].concat();
+    assert!(is_header(&new[0]));
+    assert_eq!(new[1..], [Class::Keyframe, Class::Frame]);
+    assert_eq!(state.ring.newest_keyframe(), Some(before + 1));
+}
+
+#[test]
 fn video_that_never_has_a_keyframe_is_let_through_after_a_while() {
     let (mut state, now) = state();
     let (number, _) = state.begin_publish(client(""), now).unwrap();
@@ -225,4 +244,32 @@ fn metadata_that_promises_one_track_settles_it_at_once() {
         b"\x02\x00\x0aonMetaData\x08\0\0\0\x01\x00\x0cvideocodecid\x00\x40\x1c\0\0\0\0\0\0\0\0\x09";
     let (state, now) = tracks_after(&[(Kind::Data, VIDEO_ONLY), (Kind::Video, VIDEO_HEADER), (Kind::Video, KEYFRAME)]);
     assert!(state.tracks_are_settled(now));
+}
+
+#[test]
+fn headers_in_force_take_little_memory_whatever_the_publisher_sends() {
+    let (mut state, now) = state();
+    let (number, _) = state.begin_publish(client(""), now).unwrap();
+    for track in 0..64_u8 {
+        let mut payload = b"\x96\x00hvc1".to_vec();
+        payload.push(track);
+        payload.resize(256 << 10, 0);
+        state.push(number, Tag { kind: Kind::Video, timestamp: 0, payload: payload.into() }, now).unwrap();
+    }
+    let metadata = [b"\x02\x00\x0aonMetaData".to_vec(), vec![0; 4 << 20]].concat();
+    state.push(number, Tag { kind: Kind::Data, timestamp: 0, payload: metadata.into() }, now).unwrap();
+    assert!(state.headers.wire(crate::hub::WireForm::Flv, 0, 0).len() <= 2 << 20);
+}
+
+#[test]
+fn large_metadata_does_not_slow_the_packets_behind_it() {
+    let (mut state, now) = state();
+    let (number, _) = state.begin_publish(client(""), now).unwrap();
+    let metadata = [b"\x02\x00\x0aonMetaData".to_vec(), vec![0; 900 << 10]].concat();
+    state.push(number, Tag { kind: Kind::Data, timestamp: 0, payload: metadata.into() }, now).unwrap();
+    let began = Instant::now();
+    for timestamp in 0..10_000 {
+        state.push(number, tag(Kind::Audio, timestamp, AUDIO), now).unwrap();
+    }
+    assert!(began.elapsed() < Duration::from_secs(30));
 }

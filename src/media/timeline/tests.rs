@@ -95,6 +95,17 @@ fn a_small_step_back_stands_still_on_its_track() {
 }
 
 #[test]
+fn a_jump_is_told_once_and_not_for_tags_that_were_under_way() {
+    let mut timeline = after(100_000, 51);
+    assert!(!timeline.take_jump());
+    timeline.place(Kind::Video, 0, 1_020);
+    assert!(timeline.take_jump());
+    timeline.place(Kind::Audio, 101_010, 1_030);
+    timeline.place(Kind::Audio, 20, 1_045);
+    assert!(!timeline.take_jump());
+}
+
+#[test]
 fn tags_under_way_at_a_jump_do_not_make_it_jump_again() {
     let mut timeline = after(100_000, 51);
     assert_eq!(timeline.place(Kind::Video, 0, 1_020), Some(101_020));

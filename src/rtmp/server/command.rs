@@ -22,15 +22,15 @@ impl ServerSession {
         }
         match command.name.as_str() {
             "createStream" => self.result(command, Value::Number(f64::from(STREAM_ID))),
-            "publish" => self.publish(command),
-            "play" => self.play(command),
-            "pause" | "pauseRaw" => self.pause(command),
+            "publish" => return self.publish(command),
+            "play" => return self.play(command),
+            "pause" | "pauseRaw" => return self.pause(command),
             "seek" => self.send_status(Status::SeekFailed, "a live stream cannot be sought in", &[]),
-            "deleteStream" | "closeStream" => self.close_stream(),
+            "deleteStream" | "closeStream" => return self.close_stream(),
             "FCUnpublish" => {
                 self.result(command, Value::Undefined);
                 self.stream_notice("onFCUnpublish", Status::UnpublishSuccess, "publishing has ended");
-                self.close_stream();
+                return self.close_stream();
             }
             "FCPublish" => {
                 self.result(command, Value::Undefined);
@@ -54,44 +54,45 @@ impl ServerSession {
         let request = ConnectRequest::parse(command)?;
         self.phase =
             Phase::Deciding { transaction: command.transaction, four_cc: command.object().get("fourCcList").is_some() };
-        self.events.push(ServerEvent::Connect(Box::new(request)));
-        Ok(())
+        self.request(ServerEvent::Connect(Box::new(request)))
     }
 
-    fn publish(&mut self, command: &Command) {
+    fn publish(&mut self, command: &Command) -> Result<(), Error> {
         let Some(request) = PublishRequest::parse(command) else {
             return self.stop_or_refuse(command, Status::PublishBadName);
         };
         if self.activity != Activity::Idle {
-            return self.send_status(Status::PublishBadName, "this connection already publishes or plays", &[]);
+            self.send_status(Status::PublishBadName, "this connection already publishes or plays", &[]);
+            return Ok(());
         }
         self.activity = Activity::PublishPending;
-        self.events.push(ServerEvent::Publish(request));
+        self.request(ServerEvent::Publish(request))
     }
 
-    fn play(&mut self, command: &Command) {
+    fn play(&mut self, command: &Command) -> Result<(), Error> {
         let Some(request) = PlayRequest::parse(command) else {
             return self.stop_or_refuse(command, Status::PlayFailed);
         };
         if self.activity != Activity::Idle {
-            return self.send_status(Status::PlayFailed, "this connection already publishes or plays", &[]);
+            self.send_status(Status::PlayFailed, "this connection already publishes or plays", &[]);
+            return Ok(());
         }
         self.activity = Activity::PlayPending;
-        self.events.push(ServerEvent::Play(request));
+        self.request(ServerEvent::Play(request))
     }
 
     /// `publish(false)` and `play(false)` are Flash's way to stop; any other lack of a name is a mistake.
-    fn stop_or_refuse(&mut self, command: &Command, refusal: Status) {
+    fn stop_or_refuse(&mut self, command: &Command, refusal: Status) -> Result<(), Error> {
         if command.argument(0).as_bool() == Some(false) {
-            self.close_stream();
-        } else {
-            self.send_status(refusal, "the stream has no name", &[]);
+            return self.close_stream();
         }
+        self.send_status(refusal, "the stream has no name", &[]);
+        Ok(())
     }
 
-    fn pause(&mut self, command: &Command) {
+    fn pause(&mut self, command: &Command) -> Result<(), Error> {
         if self.activity != Activity::Playing {
-            return;
+            return Ok(());
         }
         let paused = command.argument(0).as_bool().unwrap_or(true);
         if paused {
@@ -99,18 +100,19 @@ impl ServerSession {
         } else {
             self.send_status(Status::UnpauseNotify, "playing on", &[]);
         }
-        self.events.push(ServerEvent::Pause(paused));
+        self.request(ServerEvent::Pause(paused))
     }
 
     /// There is one stream, so whichever the peer names is meant; encoders end it twice and are heard once.
-    fn close_stream(&mut self) {
+    fn close_stream(&mut self) -> Result<(), Error> {
         if self.activity == Activity::Publishing {
             self.send_status(Status::UnpublishSuccess, "publishing has ended", &[]);
         }
-        if self.activity != Activity::Idle {
-            self.activity = Activity::Idle;
-            self.events.push(ServerEvent::StreamClosed);
+        if self.activity == Activity::Idle {
+            return Ok(());
         }
+        self.activity = Activity::Idle;
+        self.request(ServerEvent::StreamClosed)
     }
 
     fn unknown(&mut self, command: &Command) {

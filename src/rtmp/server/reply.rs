@@ -50,6 +50,7 @@ impl ServerSession {
     pub fn accept_publish(&mut self) {
         if self.activity == Activity::PublishPending {
             self.activity = Activity::Publishing;
+            self.link.expect_media();
             self.send_status(Status::PublishStart, "publishing begins", &[]);
         }
     }

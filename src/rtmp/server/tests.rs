@@ -186,11 +186,13 @@ fn a_publish_takes_any_mode_or_none() {
 }
 
 #[test]
-fn media_counts_from_publish_start_on() {
+fn media_counts_from_the_publish_command_on() {
     let (mut session, mut listener) = connected_server();
     let audio = raw(type_id::AUDIO, 1, 7, &[0xAF]);
     session.feed(&[audio.clone(), publish_command(), audio.clone()].concat()).unwrap();
-    assert_eq!(server_events(&mut session).len(), 1);
+    let events = server_events(&mut session);
+    assert!(matches!(events[0], ServerEvent::Publish(_)));
+    assert_eq!(events[1..], [ServerEvent::Media(tag(Kind::Audio, 7, &[0xAF]))]);
     session.accept_publish();
     assert_eq!(codes(&listener.hear(&session.take_output())), ["NetStream.Publish.Start"]);
     session.feed(&audio).unwrap();
@@ -393,4 +395,16 @@ fn a_session_that_plays_is_small() {
     let (session, _) = playing();
     assert!(size_of_val(&session) <= 400, "{} bytes", size_of_val(&session));
     assert_eq!(session.partial_bytes(), 0);
+}
+
+#[test]
+fn a_peer_whose_requests_nobody_takes_cannot_pile_them_up() {
+    let pong = raw(type_id::USER_CONTROL, 0, 0, &[0, 7, 0, 0, 0, 0]);
+    let (play, close) = (play_command(), stream_command("closeStream", &[]));
+    for flood in [pong, [play, close].concat()] {
+        let (mut session, _) = playing();
+        let piled_up = (0..100_000).all(|_| session.feed(&flood).is_ok());
+        assert!(!piled_up);
+        assert!(server_events(&mut session).len() < 200);
+    }
 }

@@ -1,12 +1,13 @@
 //! ffmpeg and ffprobe as publishers and players, always bounded in time.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
 use super::process::Process;
 
 /// Time limit of network operations, in microseconds.
-const NETWORK_TIMEOUT: &str = "20000000";
+pub const NETWORK_TIMEOUT: &str = "20000000";
 
 /// Which tracks are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,13 @@ pub fn publish_file(file: &Path, url: &str) -> Process {
     Process::spawn("ffmpeg publishing a file", &mut command)
 }
 
+/// Plays one URL and publishes to another, as it is; ends when dropped.
+pub fn relay(from: &str, to: &str) -> Process {
+    let mut command = base("ffmpeg");
+    command.args(["-rw_timeout", NETWORK_TIMEOUT, "-i", from, "-c", "copy", "-f", "flv", to]);
+    Process::spawn("ffmpeg relaying", &mut command)
+}
+
 /// Makes an FLV file of test pictures and tones.
 #[track_caller]
 pub fn make_file(tracks: Tracks, seconds: u32, file: &Path) {
@@ -96,9 +104,19 @@ pub fn audio_packet_hashes(file: &Path) -> Vec<String> {
     hashes(&run(command))
 }
 
-fn hashes(framemd5: &str) -> Vec<String> {
+/// The hashes in the output of `-f framemd5`, in order.
+pub fn hashes(framemd5: &str) -> Vec<String> {
     let frames = framemd5.lines().filter(|line| !line.starts_with('#'));
     frames.filter_map(|line| Some(line.rsplit(',').next()?.trim().to_owned())).collect()
+}
+
+/// Where `run` stands in `whole`, without a gap or a change.
+#[track_caller]
+pub fn position_of_run(whole: &[String], run: &[String]) -> usize {
+    whole
+        .windows(run.len())
+        .position(|window| window == run)
+        .unwrap_or_else(|| panic!("not a run of the {} published frames: {run:#?}", whole.len()))
 }
 
 /// The names of the codecs that ffprobe finds behind a URL, sorted.
@@ -122,7 +140,8 @@ pub fn complaints(file: &Path) -> Vec<String> {
     process.stderr.all()
 }
 
-fn base(program: &str) -> Command {
+/// Either program with the options that all commands have.
+pub fn base(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.args(["-nostdin", "-hide_banner", "-loglevel", "error", "-y"]);
     command
@@ -130,7 +149,7 @@ fn base(program: &str) -> Command {
 
 /// Runs to the end and gives standard output.
 #[track_caller]
-fn run(mut command: Command) -> String {
+pub fn run(mut command: Command) -> String {
     let name = format!("{command:?}");
     let mut process = Process::spawn(&name, &mut command);
     assert_eq!(process.wait_for_exit(), Some(0), "{name}: {:#?}", process.stderr.all());

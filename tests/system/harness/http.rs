@@ -110,8 +110,12 @@ impl<R: BufRead> Read for Body<R> {
             Framing::Ended => 0,
         };
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(buffer.len());
+        if limit == 0 {
+            // Behind the body may come another response, or nothing for long.
+            return Ok(0);
+        }
         let count = self.source.read(&mut buffer[..limit])?;
-        let ended_early = count == 0 && limit > 0;
+        let ended_early = count == 0;
         match &mut self.framing {
             Framing::Chunked { .. } | Framing::Length { .. } if ended_early => {
                 return Err(io::ErrorKind::UnexpectedEof.into());

@@ -4,6 +4,7 @@ use std::io::{self, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rillcast::media::{Kind, Tag};
@@ -15,7 +16,7 @@ use super::numbered::{Frame, is_sequence_header};
 use super::paced::{Pace, PacedReader};
 use super::rtmp::{RtmpClient, user_control};
 use super::server::Server;
-use super::{wait_for, wait_until};
+use super::{wait_for, wait_until, ws};
 
 /// How a player fetches its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,17 +25,20 @@ pub enum Protocol {
     Rtmp,
     /// `http://....flv`, HTTP/1.1
     HttpFlv,
+    /// `ws://....flv`
+    WsFlv,
 }
 
 impl Protocol {
-    /// Both.
+    /// The two that most tests are about.
     pub const ALL: [Self; 2] = [Self::Rtmp, Self::HttpFlv];
 }
 
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
-    /// With the terminating chunk of an FLV body, or the end of an RTMP connection between two reads.
+    /// With the terminating chunk of an FLV body, the end of an RTMP connection between two reads, or the closing
+    /// handshake of a WebSocket.
     Proper,
     /// In any other way.
     Broken(String),
@@ -43,6 +47,12 @@ pub enum Ending {
 /// What a player has seen so far.
 #[derive(Debug, Clone, Default)]
 pub struct Recording {
+    /// The status of a refusal, over WebSocket.
+    pub refusal: Option<u16>,
+    /// Whether the connection has become a WebSocket.
+    pub upgraded: bool,
+    /// The code of the closing frame, over WebSocket.
+    pub close_code: Option<u16>,
     /// The response head, over HTTP.
     pub head: Option<Head>,
     /// The flags in the FLV header.
@@ -51,8 +61,17 @@ pub struct Recording {
     pub statuses: Vec<String>,
     /// All media and data in order of arrival.
     pub tags: Vec<Tag>,
+    /// When each of them arrived.
+    pub arrivals: Vec<Instant>,
     /// The end, once it has come.
     pub ending: Option<Ending>,
+}
+
+impl Recording {
+    fn push(&mut self, tag: Tag) {
+        self.tags.push(tag);
+        self.arrivals.push(Instant::now());
+    }
 }
 
 /// Metadata and sequence headers as they first arrived.
@@ -104,6 +123,7 @@ impl Player {
             let played = match protocol {
                 Protocol::Rtmp => play_rtmp(socket, pace, &stream, &recording),
                 Protocol::HttpFlv => play_flv(socket, pace, &stream, &recording),
+                Protocol::WsFlv => ws::play(socket, pace, &stream, &recording),
             };
             let ending = played.map_or_else(|error| Ending::Broken(error.to_string()), |()| Ending::Proper);
             recording.lock().unwrap().ending = Some(ending);
@@ -217,6 +237,31 @@ impl Player {
         }
     }
 
+    /// Fails if a frame came twice, or if frames are missing other than before a keyframe, within each publisher's
+    /// session. (After an interruption video goes on from a keyframe; audio does not wait for it.)
+    #[track_caller]
+    pub fn assert_only_gaps_before_keyframes(&self) {
+        let frames = self.frames();
+        for (at, pair) in frames.windows(2).enumerate() {
+            let [before, after] = pair else { continue };
+            let follows = after.session != before.session || after.number == before.number + 1;
+            let resumes = after.number > before.number && after.key;
+            let next_video = frames[at + 1..].iter().find(|frame| frame.kind == Kind::Video);
+            let video_waits = after.number > before.number
+                && after.kind == Kind::Audio
+                && next_video.is_none_or(|frame| frame.key || frame.session != after.session);
+            assert!(follows || resumes || video_waits, "{}: {after:?} follows {before:?}", self.name);
+        }
+    }
+
+    /// The longest time between two arrivals since `since`.
+    pub fn longest_gap_since(&self, since: Instant) -> Duration {
+        self.see(|recording| {
+            let later = recording.arrivals.windows(2).filter(|pair| pair[1] >= since);
+            later.map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+        })
+    }
+
     /// Leaves; what it has got can still be looked at.
     pub fn leave(&self) {
         self.pace.stop();
@@ -233,6 +278,12 @@ impl Drop for Player {
 fn answer_in(recording: &Recording) -> Option<Result<(), String>> {
     if let Some(head) = &recording.head {
         return Some(if head.status == 200 { Ok(()) } else { Err(head.status.to_string()) });
+    }
+    if recording.upgraded {
+        return Some(Ok(()));
+    }
+    if let Some(status) = recording.refusal {
+        return Some(Err(status.to_string()));
     }
     for status in &recording.statuses {
         match status.as_str() {
@@ -264,7 +315,7 @@ fn play_rtmp(socket: TcpStream, pace: Arc<Pace>, stream: &str, recording: &Mutex
         if let Some(kind) = Kind::from_type_id(message.type_id) {
             // `|RtmpSampleAccess` is addressed to the Flash player, not part of the stream.
             if kind != Kind::Data || !message.payload[3..].starts_with(b"|RtmpSampleAccess") {
-                recording.tags.push(Tag { kind, timestamp: message.timestamp, payload: message.payload });
+                recording.push(Tag { kind, timestamp: message.timestamp, payload: message.payload });
             }
         } else if let Some(status) = message.status() {
             recording.statuses.push(status);
@@ -294,7 +345,7 @@ fn play_flv(socket: TcpStream, pace: Arc<Pace>, stream: &str, recording: &Mutex<
     let flags = flv::read_header(&mut body)?;
     recording.lock().unwrap().flags = Some(flags);
     while let Some(tag) = flv::read_tag(&mut body)? {
-        recording.lock().unwrap().tags.push(tag);
+        recording.lock().unwrap().push(tag);
     }
     socket.shutdown(Shutdown::Both).ok();
     Ok(())

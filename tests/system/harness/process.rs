@@ -1,12 +1,13 @@
 //! A child process whose output lines are collected, and which never outlives its test.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::{wait_for, wait_until};
 
@@ -54,6 +55,8 @@ impl Lines {
 pub struct Process {
     name: String,
     child: Child,
+    /// Whether it leads a process group, which ends with it.
+    leads_group: bool,
     /// Standard output.
     pub stdout: Lines,
     /// Standard error.
@@ -71,7 +74,14 @@ impl Process {
             .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         let stdout = Lines::collect(child.stdout.take().expect("stdout is piped"));
         let stderr = Lines::collect(child.stderr.take().expect("stderr is piped"));
-        Self { name: name.to_owned(), child, stdout, stderr }
+        Self { name: name.to_owned(), child, leads_group: false, stdout, stderr }
+    }
+
+    /// Starts a program that starts others: all of them are killed with it.
+    pub fn spawn_group(name: &str, command: &mut Command) -> Self {
+        let mut process = Self::spawn(name, command.process_group(0));
+        process.leads_group = true;
+        process
     }
 
     /// Starts the binary under test.
@@ -105,6 +115,9 @@ impl Process {
 
     /// Ends the process with SIGKILL and waits until it is gone.
     pub fn kill(&mut self) {
+        if self.leads_group {
+            kill_process_group(Pid::from_child(&self.child), Signal::KILL).ok();
+        }
         self.child.kill().ok();
         self.child.wait().expect("a child can be waited for");
     }

@@ -54,6 +54,8 @@ pub struct Publisher {
     statuses: Arc<Mutex<Vec<String>>>,
     closed: Arc<AtomicBool>,
     ticks: u32,
+    next_timestamp: u32,
+    step: Duration,
     pushed: Arc<AtomicU32>,
     /// What its frames are marked with; every publisher has its own.
     pub session: u32,
@@ -76,6 +78,13 @@ impl Publisher {
     #[track_caller]
     pub fn start_when_free(server: &Server, stream: &str) -> Self {
         wait_for(&format!("{stream} may be published"), || Self::attempt(server.rtmp, stream, Content::default()).ok())
+    }
+
+    /// Publishes `app/stream` with both tracks to any server.
+    #[track_caller]
+    pub fn start_at(server: SocketAddr, stream: &str) -> Self {
+        Self::attempt(server, stream, Content::default())
+            .unwrap_or_else(|refusal| panic!("{stream} is refused: {refusal}"))
     }
 
     /// Asks once; a refusal gives its status code. Nothing is sent before the first push.
@@ -119,6 +128,8 @@ impl Publisher {
             statuses,
             closed,
             ticks: 0,
+            next_timestamp: content.first_timestamp,
+            step: TICK,
             pushed: Arc::new(AtomicU32::new(0)),
             session: SESSIONS.fetch_add(1, Ordering::Relaxed),
         })
@@ -140,6 +151,21 @@ impl Publisher {
         Ok(())
     }
 
+    /// Sets the clock: the next tick has this timestamp.
+    pub fn set_clock(&mut self, timestamp: u32) {
+        self.next_timestamp = timestamp;
+    }
+
+    /// The timestamp of the next tick.
+    pub fn clock(&self) -> u32 {
+        self.next_timestamp
+    }
+
+    /// Sets by how much the clock goes on with each tick.
+    pub fn set_clock_step(&mut self, step: Duration) {
+        self.step = step;
+    }
+
     /// Metadata and sequence headers of the content's tracks.
     fn send_headers(&self) -> io::Result<()> {
         let timestamp = self.content.first_timestamp;
@@ -156,7 +182,8 @@ impl Publisher {
     }
 
     fn push_tick(&mut self) -> io::Result<()> {
-        let timestamp = self.content.first_timestamp.wrapping_add(self.ticks * TICK.as_millis() as u32);
+        let timestamp = self.next_timestamp;
+        self.next_timestamp = timestamp.wrapping_add(self.step.as_millis() as u32);
         let key = self.ticks.is_multiple_of(self.content.gop);
         self.ticks += 1;
         if self.content.video {

@@ -122,6 +122,11 @@ pub struct RtmpSink {
 }
 
 impl RtmpSink {
+    /// Writes to a connection whose handshake is done.
+    pub fn new(stream: Arc<TcpStream>) -> Self {
+        Self { stream, chunk_size: Arc::new(Mutex::new(DEFAULT_CHUNK_SIZE)) }
+    }
+
     /// Sends one message.
     pub fn send(&self, message: &Message) -> io::Result<()> {
         let chunk_stream = match message.type_id {
@@ -190,8 +195,7 @@ impl RtmpClient {
                     deserializer
                         .get_next_message(&remaining_bytes)
                         .map_err(|error| io::Error::other(error.to_string()))?;
-                    let sink = RtmpSink { stream, chunk_size: Arc::new(Mutex::new(DEFAULT_CHUNK_SIZE)) };
-                    return Ok(Self { source, sink, deserializer, next_transaction: 1.0 });
+                    return Ok(Self { source, sink: RtmpSink::new(stream), deserializer, next_transaction: 1.0 });
                 }
             }
         }

@@ -128,6 +128,12 @@ impl Server {
         http::get(self.admin, path)
     }
 
+    /// The upstream that a stream is pulled from.
+    #[track_caller]
+    pub fn upstream(&self, stream: &str) -> Option<SocketAddr> {
+        self.stream(stream)?["upstream"]["address"].as_str()?.parse().ok()
+    }
+
     /// All metrics as they are now.
     #[track_caller]
     pub fn metrics(&self) -> Metrics {

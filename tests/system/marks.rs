@@ -1,0 +1,201 @@
+//! Marks on the wire: who is acknowledged as a server of the cluster, who is served as an ordinary client, and what is
+//! counted.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, SystemTime};
+
+use rillcast::auth::{Acknowledgement, ClusterKey, Mark};
+use rillcast::config::Secret;
+use rillcast::rtmp::{ClientEvent, ClientSession, ClientSettings, Goal};
+
+use super::harness::player::{Player, Protocol};
+use super::harness::publisher::Publisher;
+use super::harness::server::Server;
+use super::harness::{PATIENCE, wait_until};
+
+const KEY: &str = "correct horse battery staple";
+const OTHER_KEY: &str = "quite another horse's battery";
+const APP: &str = "live";
+const NAME: &str = "marked";
+const STREAM: &str = "live/marked";
+
+/// An origin with a key, or without, where ordinary players wait for ever.
+fn origin(key: Option<&str>) -> Server {
+    Server::origin(&format!("[play]\nplay_wait = 0\n{}", cluster(key)))
+}
+
+fn cluster(key: Option<&str>) -> String {
+    key.map(|key| format!("[cluster]\nkey = \"{key}\"\n")).unwrap_or_default()
+}
+
+/// A mark as an edge makes it, so long ago.
+fn mark(key: Option<&str>, age: Duration) -> String {
+    let key = key.map(|key| ClusterKey::new(&Secret::new(key)));
+    Mark::of_pull("a-test").to_text(key.as_ref(), SystemTime::now() - age)
+}
+
+fn fresh_mark(key: &str) -> String {
+    mark(Some(key), Duration::ZERO)
+}
+
+/// A client that has connected with a mark, or without, and has asked to play.
+struct Client {
+    socket: TcpStream,
+    session: ClientSession,
+    acknowledgement: Option<Acknowledgement>,
+}
+
+impl Client {
+    fn connect(server: SocketAddr, mark: Option<&str>) -> Self {
+        let socket = TcpStream::connect(server).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let session = ClientSession::new(ClientSettings {
+            tc_url: format!("rtmp://{server}/{APP}"),
+            app: APP.to_owned(),
+            goal: Goal::Play { name: NAME.to_owned() },
+            mark: mark.map(str::to_owned),
+            chunk_size: 4096,
+            four_cc: true,
+        });
+        let mut client = Self { socket, session: session.unwrap(), acknowledgement: None };
+        match client.next_event() {
+            ClientEvent::Connected { acknowledgement } => {
+                client.acknowledgement = acknowledgement.map(|text| Acknowledgement::parse(&text).expect("it is one"));
+                client
+            }
+            other => panic!("connect was answered by {other:?}"),
+        }
+    }
+
+    fn next_event(&mut self) -> ClientEvent {
+        let mut buffer = [0; 4096];
+        loop {
+            if let Some(event) = self.session.next_event() {
+                return event;
+            }
+            self.socket.write_all(&self.session.take_output()).unwrap();
+            let count = self.socket.read(&mut buffer).unwrap();
+            assert!(count > 0, "the server has closed the connection");
+            self.session.feed(&buffer[..count]).unwrap();
+        }
+    }
+}
+
+/// Fails unless the mark makes a pull: acknowledged, and told at once that the stream is absent.
+#[track_caller]
+fn assert_pull(origin: &Server, mark: &str) {
+    let mut client = Client::connect(origin.rtmp, Some(mark));
+    let acknowledgement = client.acknowledgement.take().expect("the mark is acknowledged");
+    assert!(!acknowledgement.node.is_empty());
+    assert_eq!(acknowledgement.version, env!("CARGO_PKG_VERSION"));
+    match client.next_event() {
+        ClientEvent::Refused { code, .. } => assert_eq!(code, "NetStream.Play.StreamNotFound"),
+        other => panic!("play was answered by {other:?}"),
+    }
+}
+
+/// Fails unless the mark, or none, makes an ordinary client: not acknowledged, and waiting for a publisher.
+#[track_caller]
+fn assert_ordinary_client(origin: &Server, mark: Option<&str>) {
+    let mut client = Client::connect(origin.rtmp, mark);
+    assert_eq!(client.acknowledgement, None);
+    std::thread::scope(|scope| {
+        let started = scope.spawn(|| client.next_event());
+        wait_until("the client waits", || origin.metrics().labelled("rillcast_players", "protocol", "rtmp") == 1.0);
+        let publisher = Publisher::start(origin, STREAM);
+        let event = started.join().unwrap();
+        assert!(matches!(event, ClientEvent::Started { .. }), "play was answered by {event:?}");
+        publisher.unpublish();
+    });
+    drop(client);
+    wait_until("the stream is gone", || origin.streams().is_empty());
+}
+
+/// Every result that was counted at all.
+fn counted(server: &Server) -> BTreeMap<String, f64> {
+    let mut counts = server.metrics().by_label("rillcast_marks_total", "result");
+    assert_eq!(counts.len(), 6, "every series exists from the start");
+    counts.retain(|_, count| *count > 0.0);
+    counts
+}
+
+#[track_caller]
+fn assert_counted(server: &Server, expected: &[(&str, f64)]) {
+    let expected: BTreeMap<String, f64> =
+        expected.iter().map(|(result, count)| ((*result).to_owned(), *count)).collect();
+    assert_eq!(counted(server), expected);
+}
+
+#[test]
+fn a_verified_mark_is_acknowledged_as_a_pull() {
+    let origin = origin(Some(KEY));
+    assert_pull(&origin, &fresh_mark(KEY));
+    assert_pull(&origin, &fresh_mark(KEY));
+    assert_counted(&origin, &[("verified", 2.0)]);
+}
+
+#[test]
+fn an_unsigned_mark_is_acknowledged_as_a_pull_with_and_without_a_key_here() {
+    for key in [Some(KEY), None] {
+        let origin = origin(key);
+        assert_pull(&origin, &mark(None, Duration::ZERO));
+        assert_counted(&origin, &[("unsigned", 1.0)]);
+    }
+}
+
+#[test]
+fn a_signed_mark_is_unsigned_to_an_origin_without_a_key() {
+    let origin = origin(None);
+    assert_pull(&origin, &fresh_mark(KEY));
+    assert_counted(&origin, &[("unsigned", 1.0)]);
+}
+
+#[test]
+fn a_mark_that_is_refused_makes_an_ordinary_client() {
+    let origin = origin(Some(KEY));
+    let hour = Duration::from_secs(3_600);
+    assert_ordinary_client(&origin, Some(&fresh_mark(OTHER_KEY)));
+    assert_counted(&origin, &[("wrong", 1.0)]);
+    assert_ordinary_client(&origin, Some(&mark(Some(KEY), hour)));
+    assert_counted(&origin, &[("old", 1.0), ("wrong", 1.0)]);
+    assert_ordinary_client(&origin, Some("not a mark"));
+    assert_counted(&origin, &[("malformed", 1.0), ("old", 1.0), ("wrong", 1.0)]);
+    // One of many is logged; the first always is.
+    let log = origin.log();
+    let refusals: Vec<_> = log.iter().filter_map(|line| line["fields"]["refusal"].as_str()).collect();
+    assert!(refusals.first().is_some_and(|refusal| refusal.contains("cluster.key")), "{refusals:?}");
+}
+
+#[test]
+fn a_mark_is_good_for_one_connection() {
+    let origin = origin(Some(KEY));
+    let mark = fresh_mark(KEY);
+    assert_pull(&origin, &mark);
+    assert_ordinary_client(&origin, Some(&mark));
+    assert_counted(&origin, &[("replayed", 1.0), ("verified", 1.0)]);
+}
+
+#[test]
+fn who_sends_no_mark_is_an_ordinary_client_and_not_counted() {
+    let origin = origin(Some(KEY));
+    assert_ordinary_client(&origin, None);
+    assert_counted(&origin, &[]);
+}
+
+#[test]
+fn an_edge_with_the_key_is_verified_and_one_with_another_key_still_plays() {
+    let origin = origin(Some(KEY));
+    let feed = Publisher::start(&origin, STREAM).feed();
+    for (key, result) in [(Some(KEY), "verified"), (None, "unsigned"), (Some(OTHER_KEY), "wrong")] {
+        let edge = Server::edge(&[origin.rtmp], &cluster(key));
+        let player = Player::join(Protocol::HttpFlv, &edge, STREAM);
+        player.wait_for_frame(feed.session, feed.last_number());
+        assert!(origin.metrics().labelled("rillcast_marks_total", "result", result) >= 1.0, "{result}");
+        for server in [&origin, &edge] {
+            let log = format!("{:?}", server.log());
+            assert!(!log.contains(KEY) && !log.contains(OTHER_KEY), "a key is in the log");
+        }
+    }
+}
