@@ -1,0 +1,95 @@
+//! What the figures say: ratios of medians, and whether the project's targets are met.
+
+use crate::report::Case;
+use crate::report::table::{Table, number, optional};
+use crate::target::Protocol;
+
+const REFERENCES: [&str; 4] = ["floor-0", "floor-100", "floor-350", "nginx-rtmp"];
+
+/// The cost of each case over that of the references with as many players.
+pub(crate) fn ratios(cases: &[Case]) -> Table {
+    let present = |name: &&&str| cases.iter().any(|case| case.name == **name);
+    let references: Vec<&str> = REFERENCES.iter().filter(present).copied().collect();
+    let titles: Vec<String> = references.iter().map(|name| format!("× {name}")).collect();
+    let mut header = vec!["CPU per Gbit, ratio of medians", "players", "ms/Gbit"];
+    header.extend(titles.iter().map(String::as_str));
+    let mut table = Table::new(&header);
+    for case in cases {
+        let mut row = vec![format!("{} {}", case.name, case.protocol), case.players.to_string()];
+        row.push(optional(case.cost(), number));
+        row.extend(references.iter().map(|reference| optional(ratio(cases, case, reference), number)));
+        table.push(row);
+    }
+    table
+}
+
+fn ratio(cases: &[Case], case: &Case, reference: &str) -> Option<f64> {
+    Some(case.cost()? / find(cases, reference, case.players)?.cost()?)
+}
+
+fn find<'a>(cases: &'a [Case], name: &str, players: usize) -> Option<&'a Case> {
+    cases.iter().find(|case| case.name == name && case.players == players)
+}
+
+/// Something that should be at most a limit.
+struct Check {
+    what: String,
+    measured: f64,
+    limit: f64,
+    unit: &'static str,
+}
+
+/// The targets that these cases can tell about.
+pub(crate) fn targets(cases: &[Case]) -> Table {
+    let mut table = Table::new(&["target", "measured", "limit", "met"]);
+    for case in cases {
+        for Check { what, measured, limit, unit } in checks(cases, case) {
+            let met = if measured <= limit { "yes" } else { "no" };
+            let what = format!("{} {}, {} players: {what}", case.name, case.protocol, case.players);
+            table.push(vec![
+                what,
+                format!("{}{unit}", number(measured)),
+                format!("{}{unit}", number(limit)),
+                met.to_owned(),
+            ]);
+        }
+    }
+    table
+}
+
+fn checks(cases: &[Case], case: &Case) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let mut check = |what: &str, measured: Option<f64>, limit: f64, unit| {
+        checks.extend(measured.map(|measured| Check { what: what.to_owned(), measured, limit, unit }));
+    };
+    let rtmp = case.protocol == Protocol::Rtmp;
+    let by_protocol = |over_rtmp: f64, over_http: f64| if rtmp { over_rtmp } else { over_http };
+    let p50 = (case.delay.count > 0).then_some(case.delay.p50);
+    match case.name.as_str() {
+        "edge-350" => check("CPU × floor-350", ratio(cases, case, "floor-350"), by_protocol(1.2, 1.3), ""),
+        "edge-0" => {
+            check("CPU × floor-0", ratio(cases, case, "floor-0"), by_protocol(1.15, 1.25), "");
+            if let Some(floor) = find(cases, "floor-0", case.players) {
+                check("delay p50", p50, floor.delay.p50 + 2.0, " ms");
+            }
+            check("delay p99", p50.map(|_| case.delay.p99), 15.0, " ms");
+        }
+        "edge-auto" if case.players <= 100 => check("delay p50", p50, 2.0, " ms"),
+        "edge-auto" if case.players >= 5_000 => {
+            check("CPU × floor-350", ratio(cases, case, "floor-350"), 2.2, "");
+            check("delay p50", p50, 60.0, " ms");
+        }
+        "origin-auto" if case.streams >= 100 => {
+            check("CPU × nginx-rtmp", ratio(cases, case, "nginx-rtmp"), 1.0, "");
+            check("first frame, all", Some(case.first_frame.max), 100.0, " ms");
+        }
+        _ => {}
+    }
+    if case.name.starts_with("edge") {
+        let kilobytes = case.median(|run| run.resident_per_player).map(|bytes| bytes / 1024.0);
+        check("memory per player", kilobytes, by_protocol(6.0, 16.0), " KB");
+        check("first frame p50", Some(case.first_frame.p50), 1.0, " ms");
+        check("first frame p99", Some(case.first_frame.p99), 10.0, " ms");
+    }
+    checks
+}

@@ -1,0 +1,185 @@
+//! Each subcommand against a real server for a moment: that it works, not how fast it is.
+
+#![allow(clippy::expect_used, reason = "a broken expectation is how a test fails")]
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const LOADTEST: &str = env!("CARGO_BIN_EXE_rillcast-loadtest");
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The server, which cargo has built beside this package's program.
+fn rillcast() -> PathBuf {
+    let path = Path::new(LOADTEST).with_file_name("rillcast");
+    if !path.exists() {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--locked", "--bin", "rillcast", "--manifest-path"]).arg(manifest);
+        assert!(build.status().expect("cargo runs").success());
+    }
+    path
+}
+
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A running origin.
+struct Origin {
+    process: Process,
+    rtmp: SocketAddr,
+    http: SocketAddr,
+}
+
+fn free_address(number: u32) -> SocketAddr {
+    let first = 3_000 + std::process::id() * 16 % 6_000 + number;
+    let ports = (first..first + 1_000).filter_map(|port| u16::try_from(port).ok());
+    let mut free =
+        ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port))).filter(|address| TcpListener::bind(address).is_ok());
+    free.next().expect("a free port")
+}
+
+fn origin(number: u32) -> Origin {
+    let [rtmp, http, admin] = [0, 1, 2].map(|index| free_address(1_000 * (3 * number + index)));
+    let child = Command::new(rillcast())
+        .arg("origin")
+        .env("RILLCAST_RTMP__LISTEN", rtmp.to_string())
+        .env("RILLCAST_HTTP__LISTEN", http.to_string())
+        .env("RILLCAST_ADMIN__LISTEN", admin.to_string())
+        .env("RILLCAST_LOG__LEVEL", "error")
+        .spawn()
+        .expect("the server starts");
+    let process = Process(child);
+    let deadline = Instant::now() + PATIENCE;
+    while TcpStream::connect_timeout(&rtmp, PATIENCE).is_err() {
+        assert!(Instant::now() < deadline, "the server does not listen");
+        std::thread::yield_now();
+    }
+    Origin { process, rtmp, http }
+}
+
+fn publish(origin: &Origin, more: &[&str]) -> Process {
+    let url = format!("rtmp://{}/live/x", origin.rtmp);
+    let publisher = Command::new(LOADTEST).args(["publish", &url, "--duration", "30s"]).args(more).spawn();
+    Process(publisher.expect("the publisher starts"))
+}
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(LOADTEST).args(arguments).stdin(Stdio::null()).output().expect("it starts")
+}
+
+#[track_caller]
+fn succeed(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {error}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[track_caller]
+fn only_run(path: &Path) -> Value {
+    let report: Value = serde_json::from_slice(&std::fs::read(path).expect("a report")).expect("JSON");
+    report["cases"][0]["runs"][0].clone()
+}
+
+const QUICK: [&str; 6] = ["--settle", "200ms", "--duration", "1s", "--sample", "4"];
+
+#[test]
+fn players_of_both_protocols_get_what_was_published_and_measure_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let origin = origin(0);
+    let _publisher = publish(&origin, &["--streams", "2", "--bitrate", "500k"]);
+    let (json, html) = (directory.path().join("report.json"), directory.path().join("report.html"));
+    let pid = origin.process.0.id().to_string();
+    for url in [format!("rtmp://{}/live/x", origin.rtmp), format!("http://{}/live/x.flv", origin.http)] {
+        let files = ["--json", json.to_str().expect("UTF-8"), "--html", html.to_str().expect("UTF-8")];
+        let load = ["play", &url, "--players", "20", "--streams", "2", "--stalled", "2", "--pid", &pid];
+        succeed(&[&load[..], &QUICK, &files].concat());
+        let run = only_run(&json);
+        assert_eq!((&run["connected"], &run["failed"], &run["dropped"]), (&20.into(), &0.into(), &0.into()));
+        assert_eq!(run["missing_messages"], 0);
+        assert!(run["sampled_messages"].as_u64() > Some(0));
+        assert!(run["cpu_ms"].as_f64() > Some(0.0));
+        assert!(run["delay"]["p50"].as_f64() > Some(0.0));
+        assert!(run["delivered_share"].as_f64() > Some(0.5));
+        assert!(std::fs::read_to_string(&html).expect("a page").contains("<svg"));
+    }
+}
+
+#[test]
+fn a_file_is_looped_and_its_players_are_dropped_with_the_server() {
+    let mut origin = origin(1);
+    let clip = concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/demo.flv");
+    let mut publisher = publish(&origin, &["--file", clip]);
+    let url = format!("rtmp://{}/live/x", origin.rtmp);
+    succeed(&[&["play", &url, "--players", "2"], &QUICK[..]].concat());
+
+    let player = Command::new(LOADTEST)
+        .args(["play", &url, "--players", "5", "--duration", "30s"])
+        .stderr(Stdio::piped())
+        .spawn();
+    let player = player.expect("players start");
+    // Players that have come are seen by the server as established connections.
+    let deadline = Instant::now() + PATIENCE;
+    let port = format!(":{:04X}", origin.rtmp.port());
+    let established = || {
+        let table = std::fs::read_to_string("/proc/net/tcp").expect("/proc");
+        let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        rows.by_ref().filter(|row| row.len() > 3 && row[1].ends_with(&port) && row[3] == "01").count()
+    };
+    while established() < 6 {
+        assert!(Instant::now() < deadline, "the players do not come");
+        std::thread::yield_now();
+    }
+    origin.process.0.kill().expect("the server can be killed");
+    let output = player.wait_with_output().expect("players end");
+    assert!(!output.status.success());
+    assert!(!publisher.0.wait().expect("the publisher ends").success());
+}
+
+#[test]
+fn the_floor_needs_no_server() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let json = directory.path().join("report.json");
+    let load = ["floor", "--window", "50", "--players", "10", "--rounds", "1", "--json", json.to_str().expect("UTF-8")];
+    succeed(&[&load[..], &QUICK].concat());
+    let run = only_run(&json);
+    assert_eq!((&run["connected"], &run["missing_messages"]), (&10.into(), &0.into()));
+}
+
+#[test]
+fn servers_are_compared_and_a_missing_one_is_told() {
+    let rillcast = rillcast();
+    let rillcast = rillcast.to_str().expect("UTF-8");
+    let cases = "floor-350,edge-350,origin-auto/flv,node-media-server";
+    let load = ["compare", "--cases", cases, "--players", "10", "--rounds", "1", "--rillcast", rillcast];
+    let text = succeed(&[&load[..], &["--node-modules", "/does/not/exist"], &QUICK].concat());
+    for expected in ["edge-350 RTMP", "origin-auto HTTP-FLV", "× floor-350", "make compare installs it"] {
+        assert!(text.contains(expected), "{expected} is not in {text}");
+    }
+}
+
+#[test]
+fn a_plan_follows_from_figures() {
+    let text = succeed(&["plan", "--cpu-ms-per-gigabit", "30", "--kilobytes-per-player", "6"]);
+    assert!(text.contains("10,000,000"), "{text}");
+    assert!(!run(&["plan"]).status.success());
+}
+
+#[test]
+fn other_hosts_are_not_loaded_unasked() {
+    for arguments in [["play", "rtmp://192.0.2.1/live/x"], ["publish", "rtmp://192.0.2.1/live/x"]] {
+        let output = run(&arguments);
+        assert!(!output.status.success());
+        assert!(String::from_utf8_lossy(&output.stderr).contains("--allow-remote"));
+    }
+}
