@@ -73,6 +73,7 @@ impl Publisher {
             sealed = true;
         }
         self.seal_deadline = state.seal_deadline();
+        stream.publish_end(&state);
         if sealed && state.rates.is_due(now) {
             let sample = stream.sample(&state, now);
             state.rates.add(sample);
@@ -97,6 +98,7 @@ impl Publisher {
         if state.live.as_ref().is_some_and(|live| live.number == self.number) {
             state.seal(now());
         }
+        self.handle.stream.publish_end(&state);
         drop(state);
         self.handle.stream.wakers.wake();
     }

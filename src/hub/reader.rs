@@ -172,6 +172,12 @@ impl Reader {
         Poll::Ready(Ok(bytes))
     }
 
+    /// Whether polling for wire bytes at once may bring more. Cheaper than polling: a player that keeps up is asked this
+    /// after every block.
+    pub fn has_more(&self) -> bool {
+        self.cursor.is_none_or(|cursor| cursor < self.handle.stream.ring_end.load(Ordering::Acquire))
+    }
+
     /// What the player needs before `block`. Who reads on has had every change of headers in the blocks themselves.
     fn missing_headers(&mut self, block: &Block) -> Option<Bytes> {
         let headers = block.headers();

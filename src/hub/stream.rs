@@ -25,6 +25,8 @@ pub(super) struct Stream {
     /// Told when the first player comes and when the last one leaves.
     pub(super) demand_changed: Notify,
     pub(super) sent_bytes: AtomicU64,
+    /// The ring's end, to be looked at without its lock: behind the ring for a moment, never ahead.
+    pub(super) ring_end: AtomicU64,
     /// The handles there are. Rises from 0 only under the lock of the hub's map, so that a stream with none can go.
     pub(super) handles: AtomicUsize,
     state: Mutex<State>,
@@ -39,6 +41,7 @@ impl Stream {
             wakers: StreamWakers::new(shared.dispatchers.clone()),
             demand_changed: Notify::new(),
             sent_bytes: AtomicU64::new(0),
+            ring_end: AtomicU64::new(0),
             handles: AtomicUsize::new(0),
             state: Mutex::new(State::new(Arc::clone(&settings), Arc::clone(&shared.budget), now())),
             settings,
@@ -48,6 +51,11 @@ impl Stream {
     /// The state, for as short as possible: every player of the stream takes this lock once a block.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
+    }
+
+    /// Lets readers know that the ring has grown.
+    pub(super) fn publish_end(&self, state: &State) {
+        self.ring_end.store(state.ring.end(), Ordering::Release);
     }
 
     /// The totals as of `now`.

@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use tower::ServiceBuilder;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::auth::{Acknowledgement, MARK_HEADER};
 use crate::hub::Identity;
@@ -68,15 +68,12 @@ pub(super) enum Body {
 /// Serves a connection until it ends, for whatever reason.
 pub async fn serve(context: Arc<ServeContext>, socket: TcpStream, accepted: Accepted) {
     let span = tracing::info_span!("http", peer = %accepted.peer, id = %Identity::random());
-    async {
-        let (protocol, reason) = run(&context, socket, accepted).await;
-        context.connection_ended(protocol, reason);
-    }
-    .instrument(span)
-    .await;
+    let (protocol, reason) = run(&context, socket, accepted, &span).await;
+    span.in_scope(|| context.connection_ended(protocol, reason));
 }
 
-async fn run(context: &Arc<ServeContext>, stream: TcpStream, accepted: Accepted) -> (Protocol, Reason) {
+/// Only answering is in the span: a span costs at every poll, and a body is polled for every block.
+async fn run(context: &Arc<ServeContext>, stream: TcpStream, accepted: Accepted, span: &Span) -> (Protocol, Reason) {
     if socket::prepare(&stream).is_err() {
         // The peer is gone already.
         return (Protocol::HttpFlv, Reason::Probe);
@@ -89,7 +86,9 @@ async fn run(context: &Arc<ServeContext>, stream: TcpStream, accepted: Accepted)
         upgrade: Mutex::new(None),
     });
     let answering = Arc::clone(&exchange);
-    let answer = tower::service_fn(move |request| answer(Arc::clone(&answering), request));
+    let answering_in = span.clone();
+    let answer =
+        tower::service_fn(move |request| answer(Arc::clone(&answering), request).instrument(answering_in.clone()));
     let service = ServiceBuilder::new()
         .layer(fixed_header(CACHE_CONTROL, "no-store"))
         .layer(fixed_header(HeaderName::from_static("x-accel-buffering"), "no"))

@@ -36,7 +36,7 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
         None => return Ok(()),
     };
     connection.link.session.accept_play(&[("session", session.as_str())]);
-    tracing::info!(stream = %named.key, pull = request.is_pull, "playing");
+    connection.span.in_scope(|| tracing::info!(stream = %named.key, pull = request.is_pull, "playing"));
     send(connection, reader, asked_at).await
 }
 
@@ -102,14 +102,15 @@ async fn send(connection: &mut Connection<'_>, mut reader: Reader, asked_at: Ins
                     }
                     Err(end) => ended = Some(end),
                 },
-                () = connection.context.stop.cancelled() => ended = Some(End::Shutdown),
+                // A reader that is polled is ended by the hub.
+                () = connection.context.stop.cancelled(), if paused => ended = Some(End::Shutdown),
                 beat = heartbeat.due(last_heard) => match beat {
                     Beat::Ask => connection.link.session.ping(0),
                     Beat::Dead => return Err(Reason::PeerLost),
                 },
             }
         }
-        while outbound.has_room() && !paused && ended.is_none() {
+        while outbound.has_room() && !paused && ended.is_none() && reader.has_more() {
             match poll_fn(|context| Poll::Ready(reader.poll_wire(context))).await {
                 Poll::Ready(Ok(bytes)) => {
                     outbound.push(bytes);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::auth::{Acknowledgement, PROPERTY, Standing};
 use crate::hub::Identity;
@@ -28,6 +28,8 @@ const ACKNOWLEDGEMENT_WINDOW: u32 = 2_500_000;
 pub(super) struct Connection<'a> {
     pub(super) context: &'a ServeContext,
     pub(super) accepted: &'a Accepted,
+    /// What is logged belongs to it. Playing enters it only to log: a span costs at every poll.
+    pub(super) span: &'a Span,
     pub(super) link: Link,
     /// What the connect command said.
     app: String,
@@ -38,15 +40,11 @@ pub(super) struct Connection<'a> {
 /// Serves a connection until it ends, for whatever reason.
 pub async fn serve(context: Arc<ServeContext>, socket: TcpStream, accepted: Accepted) {
     let span = tracing::info_span!("rtmp", peer = %accepted.peer, id = %Identity::random());
-    async {
-        let reason = run(&context, socket, &accepted).await;
-        context.connection_ended(Protocol::Rtmp, reason);
-    }
-    .instrument(span)
-    .await;
+    let reason = run(&context, socket, &accepted, &span).await;
+    span.in_scope(|| context.connection_ended(Protocol::Rtmp, reason));
 }
 
-async fn run(context: &ServeContext, stream: TcpStream, accepted: &Accepted) -> Reason {
+async fn run(context: &ServeContext, stream: TcpStream, accepted: &Accepted, span: &Span) -> Reason {
     if socket::prepare(&stream).is_err() {
         // The peer is gone already.
         return Reason::Probe;
@@ -54,7 +52,7 @@ async fn run(context: &ServeContext, stream: TcpStream, accepted: &Accepted) -> 
     let settings =
         ServerSettings { chunk_size: context.config.rtmp.chunk_size, window_acknowledgement: ACKNOWLEDGEMENT_WINDOW };
     let link = Link::new(stream, ServerSession::new(settings), &context.metrics);
-    let mut connection = Connection { context, accepted, link, app: String::new(), standing: None };
+    let mut connection = Connection { context, accepted, span, link, app: String::new(), standing: None };
     let Err(reason) = connection.run().await;
     // What the session has left to say explains the end to the peer.
     if !matches!(reason, Reason::PeerClosed | Reason::PeerLost | Reason::Probe | Reason::SlowPlayer) {
@@ -65,11 +63,14 @@ async fn run(context: &ServeContext, stream: TcpStream, accepted: &Accepted) -> 
 
 impl Connection<'_> {
     async fn run(&mut self) -> Result<Infallible, Reason> {
-        self.shake_hands().await?;
+        let span = self.span;
+        self.shake_hands().instrument(span.clone()).await?;
         loop {
-            match self.next_command().await? {
-                ServerEvent::Connect(request) => self.connect(*request),
-                ServerEvent::Publish(request) => publish::run(self, &request.name).await?,
+            match self.next_command().instrument(span.clone()).await? {
+                ServerEvent::Connect(request) => span.in_scope(|| self.connect(*request)),
+                ServerEvent::Publish(request) => {
+                    publish::run(self, &request.name).instrument(span.clone()).await?;
+                }
                 ServerEvent::Play(request) => play::run(self, &request.name).await?,
                 ServerEvent::Media(_) | ServerEvent::Pause(_) | ServerEvent::StreamClosed | ServerEvent::Pong(_) => {}
             }
