@@ -205,6 +205,10 @@ impl<'a> Pull<'a> {
         };
         tracing::warn!(upstream = %relay.found.candidate.address, reason = lost.label(), "lost the upstream");
         self.context.metrics.upstream_reconnects(lost).inc();
+        if lost == ReconnectReason::Silent {
+            // It may still take connections and say nothing: others are asked first.
+            self.context.upstreams.note_failure(&relay.found.candidate, LONGEST_REST_WHILE_WAITED_FOR);
+        }
         Some(began.elapsed())
     }
 

@@ -1,9 +1,11 @@
 //! An edge finds its origins by name, while they come and go and while DNS is in trouble.
 
+use std::time::Instant;
+
 use super::harness::dns::{DnsServer, RecordType, Reply};
 use super::harness::player::{Player, Protocol};
 use super::harness::publisher::Publisher;
-use super::harness::server::Server;
+use super::harness::server::{Server, free_address};
 use super::harness::wait_until;
 
 const STREAM: &str = "live/named";
@@ -107,4 +109,22 @@ fn edge(dns: &DnsServer, origin: &str) -> Server {
 
 fn lookups(edge: &Server, result: &str) -> f64 {
     edge.metrics().labelled("rillcast_dns_lookups_total", "result", result)
+}
+
+#[test]
+fn a_hundred_waiting_streams_make_no_hundred_lookups_a_second() {
+    const STREAMS: usize = 100;
+    let dns = DnsServer::start();
+    dns.set_addresses(HOST, 0, &["127.0.0.1"]);
+    // Nobody listens there: every attempt fails, and has the name asked for again.
+    let port = free_address().port();
+    let edge = edge(&dns, &format!("{HOST}:{port}"));
+    let begin = Instant::now();
+    let _players: Vec<Player> =
+        (0..STREAMS).map(|number| Player::join(Protocol::HttpFlv, &edge, &format!("live/{number}"))).collect();
+    wait_until("each stream was asked for a few times", || {
+        edge.metrics().sum("rillcast_upstream_connects_total") >= (4 * STREAMS) as f64
+    });
+    let (asked, passed) = (dns.questions_in_all(), begin.elapsed());
+    assert!(asked as f64 <= 2.0 + 4.0 * passed.as_secs_f64(), "{asked} questions in {passed:?}");
 }
