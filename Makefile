@@ -5,6 +5,8 @@ PYTHON ?= python3
 TOOLS := target/tools
 CARGO_DENY := $(TOOLS)/bin/cargo-deny
 RELIABILITY := target/results/reliability.txt
+COMPARISON := target/results/compare
+LOADTEST := target/release/rillcast-loadtest
 SUDO := $(shell test "$$(id -u)" -eq 0 || echo sudo)
 
 # What Debian does not carry, or not as new: pinned, so that every run tests against the same.
@@ -13,13 +15,15 @@ IMAGEIO_FFMPEG_VERSION := 0.8.1
 NODE_MEDIA_SERVER_VERSION := 4.3.2
 MPEGTS_JS_VERSION := 1.8.2
 
-.PHONY: run test lint reliability tools debian help
+.PHONY: run test lint reliability compare bench tools debian help
 
 help:
 	@echo "make run    build, and start an origin, an edge and a test publisher in one process"
 	@echo "make test   install what the tests need, then lint, then run every test"
 	@echo "make lint   formatting, clippy, documentation, dependencies"
 	@echo "make reliability   measure what players notice of faults: the table of docs/reliability.md"
+	@echo "make compare   measure cost and delay beside other servers (half an hour on a quiet machine)"
+	@echo "make bench  time the chunk reader, blocks and the ring"
 
 run:
 	$(CARGO) build --release --locked
@@ -38,6 +42,20 @@ reliability: tools
 	@mkdir -p target/results
 	@$(CARGO) test --release --locked --test system faults:: -- --nocapture --test-threads 1 >$(RELIABILITY) \
 		&& grep -o '|.*|$$' $(RELIABILITY) || { cat $(RELIABILITY); exit 1; }
+
+# One stream and many players of every server; more and fewer players of ours; as many streams as players.
+compare: tools
+	$(CARGO) build --release --locked --workspace
+	@mkdir -p $(COMPARISON)
+	$(LOADTEST) compare --json $(COMPARISON)/servers.json --html $(COMPARISON)/servers.html
+	$(LOADTEST) compare --cases floor-0,floor-350,edge-0,edge-350,edge-auto --players 100,1000,5000,10000 --ramp 1000 \
+		--rounds 1 --json $(COMPARISON)/players.json --html $(COMPARISON)/players.html
+	$(LOADTEST) compare --cases origin-auto,nginx-rtmp,node-media-server --streams 200 --players 200 --bitrate 500k \
+		--json $(COMPARISON)/streams.json --html $(COMPARISON)/streams.html
+	$(LOADTEST) plan --from $(COMPARISON)/servers.json
+
+bench:
+	$(CARGO) bench --locked --bench media
 
 tools: debian $(CARGO_DENY) $(TOOLS)/bin/ffmpeg-enhanced $(TOOLS)/node_modules/.installed
 

@@ -54,7 +54,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct PublishArguments {
-    /// Where to: rtmp://HOST[:PORT]/APP/STREAM; of several streams each has a number behind its name
+    /// Where to: rtmp://HOST:PORT/APP/STREAM; of several streams each has a number behind its name
     pub(crate) url: Target,
     /// How many streams
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
@@ -78,7 +78,7 @@ pub(crate) struct PublishArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct PlayArguments {
-    /// What to play: rtmp://HOST[:PORT]/APP/STREAM, or http:// or ws:// with .flv behind it; of several streams each has a
+    /// What to play: rtmp://HOST:PORT/APP/STREAM, or http:// or ws:// with .flv behind it; of several streams each has a
     /// number behind its name
     pub(crate) url: Target,
     /// How many players

@@ -1,7 +1,7 @@
 //! The load tester: publishers and players on one machine, and what a server takes to serve them.
 //!
 //! [`publish`] and [`play`] drive a server, [`floor`] is none, [`compare`] runs them all in turns, [`plan`] counts pods,
-//! [`report`] shows what was found. Everything is bounded in count and time.
+//! [`mod@report`] shows what was found. Everything is bounded in count and time.
 #![forbid(unsafe_code)]
 
 mod arguments;

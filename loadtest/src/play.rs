@@ -56,6 +56,23 @@ pub(crate) struct Play {
     pub(crate) pid: Option<u32>,
 }
 
+impl Play {
+    /// Whether a player parses what it gets. The sample is spread over all that read, so that it is served neither before
+    /// nor after the others, and over the streams.
+    fn is_sampled(&self, player: usize) -> bool {
+        let readers = self.players.saturating_sub(self.stalled);
+        let mut stride = (readers / self.sample.max(1)).max(1);
+        while gcd(stride, self.streams) > 1 {
+            stride -= 1;
+        }
+        player < readers && player.is_multiple_of(stride) && player / stride < self.sample
+    }
+}
+
+fn gcd(one: usize, other: usize) -> usize {
+    if other == 0 { one } else { gcd(other, one % other) }
+}
+
 /// How often a run is looked at.
 const TICK: Duration = Duration::from_millis(250);
 /// What the kernel's ephemeral ports allow to one address.
@@ -290,5 +307,46 @@ pub(crate) fn wait_until_playable(play: &Play, patience: Duration) -> anyhow::Re
             Err(error) if Instant::now() > deadline => return Err(error),
             Ok(_) | Err(_) => wait_until(Instant::now() + TICK),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn sampled(players: usize, streams: usize, stalled: usize) -> Vec<usize> {
+        let play = Play {
+            target: "rtmp://127.0.0.1/live/x".parse().unwrap(),
+            address: SocketAddr::from(([127, 0, 0, 1], 1935)),
+            streams,
+            players,
+            sample: 16,
+            stalled,
+            ramp: 1,
+            settle: Duration::ZERO,
+            duration: Duration::ZERO,
+            start_timeout: Duration::ZERO,
+            threads: 1,
+            pid: None,
+        };
+        (0..players).filter(|player| play.is_sampled(*player)).collect()
+    }
+
+    #[test]
+    fn the_sample_is_spread_over_players_and_streams() {
+        let players = sampled(1_000, 8, 0);
+        assert_eq!((players.len(), players[0]), (16, 0));
+        assert!(players[15] > 900);
+        let streams: HashSet<usize> = players.iter().map(|player| player % 8).collect();
+        assert_eq!(streams.len(), 8);
+    }
+
+    #[test]
+    fn those_that_stop_reading_are_not_in_it() {
+        assert!(sampled(100, 1, 50).iter().all(|player| *player < 50));
+        assert_eq!(sampled(4, 4, 0).len(), 4);
+        assert!(sampled(10, 1, 10).is_empty());
     }
 }

@@ -153,7 +153,7 @@ impl Front {
         // Told once of each change: first that it is connected.
         let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         epoll::add(poller, &socket, EventData::new_u64(index as u64), interest)?;
-        let sampled = index < self.play.sample;
+        let sampled = self.play.is_sampled(index);
         let tracker = Tracker::default();
         Ok(Player { socket, wire, tracker, began, connected: false, playing: false, sampled })
     }

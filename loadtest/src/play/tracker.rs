@@ -18,7 +18,7 @@ pub(super) struct Tracker {
     last: Option<Stamp>,
     /// Bytes of all message bodies, from the beginning.
     bodies: u64,
-    /// Bytes off the socket, from the beginning.
+    /// Bytes off the socket, from about the first message on.
     wire: u64,
 }
 
@@ -34,7 +34,8 @@ pub(crate) struct Expectation {
 impl Tracker {
     /// Counts what the socket gave.
     pub(super) fn received(&mut self, bytes: usize) {
-        self.wire += bytes as u64;
+        // Handshake and commands are no overhead of media.
+        self.wire = if self.bodies == 0 { 0 } else { self.wire } + bytes as u64;
     }
 
     /// Takes a tag into account; gives its stamp.

@@ -52,9 +52,11 @@ fn head(title: &str) -> String {
     )
 }
 
-/// The figures that one looks for first: those of the first case that is not a floor.
+/// The figures that one looks for first: of the first server, with the most players.
 fn tiles(report: &Report) -> String {
-    let shown = report.cases.iter().find(|case| !case.name.starts_with("floor")).or(report.cases.first());
+    let first = report.cases.iter().find(|case| !case.name.starts_with("floor")).or(report.cases.first());
+    let same = report.cases.iter().filter(|case| first.is_some_and(|first| plot::name(first) == plot::name(case)));
+    let shown = same.max_by_key(|case| case.players);
     let Some(case) = shown else { return String::new() };
     let mut out = format!(
         "<p class=\"of\">{} over {}, {} players, {}</p><div class=\"tiles\">",

@@ -71,7 +71,8 @@ fn stroke(case: &Case) -> Stroke {
     }
 }
 
-fn name(case: &Case) -> String {
+/// How a case is called: a floor by what it merges, a server also by what it speaks.
+pub(crate) fn name(case: &Case) -> String {
     if is_floor(case) { case.name.clone() } else { format!("{} {}", case.name, case.protocol) }
 }
 
