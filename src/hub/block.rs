@@ -11,8 +11,9 @@ use crate::media::packet::Packet;
 use super::budget::Charge;
 use super::headers::Headers;
 
-/// The bytes at which a block is sealed before its window has passed.
-pub(super) const MAX_BLOCK_BYTES: usize = 64 << 10;
+/// The bytes at which a block is sealed before its window has passed: a window of 350 ms at 2 Mbit/s has to fit, since it
+/// is the number of writes that costs.
+pub(super) const MAX_BLOCK_BYTES: usize = 128 << 10;
 
 /// How packets stand on a player's wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,6 +13,9 @@ const MAX_PIECES: usize = 64;
 /// The most bytes in one batch, unless a single piece is larger: what a shard gives one player before the next.
 const MAX_BYTES: usize = 256 << 10;
 
+/// The pieces that room is kept for between batches.
+const MAX_KEPT_PIECES: usize = 4;
+
 /// One batch of pieces, written in order.
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
@@ -64,6 +67,8 @@ impl Outbound {
             }
             self.advance(written);
         }
+        // A GOP at the beginning is many pieces; later there is one at a time, for each of thousands of players.
+        self.pieces.shrink_to(MAX_KEPT_PIECES);
         Poll::Ready(Ok(()))
     }
 

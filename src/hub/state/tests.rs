@@ -70,10 +70,10 @@ fn a_keyframe_begins_a_block_and_headers_keep_to_themselves() {
 }
 
 #[test]
-fn a_block_is_sealed_at_64_kib_whatever_the_window() {
+fn a_block_is_sealed_at_128_kib_whatever_the_window() {
     let (mut state, now) = state();
     let (number, _) = state.begin_publish(client(""), now).unwrap();
-    let large = || Tag { kind: Kind::Audio, timestamp: 0, payload: Bytes::from(vec![0xaf; 30_000]) };
+    let large = || Tag { kind: Kind::Audio, timestamp: 0, payload: Bytes::from(vec![0xaf; 60_000]) };
     for _ in 0..5 {
         state.push(number, large(), now).unwrap();
     }
