@@ -41,6 +41,9 @@ pub enum StartError {
     /// An address is not to be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The system does not tell what a listener is bound to.
+    #[error("cannot tell a listener's address: {0}")]
+    Address(io::Error),
     /// A thread or runtime could not be made.
     #[error("cannot start a shard: {0}")]
     Shard(io::Error),
@@ -121,10 +124,10 @@ impl Server {
             stop: server.stop_connections.clone(),
         });
         let admin = Arc::new(AdminContext { hub, metrics, health: Arc::clone(&server.health), node });
-        let admission = &config.limits;
-        let admission = Arc::new(Admission::new(admission.max_connections, admission.max_connections_per_address));
+        let limits = &config.limits;
+        let admission = Arc::new(Admission::new(limits.max_connections, limits.max_connections_per_address));
         for (service, listener) in listeners.bound {
-            let address = listener.local_addr().map_err(StartError::Shard)?;
+            let address = listener.local_addr().map_err(StartError::Address)?;
             server.addresses.push((service, address));
             match service {
                 Service::Admin => server.serve_admin(listener, Arc::clone(&admin)),
