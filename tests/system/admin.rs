@@ -1,5 +1,7 @@
 //! The admin port: health, metrics, and SRS's shapes of the API.
 
+use std::io::{Read, Write};
+
 use super::harness::http;
 use super::harness::player::{Player, Protocol};
 use super::harness::publisher::{Content, Publisher};
@@ -182,4 +184,16 @@ fn connections_beyond_the_limit_of_an_address_are_refused_and_counted() {
         player.answer().is_ok()
     });
     players[1].wait_for_frame(feed.session, feed.last_number());
+}
+
+#[test]
+fn half_a_request_on_the_admin_port_is_not_waited_for_without_end() {
+    let origin = Server::origin("");
+    let mut stream = http::connect(origin.admin);
+    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n").unwrap();
+    // Ends when the server closes the connection: a timeout of the test's own would be an error.
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    assert!(!answer.starts_with(b"HTTP/1.1 200"), "{}", answer.escape_ascii());
+    assert_eq!(origin.admin("/livez").head.status, 200);
 }

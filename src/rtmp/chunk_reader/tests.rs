@@ -259,17 +259,35 @@ fn partial_messages_take_at_most_twice_what_has_arrived() {
     }
 }
 
+/// Begins a message of a megabyte on one chunk stream after the other, up to an error, and counts those that were taken.
+fn begin_messages(reader: &mut ChunkReader) -> (u32, Result<(), ChunkError>) {
+    read_all(reader, &set_chunk_size(1 << 20)).unwrap();
+    let piece = vec![0; 1 << 20];
+    let mut taken = 0;
+    let outcome = (3..40).try_for_each(|chunk_stream| {
+        read_all(reader, &full(chunk_stream, 0, MAX_MEDIA_BYTES, VIDEO, 1))?;
+        read_all(reader, &piece)?;
+        taken += 1;
+        Ok(())
+    });
+    (taken, outcome)
+}
+
 #[test]
 fn partial_messages_of_one_connection_are_capped() {
     let mut reader = ChunkReader::new();
-    read_all(&mut reader, &set_chunk_size(1 << 20)).unwrap();
-    let piece = vec![0; 1 << 20];
-    let outcome = (3..40).try_for_each(|chunk_stream| {
-        read_all(&mut reader, &full(chunk_stream, 0, MAX_MEDIA_BYTES, VIDEO, 1))?;
-        read_all(&mut reader, &piece).map(drop)
-    });
+    reader.expect_media();
+    let (taken, outcome) = begin_messages(&mut reader);
     assert_eq!(outcome, Err(ChunkError::PartialBytes));
+    assert!(taken >= 8, "{taken} messages of a megabyte");
     assert!(reader.partial_bytes() <= MAX_PARTIAL_BYTES);
+}
+
+#[test]
+fn a_peer_that_is_not_to_send_media_may_begin_little() {
+    let mut reader = ChunkReader::new();
+    assert_eq!(begin_messages(&mut reader), (0, Err(ChunkError::PartialBytes)));
+    assert!(reader.partial_bytes() <= MAX_PARTIAL_BYTES_BEFORE_MEDIA);
 }
 
 #[test]
