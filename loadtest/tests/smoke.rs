@@ -2,7 +2,9 @@
 
 #![allow(clippy::expect_used, reason = "a broken expectation is how a test fails")]
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -40,31 +42,32 @@ struct Origin {
     http: SocketAddr,
 }
 
-fn free_address(number: u32) -> SocketAddr {
-    let first = 3_000 + std::process::id() * 16 % 6_000 + number;
-    let ports = (first..first + 1_000).filter_map(|port| u16::try_from(port).ok());
-    let mut free =
-        ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port))).filter(|address| TcpListener::bind(address).is_ok());
-    free.next().expect("a free port")
-}
-
-fn origin(number: u32) -> Origin {
-    let [rtmp, http, admin] = [0, 1, 2].map(|index| free_address(1_000 * (3 * number + index)));
+/// Starts an origin on ports that the system chooses, and reads them from its log.
+fn origin() -> Origin {
     let child = Command::new(rillcast())
         .arg("origin")
-        .env("RILLCAST_RTMP__LISTEN", rtmp.to_string())
-        .env("RILLCAST_HTTP__LISTEN", http.to_string())
-        .env("RILLCAST_ADMIN__LISTEN", admin.to_string())
-        .env("RILLCAST_LOG__LEVEL", "error")
+        .env("RILLCAST_RTMP__LISTEN", "127.0.0.1:0")
+        .env("RILLCAST_HTTP__LISTEN", "127.0.0.1:0")
+        .env("RILLCAST_ADMIN__LISTEN", "127.0.0.1:0")
+        .env("RILLCAST_LOG__FORMAT", "json")
+        .stderr(Stdio::piped())
         .spawn()
         .expect("the server starts");
-    let process = Process(child);
-    let deadline = Instant::now() + PATIENCE;
-    while TcpStream::connect_timeout(&rtmp, PATIENCE).is_err() {
-        assert!(Instant::now() < deadline, "the server does not listen");
-        std::thread::yield_now();
+    let mut process = Process(child);
+    let log = process.0.stderr.take().expect("its log is piped");
+    let mut lines = BufReader::new(log).lines().map(|line| line.expect("its log is text"));
+    let mut addresses = HashMap::new();
+    while addresses.len() < 3 {
+        let line: Value = serde_json::from_str(&lines.next().expect("the server listens")).expect("JSON");
+        let fields = &line["fields"];
+        if fields["message"] == "listening" {
+            let text = |name: &str| fields[name].as_str().expect("a text").to_owned();
+            addresses.insert(text("protocol"), text("address").parse().expect("an address"));
+        }
     }
-    Origin { process, rtmp, http }
+    // Whoever does not read the rest would stop the server once the pipe is full.
+    std::thread::spawn(move || lines.for_each(drop));
+    Origin { process, rtmp: addresses["rtmp"], http: addresses["http"] }
 }
 
 fn publish(origin: &Origin, more: &[&str]) -> Process {
@@ -96,7 +99,7 @@ const QUICK: [&str; 6] = ["--settle", "200ms", "--duration", "1s", "--sample", "
 #[test]
 fn players_of_both_protocols_get_what_was_published_and_measure_it() {
     let directory = tempfile::tempdir().expect("a directory");
-    let origin = origin(0);
+    let origin = origin();
     let _publisher = publish(&origin, &["--streams", "2", "--bitrate", "500k"]);
     let (json, html) = (directory.path().join("report.json"), directory.path().join("report.html"));
     let pid = origin.process.0.id().to_string();
@@ -117,7 +120,7 @@ fn players_of_both_protocols_get_what_was_published_and_measure_it() {
 
 #[test]
 fn a_file_is_looped_and_its_players_are_dropped_with_the_server() {
-    let mut origin = origin(1);
+    let mut origin = origin();
     let clip = concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/demo.flv");
     let mut publisher = publish(&origin, &["--file", clip]);
     let url = format!("rtmp://{}/live/x", origin.rtmp);
