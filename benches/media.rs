@@ -75,7 +75,7 @@ struct Stream {
 impl Stream {
     fn new() -> Self {
         let (dispatchers, _) = Dispatchers::new(1);
-        let settings = StreamSettings { merge_window: Duration::ZERO, ..StreamSettings::default() };
+        let settings = StreamSettings { merge_window: Some(Duration::ZERO), ..StreamSettings::default() };
         let hub = Hub::new(Box::new(move |_| settings.clone()), 1 << 30, Arc::new(Metrics::new()), dispatchers);
         let key = StreamKey::from_path("live/x").unwrap();
         let source = Source::Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), query: String::new() };

@@ -7,6 +7,7 @@
 mod block;
 mod budget;
 mod demand;
+mod dispatcher;
 mod headers;
 mod identity;
 mod misses;
@@ -16,6 +17,7 @@ mod reader;
 mod ring;
 mod settings;
 mod state;
+mod steering;
 mod stream;
 mod view;
 mod wake;
@@ -33,6 +35,7 @@ use crate::metrics::Metrics;
 pub use block::{Block, WireForm};
 pub use budget::Budget;
 pub use demand::{Demand, OnDemand, PullState, PullStatus, StillWanted};
+pub use dispatcher::{Dispatcher, Dispatchers, ShardId};
 pub use headers::{Headers, Tracks};
 pub use identity::Identity;
 pub use publisher::Publisher;
@@ -41,7 +44,6 @@ pub use ring::RingLimits;
 pub use settings::{OnConflict, StreamSettings};
 pub use state::{PublishError, PublishRequest, Source, Superseded};
 pub use view::{LiveView, StreamView};
-pub use wake::{Dispatcher, Dispatchers, ShardId};
 
 use misses::Misses;
 use stream::{Stream, StreamHandle};
@@ -124,7 +126,7 @@ impl Hub {
     pub fn shut_down(&self) {
         self.shared.ending.store(true, Ordering::Release);
         for stream in &self.shared.streams {
-            stream.wakers.wake();
+            stream.wakers.wake_everyone();
         }
     }
 }

@@ -30,8 +30,6 @@ use crate::serve::{Accepted, ServeContext, http, rtmp};
 
 use shards::Shards;
 
-/// The merge window of `mw_latency = "auto"`.
-const AUTO_MERGE_WINDOW: Duration = Duration::from_millis(20);
 /// How long connections have to end when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -288,8 +286,8 @@ fn stream_settings(config: &Config, key: &StreamKey) -> StreamSettings {
             queue_length: play.queue_length,
         },
         merge_window: match play.mw_latency {
-            MergeWindow::Auto => AUTO_MERGE_WINDOW,
-            MergeWindow::Fixed(window) => window,
+            MergeWindow::Auto => None,
+            MergeWindow::Fixed(window) => Some(window),
         },
         hard_lag: play.hard_lag,
         play_wait: play.play_wait,

@@ -151,6 +151,12 @@ pub(crate) struct LoadArguments {
     /// Bits a second of each stream, such as 500k or 2M
     #[arg(long, default_value = "2M", value_parser = bitrate)]
     pub(crate) bitrate: u64,
+    /// How many of the players stop reading once they have started
+    #[arg(long, default_value_t = 0)]
+    pub(crate) stalled: u32,
+    /// Gives each server a single core
+    #[arg(long)]
+    pub(crate) one_core: bool,
     /// How often everything is run
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub(crate) rounds: u16,

@@ -30,6 +30,10 @@ pub(crate) struct Comparison {
     pub(crate) bitrate: u64,
     /// How often everything is run.
     pub(crate) rounds: usize,
+    /// Players that stop reading once they have started.
+    pub(crate) stalled: usize,
+    /// Whether servers have one core each, and so our own one shard.
+    pub(crate) one_core: bool,
     /// Players that parse.
     pub(crate) sample: usize,
     /// New players a second.
@@ -127,7 +131,7 @@ fn run_case(comparison: &Comparison, case: &CaseName, players: usize, progress: 
         streams: comparison.streams,
         players,
         sample: comparison.sample.clamp(1, players),
-        stalled: 0,
+        stalled: comparison.stalled.min(players),
         ramp: comparison.ramp,
         settle: comparison.settle,
         duration: comparison.duration,

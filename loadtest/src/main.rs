@@ -152,7 +152,7 @@ fn comparison(
     rillcast: PathBuf,
     node_modules: PathBuf,
 ) -> anyhow::Result<Comparison> {
-    let LoadArguments { players, bitrate, rounds, pace, .. } = load;
+    let LoadArguments { players, bitrate, stalled, one_core, rounds, pace, .. } = load;
     let PaceArguments { ramp, settle, duration, sample, threads } = pace;
     let players: Vec<usize> = players.iter().map(|players| *players as usize).collect();
     limits::check(players.iter().max().copied().unwrap_or(0))?;
@@ -162,6 +162,8 @@ fn comparison(
         streams,
         bitrate: *bitrate,
         rounds: (*rounds).into(),
+        stalled: *stalled as usize,
+        one_core: *one_core,
         sample: *sample as usize,
         ramp: *ramp,
         settle: *settle,

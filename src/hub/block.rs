@@ -68,6 +68,11 @@ impl Block {
         self.first_packet
     }
 
+    /// The number of the packet behind this block.
+    pub(super) fn end_packet(&self) -> u64 {
+        self.first_packet + self.packets.len() as u64
+    }
+
     /// The number of the publish session that it belongs to.
     pub(super) fn session(&self) -> u64 {
         self.session

@@ -15,12 +15,13 @@ use tokio::time::Sleep;
 use crate::metrics::{DropReason, Protocol};
 
 use super::block::{Block, WireForm};
+use super::dispatcher::ShardId;
 use super::headers::{Headers, Tracks};
 use super::identity::Identity;
 use super::now;
 use super::state::{KEYFRAME_WAIT, State};
 use super::stream::StreamHandle;
-use super::wake::{ShardId, WakerSlot};
+use super::wake::WakerSlot;
 
 /// Who wants to play.
 #[derive(Debug, Clone, Copy)]
@@ -151,7 +152,7 @@ impl Reader {
                 Look::Block(block) => break block,
                 Look::End(end) => return Poll::Ready(Err(end)),
                 Look::Wait(deadline) => {
-                    self.waker.register(context);
+                    self.waker.register(context, !self.has_begun());
                     drop(state);
                     ready!(self.poll_timer(context, deadline));
                 }
@@ -163,7 +164,7 @@ impl Reader {
         let bytes = match self.missing_headers(&block) {
             Some(headers) => headers,
             None => {
-                self.next_packet = block.first_packet() + block.packets().len() as u64;
+                self.next_packet = block.end_packet();
                 self.cursor = self.cursor.map(|cursor| cursor + 1);
                 block.wire(self.request.form)
             }
@@ -229,7 +230,7 @@ impl Reader {
             if let Some(found) = found(self, &state) {
                 return Poll::Ready(Ok(found));
             }
-            self.waker.register(context);
+            self.waker.register(context, !self.has_begun());
             let settled_at = state.settle_deadline().filter(|deadline| *deadline > now);
             let deadline = self.deadline(&state).or(settled_at).or_else(|| self.media_deadline(&state));
             drop(state);

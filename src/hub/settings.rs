@@ -18,8 +18,9 @@ pub enum OnConflict {
 pub struct StreamSettings {
     /// What the ring may hold.
     pub ring: RingLimits,
-    /// For how long packets are gathered into one block; zero seals whatever came at once.
-    pub merge_window: Duration,
+    /// For how long packets are gathered into one block; zero seals whatever came at once. `None` is as long as the
+    /// players' shards are better off with.
+    pub merge_window: Option<Duration>,
     /// How long one write may take before its player is closed.
     pub hard_lag: Duration,
     /// How long players wait for a stream that nobody publishes; zero waits for ever.
@@ -38,7 +39,7 @@ impl Default for StreamSettings {
                 max_duration: Duration::from_secs(30),
                 queue_length: Duration::from_secs(10),
             },
-            merge_window: Duration::from_millis(20),
+            merge_window: None,
             hard_lag: Duration::from_secs(30),
             play_wait: Duration::from_secs(5),
             on_conflict: OnConflict::Reject,

@@ -268,9 +268,9 @@ impl State {
         self.ring.push(block, &self.settings.ring, self.budget.pressure(), now);
     }
 
-    /// When what was gathered is to be sealed.
-    pub(super) fn seal_deadline(&self) -> Option<Instant> {
-        self.open.opened_at().map(|opened_at| opened_at + self.settings.merge_window)
+    /// When what was gathered is to be sealed, if it is gathered for `merge_window`.
+    pub(super) fn seal_deadline(&self, merge_window: Duration) -> Option<Instant> {
+        self.open.opened_at().map(|opened_at| opened_at + merge_window)
     }
 
     /// Whether the tracks seen are all there will be, as far as one can tell at `now`.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
@@ -51,6 +51,11 @@ impl Stream {
     /// The state, for as short as possible: every player of the stream takes this lock once a block.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
+    }
+
+    /// For how long packets are gathered into one block at present.
+    pub(super) fn merge_window(&self) -> Duration {
+        self.settings.merge_window.unwrap_or_else(|| self.wakers.merge_window())
     }
 
     /// Lets readers know that the ring has grown.

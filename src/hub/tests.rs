@@ -65,7 +65,7 @@ fn hub() -> Hub {
     for dispatcher in each {
         tokio::spawn(dispatcher.run());
     }
-    let settings = StreamSettings { merge_window: Duration::ZERO, ..StreamSettings::default() };
+    let settings = StreamSettings { merge_window: Some(Duration::ZERO), ..StreamSettings::default() };
     Hub::new(Box::new(move |_| settings.clone()), 1 << 30, Arc::default(), dispatchers)
 }
 

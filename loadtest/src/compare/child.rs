@@ -11,11 +11,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::clock::wait_until;
 
 /// The hidden command by which a child is started.
 pub(crate) const GUARD: &str = "guard";
+/// In a child's environment: it is to have a single core.
+pub(crate) const ONE_CORE: &str = "RILLCAST_LOADTEST_ONE_CORE";
 
 /// A process; killed when dropped, and by the kernel when this thread ends.
 #[derive(Debug)]
@@ -104,8 +107,23 @@ pub(crate) fn guard(program: &Path, arguments: &[std::ffi::OsString]) -> anyhow:
     if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
         return error.into();
     }
+    if std::env::var_os(ONE_CORE).is_some()
+        && let Err(error) = take_one_core()
+    {
+        return anyhow::Error::from(error).context("cannot keep to one core");
+    }
     let error = Command::new(program).args(arguments).exec();
     anyhow::Error::from(error).context(format!("cannot start {}", program.display()))
+}
+
+/// Keeps to the first core that this process may use.
+fn take_one_core() -> rustix::io::Result<()> {
+    let allowed = sched_getaffinity(None)?;
+    let mut one = CpuSet::new();
+    if let Some(core) = (0..CpuSet::MAX_CPU).find(|core| allowed.is_set(*core)) {
+        one.set(core);
+    }
+    sched_setaffinity(None, &one)
 }
 
 /// A loopback address where nothing listens and from which the kernel makes no outgoing connections.

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::child::{Guarded, free_address};
+use super::child::{Guarded, ONE_CORE, free_address};
 use super::{Comparison, START_TIMEOUT};
 use crate::target::{Protocol, Target};
 
@@ -170,6 +170,11 @@ impl Running {
     }
 }
 
+/// What tells a server how many cores it has.
+fn cores(comparison: &Comparison) -> Vec<(&'static str, String)> {
+    if comparison.one_core { vec![(ONE_CORE, "1".to_owned())] } else { Vec::new() }
+}
+
 fn ourselves() -> anyhow::Result<PathBuf> {
     std::env::current_exe().context("this program's path")
 }
@@ -188,7 +193,7 @@ fn start_floor(
         format!("--window={}ms", window.as_millis()),
         format!("--duration={}s", life.as_secs()),
     ];
-    let mut floor = Guarded::start("floor", &ourselves()?, arguments, &[], at)?;
+    let mut floor = Guarded::start("floor", &ourselves()?, arguments, &cores(comparison), at)?;
     floor.wait_for(address, START_TIMEOUT)?;
     Ok(floor)
 }
@@ -223,6 +228,7 @@ fn start_rillcast(
         ("RILLCAST_PLAY__MW_LATENCY", latency),
         ("RILLCAST_LOG__LEVEL", "warn".to_owned()),
     ];
+    environment.extend(cores(comparison));
     environment.extend(origin.map(|origin| ("RILLCAST_UPSTREAM__ORIGINS", origin.to_string())));
     let program = &comparison.rillcast;
     ensure!(program.exists(), "{} is missing: build it, or say --rillcast PATH", program.display());
@@ -248,7 +254,7 @@ fn start_nginx(comparison: &Comparison, ports: Ports, at: &Path) -> anyhow::Resu
     fs::write(&file, config)?;
     let prefix = format!("{directory}/");
     let arguments = ["-e", "stderr", "-p", prefix.as_str(), "-c", "nginx.conf"];
-    let mut server = Guarded::start("nginx", Path::new(NGINX), arguments, &[], at)?;
+    let mut server = Guarded::start("nginx", Path::new(NGINX), arguments, &cores(comparison), at)?;
     server.wait_for(rtmp, START_TIMEOUT)?;
     Ok(server)
 }
@@ -268,7 +274,7 @@ fn start_node_media_server(comparison: &Comparison, ports: Ports, at: &Path) -> 
     let script = format!("new (require({}))(JSON.parse(process.argv[1])).run()", json!(package));
     let node = Path::new("/usr/bin/env");
     let arguments = ["node", "-e", script.as_str(), &config.to_string()].map(str::to_owned);
-    let mut server = Guarded::start(PACKAGE, node, arguments, &[], at)?;
+    let mut server = Guarded::start(PACKAGE, node, arguments, &cores(comparison), at)?;
     server.wait_for(ports.rtmp, START_TIMEOUT)?;
     server.wait_for(ports.http, START_TIMEOUT)?;
     Ok(server)

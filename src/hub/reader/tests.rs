@@ -69,7 +69,7 @@ impl Player {
 }
 
 fn settings() -> StreamSettings {
-    StreamSettings { merge_window: Duration::ZERO, ..StreamSettings::default() }
+    StreamSettings { merge_window: Some(Duration::ZERO), ..StreamSettings::default() }
 }
 
 fn tag(kind: Kind, timestamp: u32, payload: &[u8]) -> Tag {
@@ -330,7 +330,7 @@ async fn a_stopping_hub_ends_its_players_and_lets_no_more_in() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pull_gets_what_its_publisher_sent_last() {
-    let bench = Bench::new(StreamSettings { merge_window: Duration::from_millis(20), ..settings() });
+    let bench = Bench::new(StreamSettings { merge_window: Some(Duration::from_millis(20)), ..settings() });
     let mut publisher = bench.publish();
     publisher.push([header(1), keyframe(0, 1)]).unwrap();
     publisher.seal_when_due().await;

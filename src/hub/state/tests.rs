@@ -10,7 +10,7 @@ use super::*;
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn state() -> (State, Instant) {
-    state_with(StreamSettings { merge_window: Duration::from_secs(1), ..StreamSettings::default() })
+    state_with(StreamSettings { merge_window: Some(Duration::from_secs(1)), ..StreamSettings::default() })
 }
 
 fn state_with(settings: StreamSettings) -> (State, Instant) {
