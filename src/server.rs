@@ -266,9 +266,10 @@ impl Gate {
             let accepted = Accepted { peer, shard, admitted };
             self.connections.track_future(async move {
                 let Ok(socket) = TcpStream::from_std(socket) else { return };
+                // Boxed: within another future each would take the room of the largest, and every layer around it again.
                 match service {
-                    Service::Rtmp => rtmp::serve(context, socket, accepted).await,
-                    Service::Http | Service::Admin => http::serve(context, socket, accepted).await,
+                    Service::Rtmp => Box::pin(rtmp::serve(context, socket, accepted)).await,
+                    Service::Http | Service::Admin => Box::pin(http::serve(context, socket, accepted)).await,
                 }
             })
         });

@@ -87,8 +87,10 @@ async fn run(context: &Arc<ServeContext>, stream: TcpStream, accepted: Accepted,
     });
     let answering = Arc::clone(&exchange);
     let answering_in = span.clone();
-    let answer =
-        tower::service_fn(move |request| answer(Arc::clone(&answering), request).instrument(answering_in.clone()));
+    // Boxed, as is what goes on over WebSocket: its room is given back while a body is sent, for hours.
+    let answer = tower::service_fn(move |request| {
+        Box::pin(answer(Arc::clone(&answering), request).instrument(answering_in.clone()))
+    });
     let service = ServiceBuilder::new()
         .layer(fixed_header(CACHE_CONTROL, "no-store"))
         .layer(fixed_header(HeaderName::from_static("x-accel-buffering"), "no"))
@@ -113,7 +115,7 @@ async fn run(context: &Arc<ServeContext>, stream: TcpStream, accepted: Accepted,
     };
     let upgrade = exchange.upgrade.lock().take();
     match upgrade {
-        Some(upgrade) if ended.is_ok() => (Protocol::WsFlv, ws::play(&exchange, upgrade).await),
+        Some(upgrade) if ended.is_ok() => (Protocol::WsFlv, Box::pin(ws::play(&exchange, upgrade)).await),
         _ => (Protocol::HttpFlv, reason_of(&exchange, ended)),
     }
 }
