@@ -11,6 +11,7 @@ mod dispatcher;
 mod headers;
 mod identity;
 mod misses;
+mod permit;
 mod publisher;
 mod rates;
 mod reader;
@@ -38,6 +39,7 @@ pub use demand::{Demand, OnDemand, PullState, PullStatus, StillWanted};
 pub use dispatcher::{Dispatcher, Dispatchers, ShardId};
 pub use headers::{Headers, Tracks};
 pub use identity::Identity;
+pub use permit::{OnPublish, Permit};
 pub use publisher::Publisher;
 pub use reader::{End, PlayRequest, Reader};
 pub use ring::RingLimits;
@@ -65,6 +67,7 @@ pub(crate) struct Shared {
     metrics: Arc<Metrics>,
     dispatchers: Dispatchers,
     on_demand: OnceLock<Arc<dyn OnDemand>>,
+    on_publish: OnceLock<Arc<dyn OnPublish>>,
     ending: AtomicBool,
 }
 
@@ -79,6 +82,7 @@ impl Hub {
             metrics,
             dispatchers,
             on_demand: OnceLock::new(),
+            on_publish: OnceLock::new(),
             ending: AtomicBool::new(false),
         };
         Self { shared: Arc::new(shared) }
@@ -88,6 +92,20 @@ impl Hub {
     pub fn fetch_from(&self, on_demand: Arc<dyn OnDemand>) {
         // Set once, while the server is put together.
         let _ = self.shared.on_demand.set(on_demand);
+    }
+
+    /// Has clients that publish ask `on_publish` first. Only the first call counts.
+    pub fn ask_before_publishing(&self, on_publish: Arc<dyn OnPublish>) {
+        // Set once, while the server is put together.
+        let _ = self.shared.on_publish.set(on_publish);
+    }
+
+    /// The right of a client to publish `key`, to be got before [`publish`](Self::publish) and held as long as it lasts.
+    pub async fn admit(&self, key: &StreamKey, request: &PublishRequest) -> Result<Permit, PublishError> {
+        match self.shared.on_publish.get() {
+            Some(on_publish) => on_publish.admit(key, request).await,
+            None => Ok(Permit::free()),
+        }
     }
 
     /// Gives the name to a publisher, or says why not.

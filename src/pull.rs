@@ -217,6 +217,7 @@ impl<'a> Pull<'a> {
         let request = PublishRequest {
             source: Source::Pull,
             session: found.connection.session().clone(),
+            takes_over: false,
             resume_timeout: self.context.settings.resume_timeout,
         };
         match self.demand.publish(request) {

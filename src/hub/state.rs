@@ -52,12 +52,14 @@ pub struct PublishRequest {
     pub source: Source,
     /// The publish session.
     pub session: Identity,
+    /// Whether it takes the name from a publisher of the same session: what a forward left behind that came another way.
+    pub takes_over: bool,
     /// How long players stay when this publisher is gone.
     pub resume_timeout: Duration,
 }
 
 /// Why a name was not given to a publisher.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     /// Another publisher has it.
     #[error("the stream is already being published")]
@@ -65,6 +67,17 @@ pub enum PublishError {
     /// All rings together hold as much as they may.
     #[error("the server has no memory left for another stream")]
     RingBudget,
+    /// The server that has to agree refused, in these words.
+    #[error("{description}")]
+    Refused {
+        /// The status code of its refusal.
+        code: String,
+        /// What it says about it.
+        description: String,
+    },
+    /// No server that has to agree could be asked.
+    #[error("no origin can be reached")]
+    Unreachable,
 }
 
 /// Another publisher has taken the name over.
@@ -309,6 +322,9 @@ impl State {
 
 impl Live {
     fn yields_to(&self, request: &PublishRequest, on_conflict: OnConflict, now: Instant) -> bool {
+        if request.takes_over && self.session == request.session {
+            return true;
+        }
         let silent = now.saturating_duration_since(self.last_packet) >= GHOST_AFTER;
         self.source == Source::Pull || on_conflict == OnConflict::Replace || (silent && self.source == request.source)
     }

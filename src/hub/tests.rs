@@ -36,8 +36,12 @@ impl OnDemand for Fetcher {
 
 async fn fetch(mut demand: Demand, linger: Duration, connect: Duration) {
     tokio::time::sleep(connect).await;
-    let request =
-        PublishRequest { source: Source::Pull, session: Identity::random(), resume_timeout: Duration::from_secs(60) };
+    let request = PublishRequest {
+        source: Source::Pull,
+        session: Identity::random(),
+        takes_over: false,
+        resume_timeout: Duration::from_secs(60),
+    };
     let mut publisher = demand.publish(request).unwrap();
     let mut number = 0;
     loop {

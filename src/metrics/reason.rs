@@ -37,6 +37,10 @@ label_values! {
         PublishConflict = "publish_conflict",
         /// Another publisher took the name over.
         PublishReplaced = "publish_replaced",
+        /// The server that has to agree to a publisher refused it, or it ended it.
+        PublishRefused = "publish_refused",
+        /// No origin could be reached.
+        UpstreamLost = "upstream_lost",
         /// The publisher sent nothing for too long.
         PublishSilent = "publish_silent",
         /// The process-wide ring budget is used up.

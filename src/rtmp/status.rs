@@ -80,12 +80,15 @@ impl Status {
 
     /// The information object: level, code and description.
     pub(super) fn information(self, description: &str) -> Vec<(String, Value)> {
-        vec![
-            ("level".to_owned(), Value::string(self.level())),
-            ("code".to_owned(), Value::string(self.code())),
-            ("description".to_owned(), Value::string(description)),
-        ]
+        information(self.level(), self.code(), description)
     }
+}
+
+/// An information object: level, code and description.
+pub(super) fn information(level: &str, code: &str, description: &str) -> Vec<(String, Value)> {
+    [("level", level), ("code", code), ("description", description)]
+        .map(|(name, text)| (name.to_owned(), Value::string(text)))
+        .into()
 }
 
 /// Properties with text values, in AMF0's form.

@@ -1,11 +1,13 @@
 //! An RTMP client that publishes: from its events into the hub.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep_until;
 
+use crate::auth::Standing;
 use crate::config;
-use crate::hub::{Identity, PublishError, PublishRequest, Publisher, Source};
+use crate::hub::{Identity, Permit, PublishError, PublishRequest, Publisher, Source};
 use crate::media::Tag;
 use crate::media::stream_key::StreamKey;
 use crate::metrics::Reason;
@@ -20,14 +22,18 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
         session.reject_publish(Status::PublishBadName, description);
     })?;
     let settings = connection.context.config.publish_for(named.key.app());
-    let mut publisher = match admit(connection, &settings, named.key.clone(), named.query) {
-        Ok(publisher) => publisher,
-        Err((reason, description)) => {
-            let status = match reason {
-                Reason::PublishDisabled => Status::PublishDenied,
-                _ => Status::PublishBadName,
-            };
-            connection.link.session.reject_publish(status, &description);
+    if !settings.enabled {
+        let description = "this server takes no publishers for this app";
+        connection.link.session.reject_publish(Status::PublishDenied, description);
+        return Err(Reason::PublishDisabled);
+    }
+    let request = request(connection, &settings, named.query);
+    let Some(admitted) = admit(connection, &named.key, request).await? else { return Ok(()) };
+    let (mut publisher, permit) = match admitted {
+        Ok(admitted) => admitted,
+        Err(error) => {
+            let (code, reason) = refusal(&error);
+            connection.link.session.reject_publish_as(code, &error.to_string());
             return Err(reason);
         }
     };
@@ -35,7 +41,7 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
     let publishers = connection.context.metrics.publishers.clone();
     publishers.inc();
     tracing::info!(stream = %named.key, session = %publisher.session(), "publishing");
-    let ended = take(connection, &settings, &mut publisher).await;
+    let ended = take(connection, &settings, &mut publisher, &permit).await;
     publishers.dec();
     let (status, reason) = match ended {
         Ok(()) => {
@@ -49,27 +55,56 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
     Err(reason)
 }
 
-fn admit(
-    connection: &Connection<'_>,
-    settings: &config::Publish,
-    key: StreamKey,
-    query: String,
-) -> Result<Publisher, (Reason, String)> {
-    if !settings.enabled {
-        return Err((Reason::PublishDisabled, "this server takes no publishers for this app".to_owned()));
-    }
-    let request = PublishRequest {
-        source: Source::Client { address: connection.accepted.peer.ip().to_canonical(), query },
-        session: Identity::random(),
-        resume_timeout: settings.resume_timeout,
+/// What the client asks for. A server that forwards a publisher brings the publisher's session with it.
+fn request(connection: &Connection<'_>, settings: &config::Publish, query: String) -> PublishRequest {
+    let forwarded = match &connection.standing {
+        Some(Standing::Verified(mark)) => mark.session.as_deref().and_then(Identity::from_peer),
+        _ => None,
     };
-    connection.context.hub.publish(&key, request).map_err(|error| {
-        let reason = match error {
-            PublishError::Conflict => Reason::PublishConflict,
-            PublishError::RingBudget => Reason::RingBudget,
-        };
-        (reason, error.to_string())
-    })
+    PublishRequest {
+        source: Source::Client { address: connection.accepted.peer.ip().to_canonical(), query },
+        takes_over: forwarded.is_some(),
+        session: forwarded.unwrap_or_else(Identity::random),
+        resume_timeout: settings.resume_timeout,
+    }
+}
+
+/// Gets the name, if whoever has a say in it agrees. `None` if the client has lost its patience first.
+async fn admit(
+    connection: &mut Connection<'_>,
+    key: &StreamKey,
+    request: PublishRequest,
+) -> Result<Option<Result<(Publisher, Permit), PublishError>>, Reason> {
+    let context = connection.context;
+    let permit = {
+        let mut asked = pin!(context.hub.admit(key, &request));
+        loop {
+            tokio::select! {
+                biased;
+                () = context.stop.cancelled() => return Err(Reason::Shutdown),
+                permit = asked.as_mut() => break permit,
+                read = connection.link.read() => read?,
+            }
+            // What it sends before it may is media too early, or its goodbye.
+            while let Some(event) = connection.link.next_event()? {
+                if event == ServerEvent::StreamClosed {
+                    return Ok(None);
+                }
+            }
+            connection.link.flush().await?;
+        }
+    };
+    Ok(Some(permit.and_then(|permit| Ok((context.hub.publish(key, request)?, permit)))))
+}
+
+/// The status code of a refusal on the wire, and the reason that the connection ends for.
+fn refusal(error: &PublishError) -> (&str, Reason) {
+    match error {
+        PublishError::Conflict => (Status::PublishBadName.code(), Reason::PublishConflict),
+        PublishError::RingBudget => (Status::PublishBadName.code(), Reason::RingBudget),
+        PublishError::Refused { code, .. } => (code, Reason::PublishRefused),
+        PublishError::Unreachable => (Status::PublishBadName.code(), Reason::UpstreamLost),
+    }
 }
 
 /// Moves tags from the connection to the hub.
@@ -77,6 +112,7 @@ async fn take(
     connection: &mut Connection<'_>,
     settings: &config::Publish,
     publisher: &mut Publisher,
+    permit: &Permit,
 ) -> Result<(), Reason> {
     let replaced = publisher.replaced().clone();
     let mut silence = Silence { since: Instant::now(), limit: settings.firstpkt_timeout };
@@ -116,6 +152,7 @@ async fn take(
             biased;
             () = connection.context.stop.cancelled() => return Err(Reason::Shutdown),
             () = replaced.cancelled() => return Err(Reason::PublishReplaced),
+            () = permit.revoked().cancelled() => return Err(Reason::PublishReplaced),
             read = connection.link.read() => read?,
             () = publisher.seal_when_due() => {}
             () = sleep_until((silence.since + silence.limit).into()) => return Err(Reason::PublishSilent),

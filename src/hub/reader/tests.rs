@@ -31,7 +31,12 @@ impl Bench {
 
     fn publish(&self) -> Publisher {
         let source = Source::Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), query: String::new() };
-        let request = PublishRequest { source, session: Identity::random(), resume_timeout: Duration::from_secs(15) };
+        let request = PublishRequest {
+            source,
+            session: Identity::random(),
+            takes_over: false,
+            resume_timeout: Duration::from_secs(15),
+        };
         self.hub.publish(&self.key, request).unwrap()
     }
 

@@ -23,6 +23,7 @@ fn client(query: &str) -> PublishRequest {
     PublishRequest {
         source: Source::Client { address: CLIENT, query: query.to_owned() },
         session: Identity::random(),
+        takes_over: false,
         resume_timeout: Duration::from_secs(15),
     }
 }

@@ -7,7 +7,7 @@ use super::{Activity, Phase, STREAM_ID, ServerSession};
 use crate::rtmp::amf0::Value;
 use crate::rtmp::four_cc;
 use crate::rtmp::message_writer::Control;
-use crate::rtmp::status::{Status, text_properties};
+use crate::rtmp::status::{Status, information, text_properties};
 
 /// What we call ourselves: encoders and Flash look for Adobe's form, and some compare the number.
 const FMS_VERSION: &str = "FMS/3,5,7,7009";
@@ -57,9 +57,14 @@ impl ServerSession {
 
     /// Refuses the publish. The connection may ask again.
     pub fn reject_publish(&mut self, status: Status, description: &str) {
+        self.reject_publish_as(status.code(), description);
+    }
+
+    /// Refuses the publish with a code that another server has given as its refusal.
+    pub fn reject_publish_as(&mut self, code: &str, description: &str) {
         if self.activity == Activity::PublishPending {
             self.activity = Activity::Idle;
-            self.send_status(status, description, &[]);
+            self.send_information(information("error", code, description));
         }
     }
 
@@ -112,6 +117,10 @@ impl ServerSession {
     pub(super) fn send_status(&mut self, status: Status, description: &str, properties: &[(&str, &str)]) {
         let mut information = status.information(description);
         information.extend(text_properties(properties));
+        self.send_information(information);
+    }
+
+    fn send_information(&mut self, information: Vec<(String, Value)>) {
         let values = [Value::string("onStatus"), Value::Number(0.0), Value::Null, Value::Object(information)];
         self.link.send_command(STREAM_ID, &values);
     }
