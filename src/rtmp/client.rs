@@ -100,6 +100,8 @@ pub enum ClientEvent {
 pub struct ClientSession {
     link: Link,
     settings: ClientSettings,
+    /// What is published as at a server of our own kind.
+    name_for_ours: Option<String>,
     progress: Progress,
     /// The message stream, once the server has made one.
     stream_id: Option<u32>,
@@ -123,10 +125,16 @@ impl ClientSession {
         Ok(Self {
             link: Link::client()?,
             settings,
+            name_for_ours: None,
             progress: Progress::Connecting,
             stream_id: None,
             events: EventQueue::new(),
         })
+    }
+
+    /// Publishes under `name` instead, should the server acknowledge our mark. To be said before it is fed.
+    pub fn publish_to_ours_as(&mut self, name: String) {
+        self.name_for_ours = Some(name);
     }
 
     /// Takes in what the server sent. After an error the connection is to be closed; events made before it stay

@@ -73,6 +73,11 @@ impl ClientSession {
         }
         self.progress = Progress::CreatingStream;
         let acknowledgement = text(information(command), "rillcast");
+        if let (Some(_), Some(name)) = (&acknowledgement, self.name_for_ours.take())
+            && self.publishes()
+        {
+            self.settings.goal = Goal::Publish { name };
+        }
         self.events.push(ClientEvent::Connected { acknowledgement });
 
         self.link.send(Control::WindowAcknowledgementSize(DEFAULT_WINDOW));
