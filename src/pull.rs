@@ -1,10 +1,11 @@
-//! Pulls: how an edge gets what its players want and nobody publishes to it.
+//! Pulls and forwards: how an edge gets what its players want, and passes on what is published to it.
 //!
-//! Owns one task for each wanted stream, from the first player's asking until `upstream.linger` after the last one left.
+//! Owns the upstreams that both go to (`forward` is a module of its own), and for pulls one task for each wanted stream, from the first player's asking until `upstream.linger` after the last one left.
 //! The hub calls it through [`OnDemand`] and guarantees that there is one task for a stream; a pull is to the hub just
 //! another publisher. It never talks to players and knows no serving protocol.
 
 mod connection;
+mod forward;
 mod health;
 mod http_flv;
 mod race;
@@ -13,6 +14,9 @@ mod rhythm;
 mod rtmp;
 mod target;
 mod upstreams;
+mod wire;
+
+pub use forward::{Forwarder, SpawnOnShard};
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -45,7 +49,7 @@ const RETURN_EVERY: Duration = Duration::from_secs(5);
 /// Runs a task where media is handled.
 pub type Spawn = Box<dyn Fn(Pin<Box<dyn Future<Output = ()> + Send>>) + Send + Sync>;
 
-/// What every pull shares.
+/// What every pull and every forward shares.
 #[derive(Debug)]
 pub struct PullContext {
     settings: config::Upstream,
@@ -87,8 +91,8 @@ impl PullContext {
 
 impl Puller {
     /// Pulls with `context`, in tasks run by `spawn`.
-    pub fn new(context: PullContext, spawn: Spawn) -> Self {
-        Self { context: Arc::new(context), spawn }
+    pub fn new(context: Arc<PullContext>, spawn: Spawn) -> Self {
+        Self { context, spawn }
     }
 }
 
@@ -133,7 +137,7 @@ struct Relay {
 
 /// Why relaying pauses.
 enum Pause {
-    /// No player has been there for `upstream.linger`.
+    /// No player has been there for `upstream.linger`, or a client publishes the stream here.
     Idle,
     /// A primary has the stream again.
     Returned(Box<Found>),
@@ -188,7 +192,7 @@ impl<'a> Pull<'a> {
             match self.relay_until_pause(&mut relay).await {
                 Pause::Idle => match self.demand.try_finish(Some(relay.publisher)) {
                     Ok(()) => {
-                        tracing::info!("no player is left");
+                        tracing::info!("not wanted any more");
                         relay.found.connection.close().await;
                         return None;
                     }
@@ -241,7 +245,8 @@ impl<'a> Pull<'a> {
         let mut idle_since: Option<Instant> = (!self.demand.is_wanted()).then(Instant::now);
         loop {
             if publisher.push(found.connection.take_tags()).is_err() {
-                return Pause::Lost(ReconnectReason::Closed);
+                // A client publishes the stream here, and is nearer than any upstream.
+                return Pause::Idle;
             }
             let linger_ends = idle_since.map(|since| since + self.context.settings.linger);
             // An upstream that keeps the socket readable must not keep the timers from being looked at.

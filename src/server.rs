@@ -24,7 +24,7 @@ use crate::metrics::{ConnectionResult, Metrics, Protocol};
 use crate::net::admission::Admission;
 use crate::net::dns::{Names, SetUpError};
 use crate::net::listener::{self, BindError};
-use crate::pull::{PullContext, Puller};
+use crate::pull::{Forwarder, PullContext, Puller, SpawnOnShard};
 use crate::serve::marks::Marks;
 use crate::serve::{Accepted, ServeContext, http, rtmp};
 
@@ -111,7 +111,7 @@ impl Server {
             stop_admin: CancellationToken::new(),
         };
         if config.role == Role::Edge {
-            server.pull_on_demand(&config, &metrics, &node)?;
+            server.join_upstream(&config, &metrics, &node)?;
         }
         let context = Arc::new(ServeContext {
             hub: hub.clone(),
@@ -168,9 +168,10 @@ impl Server {
         tracing::info!("stopped");
     }
 
-    fn pull_on_demand(&self, config: &Config, metrics: &Arc<Metrics>, node: &str) -> Result<(), StartError> {
+    /// Fetches from upstream what players want, and passes on to it what is published here.
+    fn join_upstream(&self, config: &Config, metrics: &Arc<Metrics>, node: &str) -> Result<(), StartError> {
         let names = Names::new(&config.dns.nameservers, Arc::clone(metrics))?;
-        let context = PullContext::new(
+        let context = Arc::new(PullContext::new(
             config.upstream.clone(),
             names,
             Arc::clone(metrics),
@@ -178,15 +179,21 @@ impl Server {
             cluster_key(config),
             config.rtmp.chunk_size,
             self.stop_connections.clone(),
-        );
-        let shards = Arc::downgrade(&self.shards);
-        let connections = self.connections.clone();
+        ));
+        let (shards, connections) = (Arc::downgrade(&self.shards), self.connections.clone());
         let spawn = Box::new(move |pull| {
             if let Some(shards) = shards.upgrade() {
                 shards.spawn(|_| connections.track_future(pull));
             }
         });
-        self.hub.fetch_from(Arc::new(Puller::new(context, spawn)));
+        self.hub.fetch_from(Arc::new(Puller::new(Arc::clone(&context), spawn)));
+        let (shards, connections) = (Arc::downgrade(&self.shards), self.connections.clone());
+        let spawn: SpawnOnShard = Box::new(move |forward| {
+            if let Some(shards) = shards.upgrade() {
+                shards.spawn(|shard| connections.track_future(forward(shard)));
+            }
+        });
+        self.hub.ask_before_publishing(Arc::new(Forwarder::new(context, self.hub.downgrade(), spawn)));
         Ok(())
     }
 

@@ -82,6 +82,9 @@ struct Stream {
     audio: Option<Audio>,
     #[serde(skip_serializing_if = "Option::is_none")]
     upstream: Option<Upstream>,
+    /// Where an edge forwards its publisher to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forward: Option<Upstream>,
 }
 
 #[derive(Debug, Serialize)]
@@ -121,7 +124,7 @@ struct Audio {
     profile: Option<&'static str>,
 }
 
-/// Where an edge has the stream from.
+/// Where an edge has the stream from, or forwards it to.
 #[derive(Debug, Serialize)]
 struct Upstream {
     address: Option<String>,
@@ -164,6 +167,7 @@ impl From<StreamView> for Stream {
             video: view.headers.tracks.video.map(|codec| Video::of(codec, &view.headers)),
             audio: view.headers.tracks.audio.map(|codec| Audio::of(codec, &view.headers)),
             upstream: view.pull.map(Upstream::from),
+            forward: view.forward.map(Upstream::from),
         }
     }
 }

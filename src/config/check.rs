@@ -17,7 +17,6 @@ use super::{Config, Role};
 /// Checks the sections, once they are read. `complete` says that no source is missing from them.
 pub(super) fn sections(config: &Config, tree: &Layer, complete: bool, mistakes: &mut Vec<Mistake>) {
     lag(&config.play, "", |key| tree.get("play", key), mistakes);
-    publishing(config.role, "", tree.get("publish", "enabled"), mistakes);
     match config.role {
         Role::Origin => {
             no_origins("origins", &config.upstream.origins, tree, mistakes);
@@ -34,7 +33,6 @@ pub(super) fn app(config: &Config, entry: &AppEntry, patch: &PlayPatch, mistakes
     play.apply(patch);
     let prefix = format!("{}.", entry.path);
     lag(&play, &prefix, |key| entry.get("play", key), mistakes);
-    publishing(config.role, &prefix, entry.get("publish", "enabled"), mistakes);
 }
 
 /// A player must be able to jump before it is closed. Only where one of the two is set: else it is wrong elsewhere.
@@ -48,15 +46,6 @@ fn lag<'v>(play: &Play, prefix: &str, found: impl Fn(&str) -> Option<&'v Value>,
     let message =
         format!("hard_lag must not be shorter than queue_length: they are \"{hard_lag}\" and \"{queue_length}\"");
     mistakes.push(Mistake::at(value, &format!("{prefix}play.{key}"), message));
-}
-
-fn publishing(role: Role, prefix: &str, enabled: Option<&Value>, mistakes: &mut Vec<Mistake>) {
-    if let (Role::Edge, Some(value)) = (role, enabled)
-        && value.kind == ValueKind::Boolean(true)
-    {
-        let message = "an edge takes no publishers; publish to an origin".to_owned();
-        mistakes.push(Mistake::at(value, &format!("{prefix}publish.enabled"), message));
-    }
 }
 
 fn no_origins(key: &str, found: &[OriginAddress], tree: &Layer, mistakes: &mut Vec<Mistake>) {

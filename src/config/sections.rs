@@ -133,7 +133,7 @@ choice! {
 }
 
 section! {
-    /// How publishers are taken in. The default is that of an origin: an edge takes none.
+    /// How publishers are taken in. The default is that of an origin: an edge takes none unless it is told to.
     "publish" Publish PublishPatch {
         /// Whether publishers are taken at all.
         enabled: bool as Switch = true,

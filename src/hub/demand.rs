@@ -17,10 +17,22 @@ pub trait OnDemand: Send + Sync + 'static {
     fn serve(&self, demand: Demand);
 }
 
-/// What a pull is doing.
+/// Has a stream fetched that players want, if nobody publishes it and nobody fetches it yet.
+pub(super) fn demand(handle: &StreamHandle) {
+    let Some(on_demand) = handle.shared.on_demand.get() else { return };
+    let mut state = handle.stream.state();
+    if handle.shared.is_ending() || state.readers == 0 || state.live.is_some() || state.pull.is_some() {
+        return;
+    }
+    state.pull = Some(PullStatus::default());
+    drop(state);
+    on_demand.serve(Demand::new(handle.clone()));
+}
+
+/// What a pull, or a forward, is doing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum PullState {
-    /// Resolving, connecting, or waiting for the first media.
+    /// Resolving, connecting, or waiting to be answered.
     #[default]
     Connecting,
     /// Media flows.
@@ -40,14 +52,14 @@ impl PullState {
     }
 }
 
-/// A pull as the API shows it.
+/// A pull or a forward as the API shows it.
 #[derive(Debug, Clone, Default)]
 pub struct PullStatus {
     /// The upstream's address as `host:port`, once one was tried.
     pub address: Option<String>,
     /// What it is doing.
     pub state: PullState,
-    /// Attempts since there was media.
+    /// Attempts since media flowed.
     pub retries: u32,
 }
 
@@ -80,29 +92,29 @@ impl Demand {
         Publisher::begin(self.handle.clone(), request)
     }
 
-    /// Whether any player is there.
+    /// Whether any player is there, and no client that publishes the stream right here.
     pub fn is_wanted(&self) -> bool {
-        self.handle.stream.state().readers > 0
+        self.handle.stream.state().is_wanted()
     }
 
-    /// Completes when the last player has left or the first one has come since the last call.
+    /// Completes when that may have changed since the last call.
     pub async fn changed(&self) {
         self.handle.stream.demand_changed.notified().await;
     }
 
-    /// Completes once no player is there.
+    /// Completes once the stream is not wanted.
     pub async fn unwanted(&self) {
         while self.is_wanted() {
             self.changed().await;
         }
     }
 
-    /// Ends the demand and the pull's publishing in one moment, unless a player is there: then both go on.
+    /// Ends the demand and the pull's publishing in one moment, unless the stream is wanted: then both go on.
     ///
     /// Were it two moments, a player who came between them would wait for a publisher that is leaving.
     pub fn try_finish(&mut self, publisher: Option<Publisher>) -> Result<(), StillWanted> {
         let mut state = self.handle.stream.state();
-        if state.readers > 0 {
+        if state.is_wanted() {
             drop(state);
             return Err(StillWanted { publisher });
         }

@@ -76,6 +76,17 @@ pub struct Reader {
     /// those before it, a track may not have begun.
     tracks: Option<(Tracks, u64)>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Whether it plays for nobody here: it is not counted, keeps no pull alive and waits for no turn.
+    is_tap: bool,
+}
+
+/// What comes next for a reader, before it has a wire form.
+#[derive(Debug)]
+pub(super) enum Piece {
+    /// Headers that the reader lacks, as they go before a block at `sequence_at`; all timestamps in wire milliseconds.
+    Headers { headers: Arc<Headers>, metadata_at: u32, sequence_at: u32 },
+    /// The next block.
+    Block(Arc<Block>),
 }
 
 /// What a look at the stream brought.
@@ -91,7 +102,6 @@ enum Look {
 impl Reader {
     pub(super) fn new(handle: StreamHandle, request: PlayRequest) -> Self {
         let stream = &handle.stream;
-        let waker = stream.wakers.enter(request.shard);
         let mut state = stream.state();
         state.readers += 1;
         if state.readers == 1 {
@@ -100,6 +110,17 @@ impl Reader {
         let begin_at = state.ring.end();
         drop(state);
         handle.shared.metrics.players(request.protocol).inc();
+        Self::at(handle, request, begin_at, false)
+    }
+
+    /// A reader that is no player.
+    pub(super) fn tap(handle: StreamHandle, request: PlayRequest) -> Self {
+        handle.stream.state().taps += 1;
+        Self::at(handle, request, 0, true)
+    }
+
+    fn at(handle: StreamHandle, request: PlayRequest, begin_at: u64, is_tap: bool) -> Self {
+        let waker = handle.stream.wakers.enter(request.shard);
         Self {
             handle,
             request,
@@ -113,6 +134,7 @@ impl Reader {
             session: None,
             tracks: None,
             timer: None,
+            is_tap,
         }
     }
 
@@ -130,6 +152,21 @@ impl Reader {
         })
     }
 
+    /// Waits until a publish session has begun, and keeps to it.
+    pub(super) fn poll_session(&mut self, context: &mut Context<'_>, session: &Identity) -> Poll<Result<(), End>> {
+        let stream = Arc::clone(&self.handle.stream);
+        let state = stream.state();
+        if self.handle.shared.is_ending() {
+            return Poll::Ready(Err(End::Shutdown));
+        }
+        if state.live.as_ref().is_some_and(|live| live.session == *session) {
+            self.session = Some((session.clone(), state.session));
+            return Poll::Ready(Ok(()));
+        }
+        self.waker.register(context, true);
+        Poll::Pending
+    }
+
     /// Waits until the stream's tracks are known, and holds the player to them: when they change, it ends.
     pub fn poll_tracks(&mut self, context: &mut Context<'_>) -> Poll<Result<Tracks, End>> {
         let (tracks, from) = ready!(self.poll_until(context, |reader, state| {
@@ -145,6 +182,17 @@ impl Reader {
 
     /// The next bytes for the player: first the headers, then block after block.
     pub fn poll_wire(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
+        let form = self.request.form;
+        let bytes = match ready!(self.poll_piece(context))? {
+            Piece::Headers { headers, metadata_at, sequence_at } => headers.wire(form, metadata_at, sequence_at),
+            Piece::Block(block) => block.wire(form),
+        };
+        self.handle.stream.sent_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(bytes))
+    }
+
+    /// The same before it has a wire form.
+    pub(super) fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<Piece, End>> {
         let block = loop {
             let stream = Arc::clone(&self.handle.stream);
             let state = stream.state();
@@ -152,7 +200,7 @@ impl Reader {
                 Look::Block(block) => break block,
                 Look::End(end) => return Poll::Ready(Err(end)),
                 Look::Wait(deadline) => {
-                    self.waker.register(context, !self.has_begun());
+                    self.waker.register(context, self.is_eager());
                     drop(state);
                     ready!(self.poll_timer(context, deadline));
                 }
@@ -161,16 +209,12 @@ impl Reader {
         if self.tracks_have_changed(&block) {
             return Poll::Ready(Err(End::TracksChanged));
         }
-        let bytes = match self.missing_headers(&block) {
-            Some(headers) => headers,
-            None => {
-                self.next_packet = block.end_packet();
-                self.cursor = self.cursor.map(|cursor| cursor + 1);
-                block.wire(self.request.form)
-            }
-        };
-        self.handle.stream.sent_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        Poll::Ready(Ok(bytes))
+        if let Some(headers) = self.missing_headers(&block) {
+            return Poll::Ready(Ok(headers));
+        }
+        self.next_packet = block.end_packet();
+        self.cursor = self.cursor.map(|cursor| cursor + 1);
+        Poll::Ready(Ok(Piece::Block(block)))
     }
 
     /// Whether polling for wire bytes at once may bring more. Cheaper than polling: a player that keeps up is asked this
@@ -180,20 +224,19 @@ impl Reader {
     }
 
     /// What the player needs before `block`. Who reads on has had every change of headers in the blocks themselves.
-    fn missing_headers(&mut self, block: &Block) -> Option<Bytes> {
+    fn missing_headers(&mut self, block: &Block) -> Option<Piece> {
         let headers = block.headers();
         let skipped = std::mem::take(&mut self.skipped);
         let had = self.headers.replace(Arc::clone(headers));
         let timestamp = block.wire_timestamp();
-        let bytes = match had {
+        let metadata_at = match had {
             // ffmpeg takes metadata that comes later than at 0 for subtitles.
-            None => headers.wire(self.request.form, 0, timestamp),
-            Some(had) if skipped && !Arc::ptr_eq(&had, headers) => {
-                headers.wire(self.request.form, timestamp, timestamp)
-            }
+            None => 0,
+            Some(had) if skipped && !Arc::ptr_eq(&had, headers) => timestamp,
             Some(_) => return None,
         };
-        (!bytes.is_empty()).then_some(bytes)
+        let headers = Arc::clone(headers);
+        (!headers.is_empty()).then_some(Piece::Headers { headers, metadata_at, sequence_at: timestamp })
     }
 
     /// Whether `block` holds other tracks than the player was told.
@@ -230,7 +273,7 @@ impl Reader {
             if let Some(found) = found(self, &state) {
                 return Poll::Ready(Ok(found));
             }
-            self.waker.register(context, !self.has_begun());
+            self.waker.register(context, self.is_eager());
             let settled_at = state.settle_deadline().filter(|deadline| *deadline > now);
             let deadline = self.deadline(&state).or(settled_at).or_else(|| self.media_deadline(&state));
             drop(state);
@@ -265,7 +308,8 @@ impl Reader {
         if state.live.is_none() || !ring.session_has_media() {
             return None;
         }
-        if self.handle.stream.settings.ring.gop_cache || state.headers.tracks.video.is_none() {
+        // A tap may begin in the midst of a stream only because it has lost where it wrote to.
+        if self.is_tap || self.handle.stream.settings.ring.gop_cache || state.headers.tracks.video.is_none() {
             return Some(ring.newest_keyframe().unwrap_or_else(|| ring.live_end()));
         }
         let waited = now.saturating_duration_since(self.since);
@@ -342,6 +386,11 @@ impl Reader {
         self.headers.is_some()
     }
 
+    /// Whether it is to be woken as soon as there is anything, without waiting for its turn.
+    fn is_eager(&self) -> bool {
+        self.is_tap || !self.has_begun()
+    }
+
     fn session_has_changed(&self, state: &State) -> bool {
         let current = state.live.as_ref().map(|live| &live.session);
         self.request.is_pull && self.session.as_ref().is_some_and(|(session, _)| Some(session) != current)
@@ -366,11 +415,14 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let stream = &self.handle.stream;
         let mut state = stream.state();
+        if self.is_tap {
+            state.taps -= 1;
+            state.clear_if_unread();
+            return;
+        }
         state.readers -= 1;
+        state.clear_if_unread();
         if state.readers == 0 {
-            if state.live.is_none() {
-                state.ring.clear();
-            }
             stream.demand_changed.notify_one();
         }
         drop(state);

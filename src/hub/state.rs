@@ -93,8 +93,12 @@ pub(super) struct State {
     /// Until when players wait for the publisher's return.
     pub(super) absent_until: Option<Instant>,
     pub(super) readers: usize,
+    /// Readers that are no players.
+    pub(super) taps: usize,
     /// Set as long as a pull task looks after the stream.
     pub(super) pull: Option<PullStatus>,
+    /// Set as long as the stream's publisher is passed on upstream: by which session, and how that goes.
+    pub(super) forward: Option<(Identity, PullStatus)>,
     pub(super) rates: Rates,
     pub(super) received_bytes: u64,
     pub(super) video_frames: u64,
@@ -134,7 +138,9 @@ impl State {
             live: None,
             absent_until: None,
             readers: 0,
+            taps: 0,
             pull: None,
+            forward: None,
             rates: Rates::default(),
             received_bytes: 0,
             video_frames: 0,
@@ -156,13 +162,8 @@ impl State {
         request: PublishRequest,
         now: Instant,
     ) -> Result<(u64, CancellationToken), PublishError> {
-        if self.budget.pressure() == Pressure::Exceeded {
-            return Err(PublishError::RingBudget);
-        }
+        self.may_publish(&request, now)?;
         if let Some(live) = &self.live {
-            if !live.yields_to(&request, self.settings.on_conflict, now) {
-                return Err(PublishError::Conflict);
-            }
             live.replaced.cancel();
             self.seal(now);
         }
@@ -200,10 +201,36 @@ impl State {
         let Some(live) = self.live.take_if(|live| live.number == publisher) else { return false };
         self.seal(now);
         self.absent_until = Some(now + live.resume_timeout);
-        if self.readers == 0 {
+        self.clear_if_unread();
+        true
+    }
+
+    /// Forgets what nobody will read any more.
+    pub(super) fn clear_if_unread(&mut self) {
+        if self.live.is_none() && self.readers == 0 && self.taps == 0 {
             self.ring.clear();
         }
-        true
+    }
+
+    /// Whether it is to be fetched: somebody plays it, and no client publishes it here.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.readers > 0 && !self.has_client()
+    }
+
+    /// Whether a client publishes it here.
+    fn has_client(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.source != Source::Pull)
+    }
+
+    /// Whether a publisher would be given the name at present.
+    pub(super) fn may_publish(&self, request: &PublishRequest, now: Instant) -> Result<(), PublishError> {
+        if self.budget.pressure() == Pressure::Exceeded {
+            return Err(PublishError::RingBudget);
+        }
+        match &self.live {
+            Some(live) if !live.yields_to(request, self.settings.on_conflict, now) => Err(PublishError::Conflict),
+            _ => Ok(()),
+        }
     }
 
     /// Takes a tag of `publisher`. Returns whether a block was sealed.

@@ -68,8 +68,7 @@ impl Upstreams {
     ///
     /// A single address never rests here: there is nobody to ask instead, and the pull's own rhythm spares it.
     pub(super) async fn candidates(&self, key: &StreamKey, tier: Tier) -> Vec<Candidate> {
-        let mut candidates = self.resolve(tier).await;
-        rank(key.as_str(), &mut candidates, |candidate| &candidate.rank_key);
+        let mut candidates = self.ranked(key, tier, self.settings.protocol).await;
         if candidates.len() > 1 {
             let now = Instant::now();
             candidates.retain(|candidate| !self.health.rests(candidate.address, now));
@@ -77,8 +76,24 @@ impl Upstreams {
         candidates
     }
 
+    /// The primaries in the order in which `key` is published to them, over RTMP; those that rest come last.
+    ///
+    /// Backups are not among them: while a primary answers, no edge looks for a stream at a backup.
+    pub(super) async fn homes(&self, key: &StreamKey) -> Vec<Candidate> {
+        let mut candidates = self.ranked(key, Tier::Primary, UpstreamProtocol::Rtmp).await;
+        let now = Instant::now();
+        candidates.sort_by_key(|candidate| self.health.rests(candidate.address, now));
+        candidates
+    }
+
+    async fn ranked(&self, key: &StreamKey, tier: Tier, protocol: UpstreamProtocol) -> Vec<Candidate> {
+        let mut candidates = self.resolve(tier, protocol).await;
+        rank(key.as_str(), &mut candidates, |candidate| &candidate.rank_key);
+        candidates
+    }
+
     /// Every address of every origin of a tier, each once.
-    async fn resolve(&self, tier: Tier) -> Vec<Candidate> {
+    async fn resolve(&self, tier: Tier, protocol: UpstreamProtocol) -> Vec<Candidate> {
         let origins = match tier {
             Tier::Primary => &self.settings.origins,
             Tier::Backup => &self.settings.backup_origins,
@@ -88,12 +103,12 @@ impl Upstreams {
             match self.names.resolve(origin).await {
                 Ok(endpoints) => {
                     for endpoint in endpoints.iter() {
-                        let (address, name) = self.place_of(endpoint);
+                        let (address, name) = self.place_of(endpoint, protocol);
                         if candidates.iter().all(|known| known.address != address) {
                             candidates.push(Candidate {
                                 address,
                                 name,
-                                protocol: self.settings.protocol,
+                                protocol,
                                 rank_key: endpoint.rank_key.clone(),
                                 origin: origin.clone(),
                             });
@@ -110,8 +125,8 @@ impl Upstreams {
     }
 
     /// Where to connect, and as what: the ports that resolve with names are those of RTMP.
-    fn place_of(&self, endpoint: &Endpoint) -> (SocketAddr, String) {
-        match self.settings.protocol {
+    fn place_of(&self, endpoint: &Endpoint, protocol: UpstreamProtocol) -> (SocketAddr, String) {
+        match protocol {
             UpstreamProtocol::Rtmp => (endpoint.address, endpoint.name.clone()),
             UpstreamProtocol::HttpFlv => {
                 let port = self.settings.http_port;

@@ -51,6 +51,9 @@ pub struct ClientSettings {
     pub chunk_size: u32,
     /// Whether to offer enhanced RTMP.
     pub four_cc: bool,
+    /// Whether to say that we reconnect when the server asks us to; part of enhanced RTMP. Then the caller has to act on
+    /// [`ClientEvent::ReconnectRequested`].
+    pub reconnects: bool,
 }
 
 /// What the caller has to act on.
@@ -77,6 +80,12 @@ pub enum ClientEvent {
         /// Where to go instead, as SRS says it: the URL of an app or a stream.
         redirect: Option<String>,
     },
+    /// The server would like us to go (enhanced RTMP v2): to connect again, and to close this connection once the new one
+    /// is in place. Until then everything goes on here.
+    ReconnectRequested {
+        /// Where to, as the server says it: absolute or relative to our own URL; where we are connected now if unset.
+        tc_url: Option<String>,
+    },
     /// What had begun has ended: the publisher has gone, or the server ends us.
     Ended {
         /// The status code, or `StreamEOF`.
@@ -91,6 +100,8 @@ pub enum ClientEvent {
 pub struct ClientSession {
     link: Link,
     settings: ClientSettings,
+    /// What is published as at a server of our own kind.
+    name_for_ours: Option<String>,
     progress: Progress,
     /// The message stream, once the server has made one.
     stream_id: Option<u32>,
@@ -114,10 +125,16 @@ impl ClientSession {
         Ok(Self {
             link: Link::client()?,
             settings,
+            name_for_ours: None,
             progress: Progress::Connecting,
             stream_id: None,
             events: EventQueue::new(),
         })
+    }
+
+    /// Publishes under `name` instead, should the server acknowledge our mark. To be said before it is fed.
+    pub fn publish_to_ours_as(&mut self, name: String) {
+        self.name_for_ours = Some(name);
     }
 
     /// Takes in what the server sent. After an error the connection is to be closed; events made before it stay
