@@ -8,7 +8,6 @@ mod connection;
 mod health;
 mod http_flv;
 mod race;
-mod rank;
 mod rhythm;
 mod rtmp;
 mod target;

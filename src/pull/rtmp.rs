@@ -43,6 +43,8 @@ pub(super) struct RtmpConnection {
     session: Identity,
     /// Whether the upstream has acknowledged our mark.
     is_ours: bool,
+    /// Whether it knows the streams of all its peers.
+    has_peers: bool,
     /// Tags that were read and not yet taken.
     tags: Vec<Tag>,
     unsent: Bytes,
@@ -80,6 +82,7 @@ impl RtmpConnection {
             // A foreign upstream tells no session: each connection to it is one.
             session: Identity::random(),
             is_ours: false,
+            has_peers: false,
             tags: Vec::new(),
             unsent: Bytes::new(),
             patience: context.settings.read_timeout,
@@ -106,6 +109,7 @@ impl RtmpConnection {
                         let acknowledgement = acknowledgement.as_deref().and_then(Acknowledgement::parse);
                         tracing::debug!(?acknowledgement, "connected");
                         self.is_ours = acknowledgement.is_some();
+                        self.has_peers = acknowledgement.is_some_and(|acknowledgement| acknowledgement.has_peers);
                         return Ok(());
                     }
                     event => self.take_while_opening(event)?,
@@ -149,9 +153,9 @@ impl RtmpConnection {
                 return Err(OpenError::Refused { code, description });
             }
             ClientEvent::Refused { code, .. } | ClientEvent::Ended { code } => {
-                return Err(OpenError::NotFound { code });
+                return Err(OpenError::NotFound { code, knows_all: self.has_peers });
             }
-            ClientEvent::Connected { .. } | ClientEvent::Pong(_) => {}
+            ClientEvent::Connected { .. } | ClientEvent::Pong(_) | ClientEvent::Answered { .. } => {}
         }
         Ok(())
     }
@@ -185,7 +189,10 @@ impl RtmpConnection {
                     self.tags.push(tag);
                 }
                 ClientEvent::Ended { .. } | ClientEvent::Refused { .. } => return Err(ReconnectReason::Ended),
-                ClientEvent::Connected { .. } | ClientEvent::Started { .. } | ClientEvent::Pong(_) => {}
+                ClientEvent::Connected { .. }
+                | ClientEvent::Started { .. }
+                | ClientEvent::Pong(_)
+                | ClientEvent::Answered { .. } => {}
             }
         }
         heard
