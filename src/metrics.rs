@@ -34,6 +34,10 @@ pub struct Metrics {
     pub forwards: Gauge,
     /// Publishers that lost a race for a name, or their name to a later one.
     pub stream_conflicts: Counter,
+    /// Other origins of the cluster that can be asked.
+    pub peers: Gauge,
+    /// Streams of other origins that this one knows the holder of.
+    pub leases: Gauge,
     /// Bytes that all rings hold, wire forms included.
     pub ring_bytes: Gauge,
     /// The largest merge window in force, in seconds.
@@ -68,6 +72,8 @@ impl Metrics {
             upstream_pulls: Gauge::default(),
             forwards: Gauge::default(),
             stream_conflicts: Counter::default(),
+            peers: Gauge::default(),
+            leases: Gauge::default(),
             ring_bytes: Gauge::default(),
             merge_window: Gauge::default(),
             first_frame: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
@@ -101,6 +107,8 @@ impl Metrics {
         registry.register("upstream_reconnects", "Pulls and forwards that were lost", self.upstream_reconnects.clone());
         registry.register("stream_conflicts", "Publishers that lost a name", self.stream_conflicts.clone());
         registry.register("ingress_bytes", "Bytes received", self.ingress_bytes.clone());
+        registry.register("peers", "Other origins that can be asked", self.peers.clone());
+        registry.register("leases", "Streams of other origins known here", self.leases.clone());
         registry.register("egress_bytes", "Bytes sent", self.egress_bytes.clone());
         registry.register("dropped_packets", "Packets that players skipped", self.dropped_packets.clone());
         registry.register("ring_bytes", "Bytes that all rings hold", self.ring_bytes.clone());
@@ -202,6 +210,8 @@ mod tests {
             "rillcast_upstream_pulls 0",
             "rillcast_forwards 0",
             "rillcast_ring_bytes 0",
+            "rillcast_peers 0",
+            "rillcast_leases 0",
             "rillcast_players{protocol=\"rtmp\"} 0",
             "rillcast_players{protocol=\"http-flv\"} 0",
             "rillcast_players{protocol=\"ws-flv\"} 0",

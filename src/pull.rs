@@ -9,7 +9,6 @@ mod forward;
 mod health;
 mod http_flv;
 mod race;
-mod rank;
 mod rhythm;
 mod rtmp;
 mod target;

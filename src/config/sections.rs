@@ -43,6 +43,9 @@ section! {
     "node" Node NodePatch {
         /// The name shown in logs, in the API and to other nodes; the host's name if unset.
         name: Option<String> as Optional<Text<NodeName>> = None,
+        /// How the other servers reach this origin over RTMP: a name or an address, and a port; as found among the peers
+        /// if unset.
+        address: Option<OriginAddress> as Optional<Written<OriginAddress>> = None,
     }
 }
 
@@ -192,6 +195,8 @@ section! {
         key: Option<Secret> as Optional<Hidden<MIN_KEY_BYTES>> = None,
         /// The file that holds `key` instead.
         key_file: Option<PathBuf> as Optional<SecretFile> = None,
+        /// The origins of the cluster, this one among them, in the form of `upstream.origins`; always empty at an edge.
+        peers: Vec<OriginAddress> as List<Written<OriginAddress>> = Vec::new(),
     }
 }
 

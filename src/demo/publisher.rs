@@ -97,7 +97,8 @@ impl Connection {
                 ClientEvent::Connected { .. }
                 | ClientEvent::Media(_)
                 | ClientEvent::ReconnectRequested { .. }
-                | ClientEvent::Pong(_) => {}
+                | ClientEvent::Pong(_)
+                | ClientEvent::Answered { .. } => {}
             }
         }
         Ok(started)

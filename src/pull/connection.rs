@@ -43,6 +43,8 @@ pub(super) enum OpenError {
     NotFound {
         /// The status that said so.
         code: String,
+        /// Whether it speaks for all its peers: nobody else need be asked.
+        knows_all: bool,
     },
     /// It refused for another reason.
     #[error("it refuses: {code} {description}")]

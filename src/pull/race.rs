@@ -31,7 +31,8 @@ pub(super) enum Outcome {
 }
 
 /// Asks `candidates` in their order for the stream that `target` names, the next one each 250 ms, or at once when one has
-/// failed or does not have it. Dropping the future closes all connections.
+/// failed or does not have it; nobody else once one has said that no peer of its has it either. Dropping the future closes
+/// all connections.
 pub(super) async fn race(
     context: &PullContext,
     target: &Target,
@@ -64,6 +65,9 @@ pub(super) async fn race(
                 Err(error) => {
                     not_found |= error.is_answer();
                     note(context, &candidate, &error, longest_rest);
+                    if matches!(error, OpenError::NotFound { knows_all: true, .. }) {
+                        return Outcome::NotFound;
+                    }
                     next_at = Instant::now();
                 }
             },

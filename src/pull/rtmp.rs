@@ -29,6 +29,8 @@ pub(super) struct RtmpConnection {
     session: Identity,
     /// Whether the upstream has acknowledged our mark.
     is_ours: bool,
+    /// Whether it knows the streams of all its peers.
+    has_peers: bool,
     /// Tags that were read and not yet taken.
     tags: Vec<Tag>,
     /// For how long a foreign upstream may send no media.
@@ -61,6 +63,7 @@ impl RtmpConnection {
             // A foreign upstream tells no session: each connection to it is one.
             session: Identity::random(),
             is_ours: false,
+            has_peers: false,
             tags: Vec::new(),
             patience: context.settings.read_timeout,
             last_message: now,
@@ -85,6 +88,7 @@ impl RtmpConnection {
                         let acknowledgement = acknowledgement.as_deref().and_then(Acknowledgement::parse);
                         tracing::debug!(?acknowledgement, "connected");
                         self.is_ours = acknowledgement.is_some();
+                        self.has_peers = acknowledgement.is_some_and(|acknowledgement| acknowledgement.has_peers);
                         return Ok(());
                     }
                     event => self.take_while_opening(event)?,
@@ -128,9 +132,12 @@ impl RtmpConnection {
                 return Err(OpenError::Refused { code, description });
             }
             ClientEvent::Refused { code, .. } | ClientEvent::Ended { code } => {
-                return Err(OpenError::NotFound { code });
+                return Err(OpenError::NotFound { code, knows_all: self.has_peers });
             }
-            ClientEvent::Connected { .. } | ClientEvent::ReconnectRequested { .. } | ClientEvent::Pong(_) => {}
+            ClientEvent::Connected { .. }
+            | ClientEvent::ReconnectRequested { .. }
+            | ClientEvent::Pong(_)
+            | ClientEvent::Answered { .. } => {}
         }
         Ok(())
     }
@@ -168,7 +175,8 @@ impl RtmpConnection {
                 ClientEvent::Connected { .. }
                 | ClientEvent::Started { .. }
                 | ClientEvent::ReconnectRequested { .. }
-                | ClientEvent::Pong(_) => {}
+                | ClientEvent::Pong(_)
+                | ClientEvent::Answered { .. } => {}
             }
         }
         heard

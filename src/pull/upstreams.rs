@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 use tokio::sync::Semaphore;
 
+use crate::cluster::rank::rank;
 use crate::config::{self, OriginAddress, UpstreamProtocol};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{ConnectResult, Metrics};
 use crate::net::dns::{Endpoint, Names};
 
 use super::health::Health;
-use super::rank::rank;
 
 /// Which of the two lists of origins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,6 +21,9 @@ use crate::rtmp::link::{Incoming, Link};
 use crate::rtmp::media_message::{self, SET_DATA_FRAME};
 use crate::rtmp::message_writer::Control;
 
+/// What the transactions of calls begin behind: no other command uses them.
+const FIRST_CALL: f64 = 1_000.0;
+
 /// What the connection is for. Names may carry a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Goal {
@@ -34,6 +37,8 @@ pub enum Goal {
         /// The stream's name within the app.
         name: String,
     },
+    /// To ask another server of the cluster: calls follow, and no stream.
+    Ask,
 }
 
 /// Where to, what for, and who we are.
@@ -57,7 +62,7 @@ pub struct ClientSettings {
 }
 
 /// What the caller has to act on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ClientEvent {
     /// The server accepted the connect.
     Connected {
@@ -93,6 +98,13 @@ pub enum ClientEvent {
     },
     /// The answer to a ping, with the ping's timestamp.
     Pong(u32),
+    /// The answer to a call.
+    Answered {
+        /// Which call it was.
+        call: u32,
+        /// The answer; `None` if the server refuses to give one.
+        argument: Option<Value>,
+    },
 }
 
 /// The client's end of one connection.
@@ -106,6 +118,8 @@ pub struct ClientSession {
     /// The message stream, once the server has made one.
     stream_id: Option<u32>,
     events: EventQueue<ClientEvent>,
+    /// How many calls there were.
+    calls: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,6 +143,7 @@ impl ClientSession {
             progress: Progress::Connecting,
             stream_id: None,
             events: EventQueue::new(),
+            calls: 0,
         })
     }
 
@@ -198,6 +213,14 @@ impl ClientSession {
         }
         let stream_id = Value::Number(f64::from(stream_id));
         self.link.send_command(0, &[Value::string("deleteStream"), Value::Number(0.0), Value::Null, stream_id]);
+    }
+
+    /// Asks the server something that only servers of the cluster ask. Returns the number that `Answered` brings back.
+    pub fn call(&mut self, name: &str, argument: Value) -> u32 {
+        self.calls = self.calls.wrapping_add(1);
+        let transaction = FIRST_CALL + f64::from(self.calls);
+        self.link.send_command(0, &[Value::string(name), Value::Number(transaction), Value::Null, argument]);
+        self.calls
     }
 
     /// Asks for a sign of life: the `Pong` event brings `timestamp` back.

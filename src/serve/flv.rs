@@ -6,12 +6,12 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, Response, StatusCode};
 use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::auth::SESSION_HEADER;
+use crate::auth::{SESSION_HEADER, Standing};
 use crate::hub::{End, Identity, PlayRequest, Reader, WireForm};
 use crate::media::flv;
 use crate::media::stream_key::StreamKey;
@@ -41,9 +41,10 @@ pub(super) struct FlvBody {
 pub(super) async fn answer(
     exchange: &Arc<Exchange>,
     key: &StreamKey,
-    is_pull: bool,
+    standing: Option<&Standing>,
     asked_at: Instant,
 ) -> Response<Body> {
+    let is_pull = standing.is_some();
     let opened = if is_pull { open_pull(exchange, key).await } else { open(exchange, key, Protocol::HttpFlv).await };
     match opened {
         Ok(opened) => {
@@ -57,8 +58,22 @@ pub(super) async fn answer(
             }
             response
         }
+        Err(End::NotFound) => match redirect(exchange, key, standing).await {
+            Some(redirect) => redirect,
+            None => refusal(exchange, End::NotFound),
+        },
         Err(end) => refusal(exchange, end),
     }
+}
+
+/// Sends a pull to the origin that has the stream, if it is known.
+async fn redirect(exchange: &Exchange, key: &StreamKey, standing: Option<&Standing>) -> Option<Response<Body>> {
+    let url = exchange.context.elsewhere(key, standing).await?.http_url(key)?;
+    tracing::debug!(stream = %key, to = url, "redirecting");
+    let mut response = text(StatusCode::FOUND, "the stream is at another origin\n");
+    response.headers_mut().insert(LOCATION, HeaderValue::from_str(&url).ok()?);
+    *exchange.reason.lock() = Some(Reason::Redirected);
+    Some(response)
 }
 
 /// The answer to a player that gets no stream.

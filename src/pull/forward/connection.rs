@@ -148,7 +148,8 @@ impl ForwardConnection {
                 ClientEvent::Connected { .. }
                 | ClientEvent::Started { .. }
                 | ClientEvent::Media(_)
-                | ClientEvent::Pong(_) => {}
+                | ClientEvent::Pong(_)
+                | ClientEvent::Answered { .. } => {}
             }
         }
     }

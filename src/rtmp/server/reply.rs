@@ -12,6 +12,12 @@ use crate::rtmp::status::{Status, information, text_properties};
 /// What we call ourselves: encoders and Flash look for Adobe's form, and some compare the number.
 const FMS_VERSION: &str = "FMS/3,5,7,7009";
 
+/// The code that SRS puts into a refusal that leads elsewhere.
+const REDIRECT: f64 = 302.0;
+
+/// The status of a call that cannot be answered.
+const CALL_FAILED: &str = "NetConnection.Call.Failed";
+
 /// Adobe's capability bits, which nobody reads any more and some expect.
 const CAPABILITIES: f64 = 31.0;
 
@@ -100,6 +106,34 @@ impl ServerSession {
         // Lets Flash players touch the media's samples; others ignore it.
         let sample_access = [Value::string("|RtmpSampleAccess"), Value::Boolean(true), Value::Boolean(true)];
         self.link.send_data(STREAM_ID, &sample_access);
+    }
+
+    /// Takes the questions of a server of the cluster from now on. Until then the peer is told that they are not known.
+    pub const fn take_calls(&mut self) {
+        self.takes_calls = true;
+    }
+
+    /// Answers a call, with an error if there is no argument.
+    pub fn answer_call(&mut self, transaction: f64, argument: Option<Value>) {
+        match argument {
+            Some(argument) => self.answer("_result", transaction, Value::Null, argument),
+            None => {
+                let information = information("error", CALL_FAILED, "the call cannot be read");
+                self.answer("_error", transaction, Value::Null, Value::Object(information));
+            }
+        }
+    }
+
+    /// Refuses the play, and says where the stream is: `redirect` is its URL. The connection may ask again.
+    pub fn redirect_play(&mut self, redirect: &str) {
+        if self.activity == Activity::PlayPending {
+            self.activity = Activity::Idle;
+            let mut information = Status::PlayFailed.information("the stream is at another origin");
+            let extra = [("code", Value::Number(REDIRECT)), ("redirect", Value::string(redirect))];
+            let extra = extra.map(|(name, value)| (name.to_owned(), value)).into();
+            information.push(("ex".to_owned(), Value::Object(extra)));
+            self.send_information(information);
+        }
     }
 
     /// Refuses the play. The connection may ask again.

@@ -53,6 +53,24 @@ pub struct PlayRequest {
     pub reset: Option<bool>,
 }
 
+/// A question of another server of the cluster: `lease`, `release` or `lookup`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// The command.
+    pub name: String,
+    /// What its answer refers to.
+    pub transaction: f64,
+    /// The argument, unread.
+    pub argument: Value,
+}
+
+impl Call {
+    pub(super) fn parse(command: &Command) -> Self {
+        let (name, argument) = (command.name.clone(), command.argument(0).clone());
+        Self { name, transaction: command.transaction, argument }
+    }
+}
+
 impl ConnectRequest {
     pub(super) fn parse(command: &Command) -> Result<Self, Error> {
         let object = command.object();
