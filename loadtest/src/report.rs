@@ -1,6 +1,7 @@
 //! What a load test found, in the form that the table, the JSON file and the page share.
 
 pub(crate) mod html;
+pub(crate) mod load;
 pub(crate) mod machine;
 mod plot;
 mod svg;
@@ -10,6 +11,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::target::Protocol;
+use load::Load;
 use machine::Machine;
 
 /// One invocation.
@@ -36,10 +38,9 @@ pub(crate) struct Case {
     pub(crate) name: String,
     /// What the players speak.
     pub(crate) protocol: Protocol,
-    /// Players.
-    pub(crate) players: usize,
-    /// Streams.
-    pub(crate) streams: usize,
+    /// What the server was given to do.
+    #[serde(flatten)]
+    pub(crate) load: Load,
     /// Each measurement.
     pub(crate) runs: Vec<Run>,
     /// Delay over all runs, in milliseconds.
@@ -170,10 +171,15 @@ impl Distribution {
 
 impl Case {
     /// A case and its runs.
-    pub(crate) fn new(name: String, protocol: Protocol, players: usize, streams: usize, runs: Vec<Run>) -> Self {
+    pub(crate) fn new(name: String, protocol: Protocol, load: Load, runs: Vec<Run>) -> Self {
         let delay = Distribution::of_all(runs.iter().map(|run| run.delay_histogram.as_ref()), 1e-3);
         let first_frame = Distribution::of_all(runs.iter().map(|run| run.first_frame_histogram.as_ref()), 1e-3);
-        Self { name, protocol, players, streams, runs, delay, first_frame }
+        Self { name, protocol, load, runs, delay, first_frame }
+    }
+
+    /// The server and what its players speak.
+    pub(crate) fn label(&self) -> String {
+        format!("{} {}", self.name, self.protocol)
     }
 
     /// The median over the runs of what is known.
