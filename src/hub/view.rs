@@ -67,7 +67,7 @@ impl Hub {
     pub fn observe(&self) {
         let streams = self.collect_streams();
         let live = streams.iter().filter(|stream| stream.state().live.is_some());
-        let windows = live.map(|stream| stream.merge_window());
+        let windows = live.map(|stream| stream.pace().window);
         let largest = windows.max().unwrap_or_default();
         self.shared.metrics.merge_window.set(largest.as_secs_f64());
     }
