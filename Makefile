@@ -55,8 +55,8 @@ compare: tools
 	$(LOADTEST) compare --one-core --cases floor-350,floor-60,edge-auto --players 100,5000 --ramp 1000 --rounds 2 \
 		--settle 6s $(call results,one-core)
 	@echo "from 100 to 10,000 players"
-	$(LOADTEST) compare --cases floor-0,floor-350,edge-0,edge-350,edge-auto --players 100,1000,5000,10000 --ramp 1000 \
-		--rounds 1 --duration 8s $(call results,players)
+	$(LOADTEST) compare --cases floor-0,floor-350,edge-0,edge-350,edge-auto,edge-350/flv --players 100,1000,5000,10000 \
+		--ramp 1000 --rounds 1 --duration 8s $(call results,players)
 	@echo "from 1 to 500 streams"
 	$(LOADTEST) compare --cases edge-350,edge-auto --streams 1,10,100,500 --bitrate 500k --ramp 1000 --rounds 1 \
 		$(call results,streams)

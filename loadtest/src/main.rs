@@ -144,6 +144,7 @@ fn compare_servers(arguments: &CompareArguments) -> anyhow::Result<()> {
     let streams = counted_streams(streams);
     let mut report = report(format!("Servers side by side: {streams} of {rate} Mbit/s{cores}"));
     (report.cases, report.notes) = compare::run(&comparison)?;
+    report.notes.extend(verdict::warnings(&report.cases));
     let (ratios, targets) = (verdict::ratios(&report.cases), verdict::targets(&report.cases));
     finish(&report, &[("Ratios", &ratios), ("Targets", &targets)], &load.output)
 }

@@ -31,6 +31,9 @@ pub(crate) struct Report {
     pub(crate) notes: Vec<String>,
 }
 
+/// Seconds of stream that come in each second, at least, from a server that keeps up; a merge window moves it a little.
+const LEAST_PACE: f64 = 0.95;
+
 /// One server under one load, measured once or more often.
 #[derive(Debug, Serialize)]
 pub(crate) struct Case {
@@ -50,7 +53,7 @@ pub(crate) struct Case {
 }
 
 /// One measurement.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Run {
     /// Players that got a frame.
     pub(crate) connected: usize,
@@ -175,6 +178,11 @@ impl Case {
         let delay = Distribution::of_all(runs.iter().map(|run| run.delay_histogram.as_ref()), 1e-3);
         let first_frame = Distribution::of_all(runs.iter().map(|run| run.first_frame_histogram.as_ref()), 1e-3);
         Self { name, protocol, load, runs, delay, first_frame }
+    }
+
+    /// Whether players got a second of stream in each second; they fall behind if the server, or this machine, cannot.
+    pub(crate) fn keeps_up(&self) -> bool {
+        self.median(|run| run.pace).is_none_or(|pace| pace >= LEAST_PACE)
     }
 
     /// The server and what its players speak.

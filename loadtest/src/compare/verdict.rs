@@ -5,13 +5,11 @@ use crate::report::load::Load;
 use crate::report::table::{Table, number, optional};
 use crate::target::Protocol;
 
-/// From so many players on, the memory that a server grows by is the players'.
-const PLAYERS_FOR_MEMORY: usize = 1_000;
 /// How much longer those that read may wait, at most, because others do not read.
 const STALLED_DELAY: f64 = 1.1;
 const REFERENCES: [&str; 4] = ["floor-0", "floor-100", "floor-350", "nginx-rtmp"];
 
-/// The cost of each case over that of the references with the same load.
+/// The cost of each case over that of the references with the same load, if they kept up with it.
 pub(crate) fn ratios(cases: &[Case]) -> Table {
     let present = |name: &&&str| cases.iter().any(|case| case.name == **name);
     let references: Vec<&str> = REFERENCES.iter().filter(present).copied().collect();
@@ -33,13 +31,26 @@ fn ratio(cases: &[Case], case: &Case, reference: &str) -> Option<f64> {
 }
 
 fn find<'a>(cases: &'a [Case], name: &str, load: Load) -> Option<&'a Case> {
-    cases.iter().find(|case| case.name == name && case.load == load)
+    cases.iter().find(|case| case.name == name && case.load == load && case.keeps_up())
 }
 
 /// The same case while all players read.
 fn without_stalled<'a>(cases: &'a [Case], case: &Case) -> Option<&'a Case> {
     let load = Load { stalled: 0, ..case.load };
     cases.iter().find(|other| other.name == case.name && other.protocol == case.protocol && other.load == load)
+}
+
+/// Kilobytes of each player more than the same case has with the fewest. What the stream's ring takes is in neither.
+fn kilobytes_per_further_player(cases: &[Case], case: &Case) -> Option<f64> {
+    let alike = |other: &&Case| {
+        let load = Load { players: case.load.players, ..other.load };
+        other.name == case.name && other.protocol == case.protocol && load == case.load
+    };
+    let fewest = cases.iter().filter(alike).min_by_key(|other| other.load)?;
+    let grown_by = |case: &Case| Some(case.median(|run| run.resident_per_player)? * case.load.players as f64);
+    let further = case.load.players - fewest.load.players;
+    let bytes = grown_by(case)? - grown_by(fewest)?;
+    (further > 0).then(|| bytes / 1024.0 / further as f64)
 }
 
 /// Something that should be at most a limit.
@@ -56,7 +67,7 @@ pub(crate) fn targets(cases: &[Case]) -> Table {
     for case in cases {
         for Check { what, measured, limit, unit } in checks(cases, case) {
             let met = if measured <= limit { "yes" } else { "no" };
-            let what = format!("{} {}, {}: {what}", case.name, case.protocol, case.load);
+            let what = format!("{}, {}: {what}", case.label(), case.load);
             table.push(vec![
                 what,
                 format!("{}{unit}", number(measured)),
@@ -97,10 +108,7 @@ fn checks(cases: &[Case], case: &Case) -> Vec<Check> {
         _ => {}
     }
     if case.name.starts_with("edge") {
-        // Of a few players, or with many rings, most of what grows is not the players'.
-        let enough = case.load.players >= PLAYERS_FOR_MEMORY && case.load.streams == 1;
-        let kilobytes = case.median(|run| run.resident_per_player).filter(|_| enough).map(|bytes| bytes / 1024.0);
-        check("memory per player", kilobytes, by_protocol(6.0, 16.0), " KB");
+        check("memory of a further player", kilobytes_per_further_player(cases, case), by_protocol(6.0, 16.0), " KB");
         check("first frame p50", Some(case.first_frame.p50), 1.0, " ms");
         check("first frame p99", Some(case.first_frame.p99), 10.0, " ms");
     }
@@ -112,4 +120,74 @@ fn checks(cases: &[Case], case: &Case) -> Vec<Check> {
         }
     }
     checks
+}
+
+/// What makes figures of a case not comparable.
+pub(crate) fn warnings(cases: &[Case]) -> Vec<String> {
+    let behind = cases.iter().filter(|case| !case.keeps_up());
+    let text = |case: &Case| {
+        let pace = optional(case.median(|run| run.pace), number);
+        format!("{}, {}: players fell behind, at {pace} seconds of stream in each second", case.label(), case.load)
+    };
+    behind.map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Run;
+
+    const LOAD: Load = Load { players: 5_000, streams: 1, stalled: 0 };
+
+    fn case(name: &str, load: Load, run: Run) -> Case {
+        Case::new(name.to_owned(), Protocol::Rtmp, load, vec![run])
+    }
+
+    fn costs(cpu_ms_per_gigabit: f64, pace: f64) -> Run {
+        Run { cpu_ms_per_gigabit: Some(cpu_ms_per_gigabit), pace: Some(pace), ..Run::default() }
+    }
+
+    fn takes(bytes_per_player: f64) -> Run {
+        Run { resident_per_player: Some(bytes_per_player), ..Run::default() }
+    }
+
+    #[test]
+    fn a_cost_is_compared_with_the_floor_of_the_same_load() {
+        let half = Load { players: 2_500, ..LOAD };
+        let cases = [
+            case("floor-350", half, costs(50.0, 1.0)),
+            case("floor-350", LOAD, costs(20.0, 1.0)),
+            case("edge-350", LOAD, costs(23.0, 1.0)),
+        ];
+        assert_eq!(ratio(&cases, &cases[2], "floor-350"), Some(1.15));
+    }
+
+    #[test]
+    fn a_floor_that_does_not_keep_up_is_told_and_compared_with_nothing() {
+        let cases = [case("floor-0", LOAD, costs(200.0, 0.4)), case("edge-0", LOAD, costs(130.0, 1.0))];
+        assert_eq!(ratio(&cases, &cases[1], "floor-0"), None);
+        let warnings = warnings(&cases);
+        assert!(warnings.len() == 1 && warnings[0].contains("0.40 seconds"), "{warnings:?}");
+    }
+
+    #[test]
+    fn the_memory_of_players_is_told_from_what_a_server_takes_anyway() {
+        let few = Load { players: 1_000, ..LOAD };
+        let cases = [case("edge-0", few, takes(9.0 * 1024.0)), case("edge-0", LOAD, takes(5.0 * 1024.0))];
+        assert_eq!(kilobytes_per_further_player(&cases, &cases[1]), Some(4.0));
+        assert_eq!(kilobytes_per_further_player(&cases, &cases[0]), None);
+    }
+
+    #[test]
+    fn readers_beside_stalled_players_are_held_to_the_delay_without_those() {
+        let delayed = |milliseconds: f64, load: Load| {
+            let mut case = case("edge-350", load, costs(20.0, 1.0));
+            (case.delay.count, case.delay.p50) = (1, milliseconds);
+            case
+        };
+        let cases = [delayed(200.0, LOAD), delayed(230.0, Load { stalled: 1_000, ..LOAD })];
+        let checks = checks(&cases, &cases[1]);
+        let delay = checks.iter().find(|check| check.what == "delay p50").unwrap();
+        assert_eq!((delay.measured, delay.limit.round()), (230.0, 220.0));
+    }
 }
