@@ -20,6 +20,7 @@ mod system {
     mod flags;
     mod foreign;
     mod harness;
+    mod homes;
     mod hostile;
     mod http;
     mod interoperation;
