@@ -23,6 +23,7 @@ mod system {
     mod ffmpeg;
     mod flags;
     mod foreign;
+    mod homes;
     mod hostile;
     mod http;
     mod interoperation;

@@ -65,8 +65,9 @@ impl Session {
         let Some(values) = wire::items_of(&call.argument) else {
             tracing::debug!(peer = %self.node, call = call.name, "a call cannot be read");
             self.shared.with(|state, _| {
-                let calls = state.sessions.get(&self.id);
-                calls.map(|calls| calls.send(Reply { transaction: call.transaction, argument: None }));
+                if let Some(calls) = state.sessions.get(&self.id) {
+                    calls.send(Reply { transaction: call.transaction, argument: None });
+                }
             });
             return;
         };
@@ -82,8 +83,9 @@ impl Session {
                         state.directory.asked(&self.node, ticket, item, now);
                     }
                     None => {
-                        let calls = state.sessions.get_mut(&self.id);
-                        calls.map(|calls| calls.answer(self.last_call, index, None));
+                        if let Some(calls) = state.sessions.get_mut(&self.id) {
+                            calls.answer(self.last_call, index, None);
+                        }
                     }
                 }
             }

@@ -227,10 +227,8 @@ impl Directory {
 
     /// Takes back what a node has asked for that has ended.
     pub(super) fn withdraw_claim_of(&mut self, key: &StreamKey, node: &NodeId) {
-        if let Some(decision) = self.decisions.remove(key) {
-            if decision.claim.lease.node != *node {
-                self.decisions.insert(key.clone(), decision);
-            }
+        if self.decisions.get(key).is_some_and(|decision| decision.claim.lease.node == *node) {
+            self.decisions.remove(key);
         }
     }
 
