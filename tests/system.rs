@@ -19,6 +19,7 @@ mod system {
     mod ffmpeg;
     mod flags;
     mod foreign;
+    mod forward;
     mod harness;
     mod hostile;
     mod http;

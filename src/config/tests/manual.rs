@@ -10,11 +10,11 @@ fn manual(role: Role) -> String {
     std::fs::read_to_string(manual_path(role)).unwrap()
 }
 
-/// Whether a key does anything in a role: an origin pulls nothing, an edge takes no publishers.
+/// Whether a key does anything in a role: an origin pulls nothing.
 fn concerns(role: Role, setting: &Setting) -> bool {
     match role {
         Role::Origin => !["upstream", "dns"].contains(&setting.section),
-        Role::Edge => setting.section != "publish" || setting.key == "enabled",
+        Role::Edge => true,
     }
 }
 

@@ -156,8 +156,7 @@ impl ForwardConnection {
     /// Writes packets, with the timestamps that they have in the ring. [`attend`](Self::attend) sends them.
     pub(super) fn write(&mut self, packets: &[Packet]) {
         for packet in packets {
-            let tag =
-                Tag { kind: packet.kind, timestamp: packet.wire_timestamp(), payload: packet.payload.clone() };
+            let tag = Tag { kind: packet.kind, timestamp: packet.wire_timestamp(), payload: packet.payload.clone() };
             self.wire.client.write_tag(&tag);
         }
     }

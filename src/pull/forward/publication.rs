@@ -98,12 +98,8 @@ mod tests {
 
     fn publication(query: &str) -> Publication {
         let source = Source::Client { address: [127, 0, 0, 1].into(), query: query.to_owned() };
-        let request = PublishRequest {
-            source,
-            session: Identity::random(),
-            takes_over: false,
-            resume_timeout: Duration::ZERO,
-        };
+        let request =
+            PublishRequest { source, session: Identity::random(), takes_over: false, resume_timeout: Duration::ZERO };
         Publication::of(&StreamKey::from_path("live/x").unwrap(), &request)
     }
 
