@@ -43,7 +43,7 @@ pub use headers::{Headers, Tracks};
 pub use identity::Identity;
 pub use permit::{OnPublish, Permit};
 pub use publisher::Publisher;
-pub use reader::{End, PlayRequest, Reader};
+pub use reader::{End, PlayRequest, Reader, TapStart};
 pub use ring::RingLimits;
 pub use settings::{OnConflict, StreamSettings};
 pub use state::{PublishError, PublishRequest, Source, Superseded};

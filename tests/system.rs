@@ -23,6 +23,7 @@ mod system {
     mod ffmpeg;
     mod flags;
     mod foreign;
+    mod forward;
     mod homes;
     mod hostile;
     mod http;

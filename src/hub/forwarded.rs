@@ -16,7 +16,7 @@ use super::block::{Block, WireForm};
 use super::demand::PullStatus;
 use super::dispatcher::ShardId;
 use super::identity::Identity;
-use super::reader::{End, Piece, PlayRequest, Reader};
+use super::reader::{End, Piece, PlayRequest, Reader, TapStart};
 use super::stream::StreamHandle;
 
 /// One publish session that is passed on. Dropping it says that it no longer is.
@@ -34,7 +34,7 @@ pub enum Tapped {
     Block(Arc<Block>),
 }
 
-/// Reads one publish session for a forward, from its newest keyframe on.
+/// Reads one publish session for a forward.
 #[derive(Debug)]
 pub struct Tap {
     reader: Reader,
@@ -65,12 +65,12 @@ impl Forwarded {
         }
     }
 
-    /// Reads the session from its newest keyframe on, in a task that runs on `shard`.
-    pub fn tap(&self, shard: ShardId) -> Tap {
+    /// Reads the session from `start` on, in a task that runs on `shard`.
+    pub fn tap(&self, shard: ShardId, start: TapStart) -> Tap {
         // Protocol and form are those of a player, which a tap is not.
         let request = PlayRequest { protocol: Protocol::Rtmp, form: WireForm::Flv, shard, is_pull: true };
         Tap {
-            reader: Reader::tap(self.handle.clone(), request),
+            reader: Reader::tap(self.handle.clone(), request, start),
             session: self.session.clone(),
             began: false,
             next_packet: None,
@@ -117,3 +117,6 @@ impl fmt::Debug for Forwarded {
         formatter.debug_tuple("Forwarded").field(self.key()).field(&self.session).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,8 +76,17 @@ pub struct Reader {
     /// those before it, a track may not have begun.
     tracks: Option<(Tracks, u64)>,
     timer: Option<Pin<Box<Sleep>>>,
-    /// Whether it plays for nobody here: it is not counted, keeps no pull alive and waits for no turn.
-    is_tap: bool,
+    /// Set if it plays for nobody here: it is not counted, keeps no pull alive and waits for no turn.
+    tap: Option<TapStart>,
+}
+
+/// Where a reader begins that is no player.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TapStart {
+    /// At the oldest block of the session that is held.
+    Session,
+    /// At the newest keyframe, GOP cache or not.
+    Keyframe,
 }
 
 /// What comes next for a reader, before it has a wire form.
@@ -110,16 +119,16 @@ impl Reader {
         let begin_at = state.ring.end();
         drop(state);
         handle.shared.metrics.players(request.protocol).inc();
-        Self::at(handle, request, begin_at, false)
+        Self::at(handle, request, begin_at, None)
     }
 
     /// A reader that is no player.
-    pub(super) fn tap(handle: StreamHandle, request: PlayRequest) -> Self {
+    pub(super) fn tap(handle: StreamHandle, request: PlayRequest, start: TapStart) -> Self {
         handle.stream.state().taps += 1;
-        Self::at(handle, request, 0, true)
+        Self::at(handle, request, 0, Some(start))
     }
 
-    fn at(handle: StreamHandle, request: PlayRequest, begin_at: u64, is_tap: bool) -> Self {
+    fn at(handle: StreamHandle, request: PlayRequest, begin_at: u64, tap: Option<TapStart>) -> Self {
         let waker = handle.stream.wakers.enter(request.shard);
         Self {
             handle,
@@ -134,7 +143,7 @@ impl Reader {
             session: None,
             tracks: None,
             timer: None,
-            is_tap,
+            tap,
         }
     }
 
@@ -308,8 +317,10 @@ impl Reader {
         if state.live.is_none() || !ring.session_has_media() {
             return None;
         }
-        // A tap may begin in the midst of a stream only because it has lost where it wrote to.
-        if self.is_tap || self.handle.stream.settings.ring.gop_cache || state.headers.tracks.video.is_none() {
+        if self.tap == Some(TapStart::Session) {
+            return Some(ring.session_start());
+        }
+        if self.tap.is_some() || self.handle.stream.settings.ring.gop_cache || state.headers.tracks.video.is_none() {
             return Some(ring.newest_keyframe().unwrap_or_else(|| ring.live_end()));
         }
         let waited = now.saturating_duration_since(self.since);
@@ -388,7 +399,7 @@ impl Reader {
 
     /// Whether it is to be woken as soon as there is anything, without waiting for its turn.
     fn is_eager(&self) -> bool {
-        self.is_tap || !self.has_begun()
+        self.tap.is_some() || !self.has_begun()
     }
 
     fn session_has_changed(&self, state: &State) -> bool {
@@ -415,7 +426,7 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let stream = &self.handle.stream;
         let mut state = stream.state();
-        if self.is_tap {
+        if self.tap.is_some() {
             state.taps -= 1;
             state.clear_if_unread();
             return;

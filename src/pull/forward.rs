@@ -22,7 +22,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
 
 use crate::hub::{
-    Forwarded, OnPublish, Permit, PublishError, PublishRequest, PullState, PullStatus, ShardId, Tap, Tapped, WeakHub,
+    Forwarded, OnPublish, Permit, PublishError, PublishRequest, PullState, PullStatus, ShardId, Tap, TapStart, Tapped,
+    WeakHub,
 };
 use crate::media::stream_key::StreamKey;
 use crate::metrics::ReconnectReason;
@@ -225,7 +226,8 @@ impl Forward<'_> {
     /// Passes the stream on, from one origin to the next, until there is nothing more. Returns the last connection, if
     /// there is one then.
     async fn pass_on(&self, mut connection: Opening) -> Result<Option<Opening>, Outdone> {
-        let mut tap = self.begin(&connection);
+        // The first origin gets all there is.
+        let mut tap = self.begin(&connection, TapStart::Session);
         loop {
             let lost = match self.relay(&mut connection, &mut tap).await {
                 Pause::Over => return Ok(Some(connection)),
@@ -234,7 +236,7 @@ impl Forward<'_> {
                     self.context.metrics.upstream_reconnects(ReconnectReason::Moved).inc();
                     // The next one is given its media first.
                     tokio::spawn(std::mem::replace(&mut connection, next).close());
-                    tap = self.begin(&connection);
+                    tap = self.begin(&connection, TapStart::Keyframe);
                     continue;
                 }
                 Pause::Lost(reason) => reason,
@@ -246,15 +248,15 @@ impl Forward<'_> {
                 found = self.find(Former::Lost(&former)) => found?,
                 () = self.leaving(Duration::ZERO) => return Ok(None),
             };
-            tap = self.begin(&connection);
+            tap = self.begin(&connection, TapStart::Keyframe);
         }
     }
 
-    /// Begins at an origin: with the headers, at the newest keyframe.
-    fn begin(&self, connection: &ForwardConnection) -> Tap {
+    /// Begins at an origin, with the headers.
+    fn begin(&self, connection: &ForwardConnection, start: TapStart) -> Tap {
         tracing::info!(upstream = %connection.candidate().address, "forwarding");
         self.report(PullState::Live, Some(connection.candidate()), 0);
-        self.forwarded.tap(self.shard)
+        self.forwarded.tap(self.shard, start)
     }
 
     fn note_loss(&self, former: &Candidate, reason: ReconnectReason) {

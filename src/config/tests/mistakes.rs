@@ -161,17 +161,6 @@ fn an_upstream_has_a_port_and_may_be_connected_to() {
 }
 
 #[test]
-fn an_edge_takes_no_publishers() {
-    let file = "publish.enabled = true\n[[apps]]\nmatch = \"live\"\npublish.enabled = true\n";
-    let found = lines(load_both(Role::Edge, file, &[("RILLCAST_UPSTREAM__ORIGINS", "origin")]));
-    let message = "an edge takes no publishers; publish to an origin";
-    assert_eq!(
-        found,
-        [format!("test.toml: publish.enabled: {message}"), format!("test.toml: apps[0].publish.enabled: {message}")]
-    );
-}
-
-#[test]
 fn a_player_must_be_able_to_jump_before_it_is_closed() {
     let message = |lag: &str, length: &str| {
         format!("hard_lag must not be shorter than queue_length: they are \"{lag}\" and \"{length}\"")

@@ -91,6 +91,26 @@ fn a_publisher_releases_and_announces_its_name_first() {
 }
 
 #[test]
+fn a_publisher_may_have_another_name_for_servers_that_acknowledge_its_mark() {
+    let ours = Value::Object(vec![("rillcast".to_owned(), Value::string("v=1;node=origin-1"))]);
+    for (answer, name) in [(ours, "x"), (information(CONNECT_RESULT, "status"), "x?token=1")] {
+        let (mut session, mut listener, _) = connecting(publish("x?token=1"));
+        session.publish_to_ours_as("x".to_owned());
+        session.feed(&result(1.0, answer)).unwrap();
+        let mut sent = listener.hear(&session.take_output());
+        session.feed(&result(4.0, Value::Number(5.0))).unwrap();
+        sent.extend(listener.hear(&session.take_output()));
+        for command in ["releaseStream", "FCPublish", "publish"] {
+            let values = sent.iter().find_map(|sent| match sent {
+                Sent::Values(_, values) if values[0] == Value::string(command) => Some(values),
+                _ => None,
+            });
+            assert_eq!(values.map(|values| &values[3]), Some(&Value::string(name)), "{command}");
+        }
+    }
+}
+
+#[test]
 fn errors_to_release_stream_and_fc_publish_are_no_refusals() {
     let (mut session, _, _) = connecting(publish("x"));
     session.feed(&result(1.0, information(CONNECT_RESULT, "status"))).unwrap();
