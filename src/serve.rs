@@ -21,8 +21,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
-use crate::hub::{End, Hub, ShardId};
+use crate::auth::{Acknowledgement, Mark};
+use crate::config::{Config, Role};
+use crate::hub::{End, Hub, PlayRequest, Reader, ShardId};
+use crate::media::stream_key::StreamKey;
 use crate::metrics::{Metrics, Protocol, Reason};
 use crate::net::admission::Admitted;
 
@@ -64,6 +66,25 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 const CONTROL_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl ServeContext {
+    /// What a server is told that has sent a mark.
+    fn acknowledgement(&self) -> String {
+        let is_shield = self.config.role == Role::Edge;
+        Acknowledgement { is_shield, ..Acknowledgement::of(&self.node) }.to_text()
+    }
+
+    /// Whether what is asked for with `mark` would come back here.
+    fn is_passed_by(&self, mark: Option<&Mark>) -> bool {
+        mark.is_some_and(|mark| mark.has_passed(&self.node))
+    }
+
+    /// Lets a player in, or a server that has sent `mark`.
+    fn subscribe(&self, key: &StreamKey, request: PlayRequest, mark: Option<&Mark>) -> Result<Reader, End> {
+        match mark {
+            Some(mark) if mark.is_shielded => self.hub.subscribe_shielded(key, request),
+            _ => self.hub.subscribe(key, request),
+        }
+    }
+
     /// Counts and logs the end of a connection.
     fn connection_ended(&self, protocol: Protocol, reason: Reason) {
         self.metrics.disconnects(reason).inc();
@@ -82,6 +103,7 @@ const fn reason_of(end: End) -> Reason {
         End::NotFound => Reason::StreamNotFound,
         End::Ended => Reason::StreamEnded,
         End::TracksChanged => Reason::TracksChanged,
+        End::Unreachable => Reason::UpstreamLost,
         End::Shutdown => Reason::Shutdown,
     }
 }

@@ -22,6 +22,7 @@ pub(super) fn sections(config: &Config, tree: &Layer, complete: bool, mistakes: 
         Role::Origin => {
             no_origins("origins", &config.upstream.origins, tree, mistakes);
             no_origins("backup_origins", &config.upstream.backup_origins, tree, mistakes);
+            no_origins("shield", config.upstream.shield.as_slice(), tree, mistakes);
         }
         Role::Edge if complete => some_origins(&config.upstream, tree, mistakes),
         Role::Edge => {}

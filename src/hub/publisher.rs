@@ -36,7 +36,7 @@ impl Publisher {
         let was_live = state.live.is_some();
         let begun = state.begin_publish(request, now());
         drop(state);
-        if was_live && !matches!(begun, Err(PublishError::RingBudget)) {
+        if was_live && !matches!(begun, Err(PublishError::RingBudget | PublishError::Shields)) {
             shared.metrics.stream_conflicts.inc();
         }
         let (number, replaced) = begun?;

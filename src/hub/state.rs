@@ -23,6 +23,7 @@ use super::identity::Identity;
 use super::rates::Rates;
 use super::ring::Ring;
 use super::settings::{OnConflict, StreamSettings};
+use super::shielding::Shielding;
 
 /// A publisher that has sent nothing for this long can be replaced by the same client (its ghost, usually).
 const GHOST_AFTER: Duration = Duration::from_secs(2);
@@ -41,8 +42,17 @@ pub enum Source {
         /// The query it published with.
         query: String,
     },
-    /// A pull from upstream.
+    /// A pull from an origin.
     Pull,
+    /// A pull from another edge that shields the origins.
+    ShieldedPull,
+}
+
+impl Source {
+    /// Whether the packets come from upstream.
+    pub const fn is_pull(&self) -> bool {
+        matches!(self, Self::Pull | Self::ShieldedPull)
+    }
 }
 
 /// Who wants to publish.
@@ -78,6 +88,9 @@ pub enum PublishError {
     /// No server that has to agree could be asked.
     #[error("no origin can be reached")]
     Unreachable,
+    /// Others pull the stream through this server, which therefore takes it from an origin only.
+    #[error("other edges pull the stream through this one")]
+    Shields,
 }
 
 /// Another publisher has taken the name over.
@@ -93,6 +106,8 @@ pub(super) struct State {
     /// Until when players wait for the publisher's return.
     pub(super) absent_until: Option<Instant>,
     pub(super) readers: usize,
+    /// Those of them that other edges are.
+    pub(super) shielding: Shielding,
     /// Set as long as a pull task looks after the stream.
     pub(super) pull: Option<PullStatus>,
     pub(super) rates: Rates,
@@ -134,6 +149,7 @@ impl State {
             live: None,
             absent_until: None,
             readers: 0,
+            shielding: Shielding::default(),
             pull: None,
             rates: Rates::default(),
             received_bytes: 0,
@@ -158,6 +174,9 @@ impl State {
     ) -> Result<(u64, CancellationToken), PublishError> {
         if self.budget.pressure() == Pressure::Exceeded {
             return Err(PublishError::RingBudget);
+        }
+        if !self.shielding.admits(&request.source) {
+            return Err(PublishError::Shields);
         }
         if let Some(live) = &self.live {
             if !live.yields_to(&request, self.settings.on_conflict, now) {
@@ -321,12 +340,17 @@ impl State {
 }
 
 impl Live {
+    /// Whether edges that pull through this one may have it.
+    pub(super) fn is_for_others(&self) -> bool {
+        self.source != Source::ShieldedPull
+    }
+
     fn yields_to(&self, request: &PublishRequest, on_conflict: OnConflict, now: Instant) -> bool {
         if request.takes_over && self.session == request.session {
             return true;
         }
         let silent = now.saturating_duration_since(self.last_packet) >= GHOST_AFTER;
-        self.source == Source::Pull || on_conflict == OnConflict::Replace || (silent && self.source == request.source)
+        self.source.is_pull() || on_conflict == OnConflict::Replace || (silent && self.source == request.source)
     }
 
     fn lets_video_begin(&mut self, class: Class, now: Instant) -> bool {

@@ -26,6 +26,8 @@ pub enum Status {
     PlayStart,
     /// Nobody publishes the stream.
     PlayStreamNotFound,
+    /// The stream would come back to who asks for it: to another server it is not there, though it may be elsewhere.
+    PlayStreamInLoop,
     /// The stream cannot be played.
     PlayFailed,
     /// Playing has ended.
@@ -55,6 +57,7 @@ impl Status {
             Self::PlayReset => "NetStream.Play.Reset",
             Self::PlayStart => "NetStream.Play.Start",
             Self::PlayStreamNotFound => "NetStream.Play.StreamNotFound",
+            Self::PlayStreamInLoop => "NetStream.Play.StreamNotFound.Loop",
             Self::PlayFailed => "NetStream.Play.Failed",
             Self::PlayStop => "NetStream.Play.Stop",
             Self::PlayUnpublishNotify => "NetStream.Play.UnpublishNotify",
@@ -72,6 +75,7 @@ impl Status {
             | Self::PublishBadName
             | Self::PublishDenied
             | Self::PlayStreamNotFound
+            | Self::PlayStreamInLoop
             | Self::PlayFailed
             | Self::SeekFailed => "error",
             _ => "status",

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, Span};
 
-use crate::auth::{Acknowledgement, PROPERTY, Standing};
+use crate::auth::{Mark, PROPERTY, Standing};
 use crate::hub::Identity;
 use crate::media::stream_key::{NamedStream, StreamKey};
 use crate::metrics::{Protocol, Reason};
@@ -114,11 +114,16 @@ impl Connection<'_> {
         tracing::debug!(app = request.app, flash_version = request.flash_version, standing = ?self.standing, "connect");
         self.app = request.app;
         if self.standing.is_some() {
-            let acknowledgement = Acknowledgement::of(&self.context.node).to_text();
+            let acknowledgement = self.context.acknowledgement();
             self.link.session.accept_connect(&[(PROPERTY, &acknowledgement)]);
         } else {
             self.link.session.accept_connect(&[]);
         }
+    }
+
+    /// What the peer says of itself, if it is a server that pulls.
+    pub(super) fn mark(&self) -> Option<&Mark> {
+        self.standing.as_ref().and_then(Standing::mark)
     }
 
     /// The stream that `name` means in this connection's app; the peer is told if it means none.
