@@ -29,6 +29,7 @@ mod system {
     mod process;
     mod publishing;
     mod resume;
+    mod shield;
     mod shutdown;
     mod slow_players;
     mod timeline;
