@@ -18,6 +18,7 @@ mod rates;
 mod reader;
 mod ring;
 mod settings;
+mod shielding;
 mod state;
 mod steering;
 mod stream;
@@ -46,6 +47,7 @@ pub use publisher::Publisher;
 pub use reader::{End, PlayRequest, Reader, TapStart};
 pub use ring::RingLimits;
 pub use settings::{OnConflict, StreamSettings};
+pub use shielding::Missing;
 pub use state::{PublishError, PublishRequest, Source, Superseded};
 pub use view::{LiveView, StreamView};
 
@@ -144,6 +146,21 @@ impl Hub {
             return Err(End::NotFound);
         }
         let reader = Reader::new(handle.clone(), request);
+        demand::demand(&handle);
+        Ok(reader)
+    }
+
+    /// Lets another edge's pull in that this one is to shield the origins from. Where streams are fetched, what is absent is
+    /// fetched from an origin and waited for, but only until the origins have answered; elsewhere it is a pull like any.
+    pub fn subscribe_shielded(&self, key: &StreamKey, request: PlayRequest) -> Result<Reader, End> {
+        if self.shared.on_demand.get().is_none() {
+            return self.subscribe(key, PlayRequest { is_pull: true, ..request });
+        }
+        if self.shared.is_ending() {
+            return Err(End::Shutdown);
+        }
+        let handle = StreamHandle::open(&self.shared, key);
+        let reader = Reader::shielded(handle.clone(), PlayRequest { is_pull: true, ..request });
         demand::demand(&handle);
         Ok(reader)
     }

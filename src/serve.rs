@@ -22,11 +22,11 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Acknowledgement, Standing};
+use crate::auth::{Acknowledgement, Mark, Standing};
 use crate::cluster::Cluster;
 use crate::cluster::place::Place;
-use crate::config::Config;
-use crate::hub::{End, Hub, ShardId};
+use crate::config::{Config, Role};
+use crate::hub::{End, Hub, PlayRequest, Reader, ShardId};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{Metrics, Protocol, Reason};
 use crate::net::admission::Admitted;
@@ -76,7 +76,8 @@ impl ServeContext {
         // Only who has proved to be a server is told where streams are; anybody else has to ask everybody.
         let is_told = matches!(standing, Standing::Verified(_));
         let has_peers = is_told && self.cluster.as_ref().is_some_and(Cluster::speaks_for_all);
-        Acknowledgement { has_peers, ..Acknowledgement::of(&self.node) }.to_text()
+        let is_shield = self.config.role == Role::Edge;
+        Acknowledgement { has_peers, is_shield, ..Acknowledgement::of(&self.node) }.to_text()
     }
 
     /// Where another origin has `key`, if the peer's standing allows to tell it.
@@ -84,6 +85,19 @@ impl ServeContext {
         match (&self.cluster, standing) {
             (Some(cluster), Some(Standing::Verified(_))) => cluster.find(key).await,
             _ => None,
+        }
+    }
+
+    /// Whether what is asked for with `mark` would come back here.
+    fn is_passed_by(&self, mark: Option<&Mark>) -> bool {
+        mark.is_some_and(|mark| mark.has_passed(&self.node))
+    }
+
+    /// Lets a player in, or a server that has sent `mark`.
+    fn subscribe(&self, key: &StreamKey, request: PlayRequest, mark: Option<&Mark>) -> Result<Reader, End> {
+        match mark {
+            Some(mark) if mark.is_shielded => self.hub.subscribe_shielded(key, request),
+            _ => self.hub.subscribe(key, request),
         }
     }
 
@@ -105,6 +119,7 @@ const fn reason_of(end: End) -> Reason {
         End::NotFound => Reason::StreamNotFound,
         End::Ended => Reason::StreamEnded,
         End::TracksChanged => Reason::TracksChanged,
+        End::Unreachable => Reason::UpstreamLost,
         End::Shutdown => Reason::Shutdown,
     }
 }

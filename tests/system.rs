@@ -34,6 +34,7 @@ mod system {
     mod process;
     mod publishing;
     mod resume;
+    mod shield;
     mod shutdown;
     mod slow_players;
     mod timeline;

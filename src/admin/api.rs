@@ -128,6 +128,8 @@ struct Audio {
 #[derive(Debug, Serialize)]
 struct Upstream {
     address: Option<String>,
+    /// Whether that is another edge, which shields the origins.
+    shield: bool,
     state: &'static str,
     retries: u32,
 }
@@ -146,7 +148,7 @@ impl From<StreamView> for Stream {
                 cid: Some(live.session.to_string()),
                 ip: match &live.source {
                     Source::Client { address, .. } => Some(address.to_string()),
-                    Source::Pull => None,
+                    Source::Pull | Source::ShieldedPull => None,
                 },
             },
         };
@@ -206,6 +208,6 @@ impl Audio {
 
 impl From<PullStatus> for Upstream {
     fn from(status: PullStatus) -> Self {
-        Self { address: status.address, state: status.state.label(), retries: status.retries }
+        Self { address: status.address, shield: status.shielded, state: status.state.label(), retries: status.retries }
     }
 }

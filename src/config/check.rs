@@ -23,6 +23,7 @@ pub(super) fn sections(config: &Config, tree: &Layer, complete: bool, mistakes: 
             signed_peers(config, tree, mistakes);
             no_origins("origins", &config.upstream.origins, tree, mistakes);
             no_origins("backup_origins", &config.upstream.backup_origins, tree, mistakes);
+            no_origins("shield", config.upstream.shield.as_slice(), tree, mistakes);
         }
         Role::Edge => {
             no_peers(config, tree, mistakes);

@@ -168,6 +168,8 @@ section! {
         origins: Vec<OriginAddress> as List<Written<OriginAddress>> = Vec::new(),
         /// The origins that are pulled from only while none of `origins` answers; always empty at an origin.
         backup_origins: Vec<OriginAddress> as List<Written<OriginAddress>> = Vec::new(),
+        /// The edges of its own tier through which an edge pulls; unset at an origin.
+        shield: Option<OriginAddress> as Optional<Written<OriginAddress>> = None,
         /// What is spoken with all of them.
         protocol: UpstreamProtocol as Written<UpstreamProtocol> = UpstreamProtocol::Rtmp,
         /// The port of every address over HTTP; the ports of the origins are those of RTMP.

@@ -8,6 +8,7 @@ use std::fmt;
 use crate::media::stream_key::StreamKey;
 
 use super::publisher::Publisher;
+use super::shielding::Missing;
 use super::state::{PublishError, PublishRequest};
 use super::stream::StreamHandle;
 
@@ -57,6 +58,8 @@ impl PullState {
 pub struct PullStatus {
     /// The upstream's address as `host:port`, once one was tried.
     pub address: Option<String>,
+    /// Whether that is another edge, which shields the origins.
+    pub shielded: bool,
     /// What it is doing.
     pub state: PullState,
     /// Attempts since media flowed.
@@ -106,6 +109,27 @@ impl Demand {
     pub async fn unwanted(&self) {
         while self.is_wanted() {
             self.changed().await;
+        }
+    }
+
+    /// Whether other edges pull the stream through this one: then it has to come from an origin.
+    pub fn shields(&self) -> bool {
+        self.handle.stream.state().shielding.has_readers()
+    }
+
+    /// Completes when the first other edge has come or the last one has left since the last call.
+    pub async fn shielding_changed(&self) {
+        self.handle.stream.shielding_changed.notified().await;
+    }
+
+    /// Tells those who only wait for what the origins say that these were asked in vain.
+    pub fn missed(&self, missing: Missing) {
+        let mut state = self.handle.stream.state();
+        state.shielding.note(missing);
+        let is_awaited = state.shielding.has_readers();
+        drop(state);
+        if is_awaited {
+            self.handle.stream.wakers.wake_everyone();
         }
     }
 

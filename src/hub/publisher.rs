@@ -39,7 +39,7 @@ impl Publisher {
             // Whoever fetches the stream need not any more.
             stream.demand_changed.notify_one();
         }
-        if was_live && !matches!(begun, Err(PublishError::RingBudget)) {
+        if was_live && !matches!(begun, Err(PublishError::RingBudget | PublishError::Shields)) {
             shared.metrics.stream_conflicts.inc();
         }
         let (number, replaced) = begun?;

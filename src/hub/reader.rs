@@ -19,7 +19,8 @@ use super::dispatcher::ShardId;
 use super::headers::{Headers, Tracks};
 use super::identity::Identity;
 use super::now;
-use super::state::{KEYFRAME_WAIT, State};
+use super::shielding::Waiting;
+use super::state::{KEYFRAME_WAIT, Live, State};
 use super::stream::StreamHandle;
 use super::wake::WakerSlot;
 
@@ -48,6 +49,9 @@ pub enum End {
     /// The tracks or codecs are no longer those that the player was told.
     #[error("the stream's tracks have changed")]
     TracksChanged,
+    /// No origin could be asked whether anybody publishes the stream.
+    #[error("no origin can be reached")]
+    Unreachable,
     /// The server is stopping.
     #[error("the server is stopping")]
     Shutdown,
@@ -70,6 +74,8 @@ pub struct Reader {
     headers: Option<Arc<Headers>>,
     /// Whether the next block is not the one behind the last.
     skipped: bool,
+    /// Set for another edge's pull that this one shields the origins from.
+    waiting: Option<Waiting>,
     /// The session that a pull began with, and its number.
     session: Option<(Identity, u64)>,
     /// The tracks that the player was told, where they cannot change, and the first block that they must hold for: in
@@ -109,6 +115,18 @@ enum Look {
 }
 
 impl Reader {
+    /// A reader for another edge that pulls through this one.
+    pub(super) fn shielded(handle: StreamHandle, request: PlayRequest) -> Self {
+        let mut reader = Self::new(handle, request);
+        let stream = &reader.handle.stream;
+        let (waiting, is_first) = stream.state().shielding.enter(reader.since);
+        if is_first {
+            stream.shielding_changed.notify_one();
+        }
+        reader.waiting = Some(waiting);
+        reader
+    }
+
     pub(super) fn new(handle: StreamHandle, request: PlayRequest) -> Self {
         let stream = &handle.stream;
         let mut state = stream.state();
@@ -140,6 +158,7 @@ impl Reader {
             next_packet: 0,
             headers: None,
             skipped: false,
+            waiting: None,
             session: None,
             tracks: None,
             timer: None,
@@ -155,7 +174,7 @@ impl Reader {
     /// Waits for a publisher, and tells its session.
     pub fn poll_live(&mut self, context: &mut Context<'_>) -> Poll<Result<Identity, End>> {
         self.poll_until(context, |reader, state| {
-            let live = state.live.as_ref()?;
+            let live = state.live.as_ref().filter(|live| reader.may_have(live))?;
             reader.session.get_or_insert_with(|| (live.session.clone(), state.session));
             Some(live.session.clone())
         })
@@ -357,8 +376,11 @@ impl Reader {
         if self.session_has_changed(state) {
             return Some(End::Ended);
         }
-        if state.live.is_some() {
+        if state.live.as_ref().is_some_and(|live| self.may_have(live)) {
             return None;
+        }
+        if let Some(waiting) = self.waiting.filter(|_| self.session.is_none()) {
+            return state.shielding.refuses(waiting, now);
         }
         if self.request.is_pull {
             return Some(if self.session.is_some() { End::Ended } else { End::NotFound });
@@ -376,8 +398,11 @@ impl Reader {
 
     /// Until when the player waits while nobody publishes.
     fn deadline(&self, state: &State) -> Option<Instant> {
-        if state.live.is_some() {
+        if state.live.as_ref().is_some_and(|live| self.may_have(live)) {
             return None;
+        }
+        if let Some(waiting) = self.waiting {
+            return Some(waiting.deadline());
         }
         if self.has_begun() {
             return state.absent_until;
@@ -391,6 +416,11 @@ impl Reader {
         let wait = self.handle.stream.settings.play_wait;
         let is_mute = state.live.as_ref().is_some_and(|live| live.first_media.is_none());
         (is_mute && !wait.is_zero()).then(|| self.since + wait)
+    }
+
+    /// Whether what `live` publishes is for this reader.
+    fn may_have(&self, live: &Live) -> bool {
+        self.waiting.is_none() || live.is_for_others()
     }
 
     fn has_begun(&self) -> bool {
@@ -435,6 +465,9 @@ impl Drop for Reader {
         state.clear_if_unread();
         if state.readers == 0 {
             stream.demand_changed.notify_one();
+        }
+        if self.waiting.is_some() && state.shielding.leave() {
+            stream.shielding_changed.notify_one();
         }
         drop(state);
         self.handle.shared.metrics.players(self.request.protocol).dec();

@@ -357,7 +357,7 @@ impl Forward<'_> {
 
     fn report(&self, state: PullState, candidate: Option<&Candidate>, retries: u32) {
         let address = candidate.map(|candidate| candidate.address.to_string());
-        self.forwarded.report(PullStatus { address, state, retries });
+        self.forwarded.report(PullStatus { address, shielded: false, state, retries });
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
-use crate::auth::{Acknowledgement, MARK_HEADER, SESSION_HEADER};
+use crate::auth::{Acknowledgement, MARK_HEADER, Mark, SESSION_HEADER};
 use crate::hub::Identity;
 use crate::media::flv::{FlvError, FlvReader};
 use crate::media::{Kind, Tag};
@@ -84,7 +84,7 @@ impl HttpConnection {
         let gate = context.upstreams.gate(candidate.address);
         // The time spent in front of the gate is not the upstream's.
         let permit = gate.acquire().await;
-        let (path, mark) = (target.http_path(), context.mark());
+        let (path, mark) = (target.http_path(), context.sign(&Mark::of_pull(&context.node)));
         let ask = Ask { address: candidate.address, host: &candidate.name, path: &path, mark: &mark };
         let (driver, answer) = ask.answered(context.settings.connect_timeout, context.settings.read_timeout).await?;
         // An upstream that has answered is busy with us no more than with any other.
@@ -273,6 +273,7 @@ fn check_status(ask: Ask<'_>, status: StatusCode, headers: &HeaderMap, knows_all
     match status {
         StatusCode::OK => Ok(()),
         StatusCode::NOT_FOUND => Err(OpenError::NotFound { code: status.to_string(), knows_all }),
+        StatusCode::LOOP_DETECTED => Err(OpenError::Loop),
         _ if status.is_redirection() => match text(headers, LOCATION.as_str()) {
             Some(location) => Err(OpenError::Redirected { location: ask.resolve(location) }),
             None => Err(OpenError::Refused { code: status.to_string(), description: "without a Location".to_owned() }),

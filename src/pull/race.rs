@@ -9,8 +9,8 @@ use crate::metrics::ConnectResult;
 
 use super::PullContext;
 use super::connection::{Connection, OpenError};
+use super::route::until;
 use super::target::Target;
-use super::until;
 use super::upstreams::Candidate;
 
 /// How long one upstream is asked before the next one is asked as well.
@@ -78,7 +78,7 @@ pub(super) async fn race(
     }
 }
 
-fn note(context: &PullContext, candidate: &Candidate, error: &OpenError, longest_rest: Duration) {
+pub(super) fn note(context: &PullContext, candidate: &Candidate, error: &OpenError, longest_rest: Duration) {
     context.metrics.upstream_connects(error.result()).inc();
     if error.is_answer() {
         tracing::debug!(upstream = %candidate.address, %error, "not here");

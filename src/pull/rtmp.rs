@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::auth::Acknowledgement;
+use crate::auth::{Acknowledgement, Mark};
 use crate::hub::Identity;
 use crate::media::class::classify;
 use crate::media::{Kind, Tag};
 use crate::metrics::ReconnectReason;
-use crate::rtmp::{ClientEvent, ClientSession, ClientSettings, Goal};
+use crate::rtmp::{ClientEvent, ClientSession, ClientSettings, Goal, Status};
 
 use super::PullContext;
 use super::connection::OpenError;
@@ -20,6 +20,9 @@ use super::wire::{Failure, OURS_DEAD_AFTER, PING_EVERY, Wire};
 /// How long bytes of our own kind may come without adding up to a message, the answer to a ping not even: a connection
 /// that trickles is of no use.
 const OURS_STALLED_AFTER: Duration = Duration::from_secs(5);
+
+/// How long an edge of this one's tier may take to accept us: there is another one, or the origin.
+const SHIELD_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// An upstream that sends media.
 #[derive(Debug)]
@@ -43,15 +46,50 @@ pub(super) struct RtmpConnection {
 impl RtmpConnection {
     /// Connects, asks for the stream and waits for its first media.
     pub(super) async fn open(context: &PullContext, candidate: &Candidate, target: &Target) -> Result<Self, OpenError> {
+        let mark = Mark::of_pull(&context.node);
+        let limit = context.settings.connect_timeout;
+        let (mut connection, _) = Self::connected(context, candidate, target, mark, limit).await?;
+        connection.wait_for_media().await?;
+        Ok(connection)
+    }
+
+    /// The same at an edge that is to fetch the stream for us.
+    pub(super) async fn open_shield(
+        context: &PullContext,
+        candidate: &Candidate,
+        target: &Target,
+    ) -> Result<Self, OpenError> {
+        let mark = Mark::of_shielded_pull(&context.node);
+        let limit = context.settings.connect_timeout.min(SHIELD_CONNECT_TIMEOUT);
+        let (mut connection, acknowledgement) = Self::connected(context, candidate, target, mark, limit).await?;
+        let Some(acknowledgement) = acknowledgement else { return Err(OpenError::NotAShield) };
+        if acknowledgement.node == context.node {
+            return Err(OpenError::Itself);
+        }
+        if !acknowledgement.is_shield {
+            return Err(OpenError::NotAShield);
+        }
+        connection.wait_for_media().await?;
+        Ok(connection)
+    }
+
+    /// Connects, for no longer than `limit`, until the upstream has accepted us as whom `mark` says we are.
+    async fn connected(
+        context: &PullContext,
+        candidate: &Candidate,
+        target: &Target,
+        mark: Mark,
+        limit: Duration,
+    ) -> Result<(Self, Option<Acknowledgement>), OpenError> {
         let gate = context.upstreams.gate(candidate.address);
         // The time spent in front of the gate is not the upstream's.
         let permit = gate.acquire().await;
-        let deadline = Instant::now() + context.settings.connect_timeout;
+        let deadline = Instant::now() + limit;
         let client = ClientSession::new(ClientSettings {
             tc_url: format!("rtmp://{}/{}", candidate.name, target.app),
             app: target.app.clone(),
             goal: Goal::Play { name: target.stream.clone() },
-            mark: Some(context.mark()),
+            mark: Some(context.sign(&mark)),
             chunk_size: context.chunk_size,
             four_cc: true,
             reconnects: false,
@@ -70,15 +108,14 @@ impl RtmpConnection {
             last_media: now,
             last_ping: now,
         };
-        timeout_at(deadline, connection.connect()).await.map_err(|_| OpenError::Timeout)??;
+        let acknowledgement = timeout_at(deadline, connection.connect()).await.map_err(|_| OpenError::Timeout)??;
         // An upstream that has accepted us is busy with us no more than with any other.
         drop(permit);
-        connection.wait_for_media().await?;
-        Ok(connection)
+        Ok((connection, acknowledgement))
     }
 
     /// Speaks until the upstream has accepted the connect command.
-    async fn connect(&mut self) -> Result<(), OpenError> {
+    async fn connect(&mut self) -> Result<Option<Acknowledgement>, OpenError> {
         loop {
             self.wire.flush().await?;
             self.wire.read_once().await.map_err(Failure::while_opening)?;
@@ -88,8 +125,9 @@ impl RtmpConnection {
                         let acknowledgement = acknowledgement.as_deref().and_then(Acknowledgement::parse);
                         tracing::debug!(?acknowledgement, "connected");
                         self.is_ours = acknowledgement.is_some();
-                        self.has_peers = acknowledgement.is_some_and(|acknowledgement| acknowledgement.has_peers);
-                        return Ok(());
+                        self.has_peers =
+                            acknowledgement.as_ref().is_some_and(|acknowledgement| acknowledgement.has_peers);
+                        return Ok(acknowledgement);
                     }
                     event => self.take_while_opening(event)?,
                 }
@@ -128,6 +166,9 @@ impl RtmpConnection {
             }
             ClientEvent::Media(tag) => self.tags.push(tag),
             ClientEvent::Refused { redirect: Some(location), .. } => return Err(OpenError::Redirected { location }),
+            ClientEvent::Refused { code, .. } if code == Status::PlayStreamInLoop.code() => {
+                return Err(OpenError::Loop);
+            }
             ClientEvent::Refused { code, description, .. } if !code.contains("NotFound") => {
                 return Err(OpenError::Refused { code, description });
             }

@@ -15,13 +15,15 @@ use crate::net::dns::{Endpoint, Names};
 
 use super::health::Health;
 
-/// Which of the two lists of origins.
+/// Who is asked: one of the two lists of origins, or other edges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tier {
     /// `upstream.origins`.
     Primary,
     /// `upstream.backup_origins`.
     Backup,
+    /// The edges of this one's own tier, `upstream.shield`. They speak RTMP, whatever the origins do.
+    Shield,
 }
 
 /// One address that may have a stream.
@@ -66,10 +68,10 @@ impl Upstreams {
 
     /// The addresses of a tier in the order in which `key` asks them, without those that rest.
     ///
-    /// A single address never rests here: there is nobody to ask instead, and the pull's own rhythm spares it.
+    /// A single origin never rests here: there is nobody to ask instead, and the pull's own rhythm spares it.
     pub(super) async fn candidates(&self, key: &StreamKey, tier: Tier) -> Vec<Candidate> {
         let mut candidates = self.ranked(key, tier, self.settings.protocol).await;
-        if candidates.len() > 1 {
+        if candidates.len() > 1 || tier == Tier::Shield {
             let now = Instant::now();
             candidates.retain(|candidate| !self.health.rests(candidate.address, now));
         }
@@ -95,8 +97,13 @@ impl Upstreams {
     /// Every address of every origin of a tier, each once.
     async fn resolve(&self, tier: Tier, protocol: UpstreamProtocol) -> Vec<Candidate> {
         let origins = match tier {
-            Tier::Primary => &self.settings.origins,
-            Tier::Backup => &self.settings.backup_origins,
+            Tier::Primary => self.settings.origins.as_slice(),
+            Tier::Backup => self.settings.backup_origins.as_slice(),
+            Tier::Shield => self.settings.shield.as_slice(),
+        };
+        let protocol = match tier {
+            Tier::Primary | Tier::Backup => protocol,
+            Tier::Shield => UpstreamProtocol::Rtmp,
         };
         let mut candidates: Vec<Candidate> = Vec::new();
         for origin in origins {
@@ -115,6 +122,8 @@ impl Upstreams {
                         }
                     }
                 }
+                // A tier without another edge that is ready: its streams come straight from the origins.
+                Err(error) if tier == Tier::Shield => tracing::debug!(%error, "cannot resolve the edges of this tier"),
                 Err(error) => {
                     tracing::warn!(%error, "cannot resolve an origin");
                     self.metrics.upstream_connects(ConnectResult::Unresolved).inc();

@@ -28,6 +28,8 @@ pub enum Status {
     PlayStart,
     /// Nobody publishes the stream.
     PlayStreamNotFound,
+    /// The stream would come back to who asks for it: to another server it is not there, though it may be elsewhere.
+    PlayStreamInLoop,
     /// The stream cannot be played.
     PlayFailed,
     /// Playing has ended.
@@ -58,6 +60,7 @@ impl Status {
             Self::PlayReset => "NetStream.Play.Reset",
             Self::PlayStart => "NetStream.Play.Start",
             Self::PlayStreamNotFound => "NetStream.Play.StreamNotFound",
+            Self::PlayStreamInLoop => "NetStream.Play.StreamNotFound.Loop",
             Self::PlayFailed => "NetStream.Play.Failed",
             Self::PlayStop => "NetStream.Play.Stop",
             Self::PlayUnpublishNotify => "NetStream.Play.UnpublishNotify",
@@ -75,6 +78,7 @@ impl Status {
             | Self::PublishBadName
             | Self::PublishDenied
             | Self::PlayStreamNotFound
+            | Self::PlayStreamInLoop
             | Self::PlayFailed
             | Self::SeekFailed => "error",
             _ => "status",

@@ -27,7 +27,11 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
         shard: connection.accepted.shard,
         is_pull: connection.standing.is_some(),
     };
-    let mut reader = match connection.context.hub.subscribe(&named.key, request) {
+    if connection.context.is_passed_by(connection.mark()) {
+        connection.link.session.reject_play(Status::PlayStreamInLoop, "the stream would come back here");
+        return Err(Reason::StreamNotFound);
+    }
+    let mut reader = match connection.context.subscribe(&named.key, request, connection.mark()) {
         Ok(reader) => reader,
         Err(End::NotFound) => return Err(redirect(connection, &named.key).await?),
         Err(end) => return Err(refuse(connection, end)),

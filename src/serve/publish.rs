@@ -104,7 +104,7 @@ async fn admit(
 /// The status code of a refusal on the wire, and the reason that the connection ends for.
 fn refusal(error: &PublishError) -> (&str, Reason) {
     match error {
-        PublishError::Conflict => (Status::PublishBadName.code(), Reason::PublishConflict),
+        PublishError::Conflict | PublishError::Shields => (Status::PublishBadName.code(), Reason::PublishConflict),
         PublishError::RingBudget => (Status::PublishBadName.code(), Reason::RingBudget),
         PublishError::Refused { code, .. } => (code, Reason::PublishRefused),
         PublishError::Unreachable => (Status::PublishBadName.code(), Reason::UpstreamLost),

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, Span};
 
-use crate::auth::{PROPERTY, Standing};
+use crate::auth::{Mark, PROPERTY, Standing};
 use crate::hub::Identity;
 use crate::media::stream_key::{NamedStream, StreamKey};
 use crate::metrics::{Protocol, Reason};
@@ -124,6 +124,11 @@ impl Connection<'_> {
         if self.context.cluster.is_some() && matches!(self.standing, Some(Standing::Verified(_))) {
             self.link.session.take_calls();
         }
+    }
+
+    /// What the peer says of itself, if it is a server that pulls.
+    pub(super) fn mark(&self) -> Option<&Mark> {
+        self.standing.as_ref().and_then(Standing::mark)
     }
 
     /// The stream that `name` means in this connection's app; the peer is told if it means none.

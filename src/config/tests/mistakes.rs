@@ -142,6 +142,10 @@ fn an_origin_with_origins_is_refused() {
         lines(load_text(Role::Origin, "upstream.backup_origins = [\"other\"]")),
         ["test.toml: upstream.backup_origins: an origin pulls from nobody; origins are what an edge pulls from"]
     );
+    assert_eq!(
+        lines(load_text(Role::Origin, "upstream.shield = \"edges\"")),
+        ["test.toml: upstream.shield: an origin pulls from nobody; origins are what an edge pulls from"]
+    );
     assert!(load_text(Role::Origin, "upstream.origins = []").is_ok());
 }
 

@@ -158,7 +158,7 @@ async fn a_forward_is_counted_and_shown_and_is_no_player() {
     let forwarded = bench.hub.forward(&bench.key, &session);
     let _tap = forwarded.tap(SHARD, TapStart::Keyframe);
     let address = Some("192.0.2.1:1935".to_owned());
-    forwarded.report(PullStatus { address: address.clone(), state: PullState::Live, retries: 0 });
+    forwarded.report(PullStatus { address: address.clone(), shielded: false, state: PullState::Live, retries: 0 });
     let view = bench.hub.streams().remove(0);
     assert_eq!(view.players, 0);
     assert_eq!(view.forward.and_then(|status| status.address), address);
@@ -167,7 +167,7 @@ async fn a_forward_is_counted_and_shown_and_is_no_player() {
 
     // The next one has come before this one is gone.
     let next = bench.hub.forward(&bench.key, &Identity::random());
-    forwarded.report(PullStatus { address, state: PullState::Live, retries: 0 });
+    forwarded.report(PullStatus { address, shielded: false, state: PullState::Live, retries: 0 });
     drop((forwarded, _tap));
     let view = bench.hub.streams().remove(0);
     assert_eq!(view.forward.map(|status| status.address), Some(None));

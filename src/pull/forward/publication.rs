@@ -50,7 +50,7 @@ impl Publication {
     pub(super) fn of(key: &StreamKey, request: &PublishRequest) -> Self {
         let query = match &request.source {
             Source::Client { query, .. } => query.clone(),
-            Source::Pull => String::new(),
+            Source::Pull | Source::ShieldedPull => String::new(),
         };
         Self { key: key.clone(), session: request.session.clone(), target: Target::of(key), query }
     }
