@@ -71,6 +71,7 @@ impl RtmpConnection {
             mark: Some(context.mark()),
             chunk_size: context.chunk_size,
             four_cc: true,
+            reconnects: false,
         })?;
         let now = Instant::now();
         let mut connection = Self {
@@ -151,7 +152,7 @@ impl RtmpConnection {
             ClientEvent::Refused { code, .. } | ClientEvent::Ended { code } => {
                 return Err(OpenError::NotFound { code });
             }
-            ClientEvent::Connected { .. } | ClientEvent::Pong(_) => {}
+            ClientEvent::Connected { .. } | ClientEvent::ReconnectRequested { .. } | ClientEvent::Pong(_) => {}
         }
         Ok(())
     }
@@ -185,7 +186,11 @@ impl RtmpConnection {
                     self.tags.push(tag);
                 }
                 ClientEvent::Ended { .. } | ClientEvent::Refused { .. } => return Err(ReconnectReason::Ended),
-                ClientEvent::Connected { .. } | ClientEvent::Started { .. } | ClientEvent::Pong(_) => {}
+                // A pull goes where its publisher goes: it ends with it, and looks again.
+                ClientEvent::Connected { .. }
+                | ClientEvent::Started { .. }
+                | ClientEvent::ReconnectRequested { .. }
+                | ClientEvent::Pong(_) => {}
             }
         }
         heard

@@ -51,6 +51,9 @@ pub struct ClientSettings {
     pub chunk_size: u32,
     /// Whether to offer enhanced RTMP.
     pub four_cc: bool,
+    /// Whether to say that we reconnect when the server asks us to; part of enhanced RTMP. Then the caller has to act on
+    /// [`ClientEvent::ReconnectRequested`].
+    pub reconnects: bool,
 }
 
 /// What the caller has to act on.
@@ -76,6 +79,12 @@ pub enum ClientEvent {
         description: String,
         /// Where to go instead, as SRS says it: the URL of an app or a stream.
         redirect: Option<String>,
+    },
+    /// The server would like us to go (enhanced RTMP v2): to connect again, and to close this connection once the new one
+    /// is in place. Until then everything goes on here.
+    ReconnectRequested {
+        /// Where to, as the server says it: absolute or relative to our own URL; where we are connected now if unset.
+        tc_url: Option<String>,
     },
     /// What had begun has ended: the publisher has gone, or the server ends us.
     Ended {

@@ -76,7 +76,8 @@ enum Phase {
     /// The caller is deciding about the connect that carried this transaction.
     Deciding {
         transaction: f64,
-        four_cc: bool,
+        /// Whether the peer speaks enhanced RTMP.
+        enhanced: bool,
     },
     Connected,
     Rejected,

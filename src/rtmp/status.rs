@@ -12,6 +12,8 @@ pub enum Status {
     ConnectSuccess,
     /// The connection is refused.
     ConnectRejected,
+    /// The server asks for the connection to be made again, here or elsewhere (enhanced RTMP v2, "Reconnect Request").
+    ConnectReconnectRequest,
     /// Publishing may begin.
     PublishStart,
     /// The name is taken, by another publisher or by this connection's own other activity.
@@ -48,6 +50,7 @@ impl Status {
         match self {
             Self::ConnectSuccess => "NetConnection.Connect.Success",
             Self::ConnectRejected => "NetConnection.Connect.Rejected",
+            Self::ConnectReconnectRequest => "NetConnection.Connect.ReconnectRequest",
             Self::PublishStart => "NetStream.Publish.Start",
             Self::PublishBadName => "NetStream.Publish.BadName",
             Self::PublishDenied => "NetStream.Publish.Denied",

@@ -27,6 +27,7 @@ impl Wire {
                 mark: None,
                 chunk_size: 4_096,
                 four_cc: false,
+                reconnects: false,
             })?)),
             Protocol::HttpFlv => Self::HttpFlv(HttpFlv::new(&target.authority(), &target.path(index, count))),
             Protocol::WsFlv => Self::WsFlv(WebSocketFlv::new(&target.authority(), &target.path(index, count))),

@@ -41,6 +41,7 @@ impl Publisher {
             mark: None,
             chunk_size: CHUNK_SIZE,
             four_cc: false,
+            reconnects: false,
         })?;
         let position = publish.script.begin();
         let mut publisher = Self { stream, session, position, pending: Vec::new(), sent: 0 };

@@ -45,7 +45,7 @@ impl ClientSession {
             object.push(("type".to_owned(), Value::string("nonprivate")));
         }
         if settings.four_cc {
-            object.extend(four_cc::properties());
+            object.extend(four_cc::properties(settings.reconnects));
         }
         if let Some(mark) = &settings.mark {
             object.push(("rillcast".to_owned(), Value::string(mark.as_str())));
@@ -111,7 +111,9 @@ impl ClientSession {
     fn status(&mut self, information: &Value) {
         let code = information.get("code").and_then(Value::as_str).unwrap_or_default();
         let is_error = information.get("level").and_then(Value::as_str) == Some("error");
-        if code == Status::PlayStart.code() || code == Status::PublishStart.code() {
+        if code == Status::ConnectReconnectRequest.code() {
+            self.events.push(ClientEvent::ReconnectRequested { tc_url: text(information, "tcUrl") });
+        } else if code == Status::PlayStart.code() || code == Status::PublishStart.code() {
             self.started(information);
         } else if self.progress == Progress::Started && (is_error || ends_stream(code)) {
             self.end(code);

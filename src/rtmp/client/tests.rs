@@ -61,6 +61,7 @@ fn a_connect_carries_url_mark_and_codecs() {
     assert_eq!(sent[0].text("tcUrl"), "rtmp://origin.example:1935/live");
     assert_eq!(sent[0].text("rillcast"), "v=1;node=edge-1");
     assert_eq!(sent[0].property("fourCcList").and_then(Value::as_array).map(<[_]>::len), Some(12));
+    assert_eq!(sent[0].property("capsEx"), Some(&Value::Number(1.0)));
 }
 
 #[test]
@@ -206,6 +207,24 @@ fn nothing_is_published_before_the_start() {
     let (mut session, _) = requested(publish("x"));
     session.write_tag(&tag(Kind::Audio, 0, &[0xAF]));
     assert!(session.take_output().is_empty());
+}
+
+#[test]
+fn a_request_to_reconnect_is_handed_on_and_ends_nothing() {
+    let (mut session, mut listener) = requested(publish("x"));
+    session.feed(&status("NetStream.Publish.Start", "status")).unwrap();
+    client_events(&mut session);
+    for tc_url in [None, Some("rtmp://other:1935/live")] {
+        let Value::Object(mut properties) = information("NetConnection.Connect.ReconnectRequest", "status") else {
+            panic!("no object")
+        };
+        properties.extend(tc_url.map(|url| ("tcUrl".to_owned(), Value::string(url))));
+        session.feed(&command("onStatus", 0.0, &[Value::Null, Value::Object(properties)])).unwrap();
+        let expected = ClientEvent::ReconnectRequested { tc_url: tc_url.map(str::to_owned) };
+        assert_eq!(client_events(&mut session), [expected]);
+    }
+    session.write_tag(&tag(Kind::Audio, 0, &[0xAF]));
+    assert!(!listener.hear(&session.take_output()).is_empty(), "it goes on publishing");
 }
 
 #[test]

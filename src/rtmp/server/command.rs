@@ -52,8 +52,9 @@ impl ServerSession {
 
     fn connect(&mut self, command: &Command) -> Result<(), Error> {
         let request = ConnectRequest::parse(command)?;
-        self.phase =
-            Phase::Deciding { transaction: command.transaction, four_cc: command.object().get("fourCcList").is_some() };
+        let offers = |name| command.object().get(name).is_some();
+        let enhanced = offers("fourCcList") || offers("capsEx");
+        self.phase = Phase::Deciding { transaction: command.transaction, enhanced };
         self.request(ServerEvent::Connect(Box::new(request)))
     }
 

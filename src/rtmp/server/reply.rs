@@ -18,7 +18,7 @@ const CAPABILITIES: f64 = 31.0;
 impl ServerSession {
     /// Accepts the connect. `properties` are added to the information object of its result.
     pub fn accept_connect(&mut self, properties: &[(&str, &str)]) {
-        let Phase::Deciding { transaction, four_cc } = self.phase else { return };
+        let Phase::Deciding { transaction, enhanced } = self.phase else { return };
         self.phase = Phase::Connected;
         self.link.send(Control::WindowAcknowledgementSize(self.settings.window_acknowledgement));
         self.link.send(Control::SetPeerBandwidth(self.settings.window_acknowledgement));
@@ -31,8 +31,8 @@ impl ServerSession {
         ]);
         let mut information = Status::ConnectSuccess.information("the connection is accepted");
         information.push(("objectEncoding".to_owned(), Value::Number(0.0)));
-        if four_cc {
-            information.extend(four_cc::properties());
+        if enhanced {
+            information.extend(four_cc::properties(true));
         }
         information.extend(text_properties(properties));
         self.answer("_result", transaction, server, Value::Object(information));
@@ -44,6 +44,17 @@ impl ServerSession {
         self.phase = Phase::Rejected;
         let information = Status::ConnectRejected.information(description);
         self.answer("_error", transaction, Value::Null, Value::Object(information));
+    }
+
+    /// Asks the peer to make its connection again, at `tc_url` or where it made this one, and to close this one then. Only
+    /// peers that [can](super::ConnectRequest::can_reconnect) are to be asked. Nothing else changes.
+    pub fn request_reconnect(&mut self, tc_url: Option<&str>, description: &str) {
+        if self.phase != Phase::Connected {
+            return;
+        }
+        let mut information = Status::ConnectReconnectRequest.information(description);
+        information.extend(tc_url.map(|url| ("tcUrl".to_owned(), Value::string(url))));
+        self.answer("onStatus", 0.0, Value::Null, Value::Object(information));
     }
 
     /// Accepts the publish: media events follow.
