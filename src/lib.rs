@@ -15,6 +15,7 @@
 //! - [`hub`]: streams, blocks, rings, readers.
 //! - [`net`]: listeners, sockets, DNS.
 //! - [`serve`] and [`pull`]: connections of clients, and connections to upstreams. They never call each other.
+//! - [`drain`]: the order to take leave of all clients.
 //! - [`admin`], [`metrics`], [`auth`], [`config`]: what surrounds the media.
 //! - [`server`]: the only place that puts them together; [`demo`] runs two of them.
 #![forbid(unsafe_code)]
@@ -23,6 +24,7 @@ pub mod admin;
 pub mod auth;
 pub mod config;
 pub mod demo;
+pub mod drain;
 pub mod hub;
 pub mod media;
 pub mod metrics;

@@ -10,6 +10,7 @@ pub mod play;
 pub mod publish;
 pub mod rtmp;
 
+mod departure;
 mod heartbeat;
 mod link;
 mod outbound;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::drain::{Drain, Guest};
 use crate::hub::{End, Hub, ShardId};
 use crate::metrics::{Metrics, Protocol, Reason};
 use crate::net::admission::Admitted;
@@ -41,6 +43,8 @@ pub struct ServeContext {
     pub node: String,
     /// Who among the clients is a server.
     pub marks: Marks,
+    /// The order to drain, if there is one.
+    pub drain: Drain,
     /// Cancelled when connections are to end.
     pub stop: CancellationToken,
 }
@@ -54,6 +58,11 @@ pub struct Accepted {
     pub shard: ShardId,
     /// Its place among the connections.
     pub admitted: Admitted,
+    /// Its place among those that a drain waits for.
+    pub guest: Guest,
+    /// Cancelled when the listener that it came through is closed: from then on it is not to be used again once it is
+    /// idle.
+    pub closing: CancellationToken,
 }
 
 /// How long a peer has for a handshake, or for the head of a request.
@@ -82,6 +91,9 @@ const fn reason_of(end: End) -> Reason {
         End::NotFound => Reason::StreamNotFound,
         End::Ended => Reason::StreamEnded,
         End::TracksChanged => Reason::TracksChanged,
+        End::TooManyPlayers => Reason::TooManyPlayers,
+        End::TooMuchEgress => Reason::TooMuchEgress,
+        End::Drained => Reason::Drained,
         End::Shutdown => Reason::Shutdown,
     }
 }
