@@ -28,8 +28,8 @@ use crate::net::admission::Admission;
 use crate::net::dns::{Names, SetUpError};
 use crate::net::listener::{self, BindError};
 use crate::pull::{PullContext, Puller};
-use crate::serve::marks::Marks;
 use crate::serve::ServeContext;
+use crate::serve::marks::Marks;
 
 use doors::{Doors, Gate};
 use draining::Draining;

@@ -13,6 +13,7 @@ mod system {
     mod browser;
     mod demo;
     mod dns;
+    mod drain;
     mod enhanced;
     mod fan_out;
     mod faults;
@@ -26,6 +27,7 @@ mod system {
     mod late_joiners;
     mod marks;
     mod names;
+    mod overload;
     mod process;
     mod publishing;
     mod resume;

@@ -90,10 +90,7 @@ pub(super) async fn begin(
     status(&context).into_response()
 }
 
-pub(super) async fn take_back(
-    State(context): State<Arc<AdminContext>>,
-    Extension(peer): Extension<Peer>,
-) -> Response {
+pub(super) async fn take_back(State(context): State<Arc<AdminContext>>, Extension(peer): Extension<Peer>) -> Response {
     if let Some(refusal) = refuse(&context, peer) {
         return refusal;
     }

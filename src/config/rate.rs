@@ -78,7 +78,8 @@ mod tests {
 
     #[test]
     fn what_is_no_number_with_a_unit_is_refused() {
-        for text in ["", "0", "0kbit", "1000", "Gbit", "-1Gbit", "1.5Gbit", "1 Gbit", "10G", "10Gbps", "10gbit", "10Mb"] {
+        for text in ["", "0", "0kbit", "1000", "Gbit", "-1Gbit", "1.5Gbit", "1 Gbit", "10G", "10Gbps", "10gbit", "10Mb"]
+        {
             assert_eq!(parse_rate(text), Err(RateError::Malformed), "{text:?}");
         }
         assert_eq!(parse_rate("18446744074Gbit"), Err(RateError::TooLarge));

@@ -54,7 +54,8 @@ async fn run(context: &ServeContext, stream: TcpStream, accepted: &Accepted, spa
     let settings =
         ServerSettings { chunk_size: context.config.rtmp.chunk_size, window_acknowledgement: ACKNOWLEDGEMENT_WINDOW };
     let link = Link::new(stream, ServerSession::new(settings), &context.metrics);
-    let mut connection = Connection { context, accepted, span, link, app: String::new(), standing: None, can_reconnect: false };
+    let mut connection =
+        Connection { context, accepted, span, link, app: String::new(), standing: None, can_reconnect: false };
     let Err(reason) = connection.run().await;
     // What the session has left to say explains the end to the peer.
     if !matches!(reason, Reason::PeerClosed | Reason::PeerLost | Reason::Probe | Reason::SlowPlayer) {

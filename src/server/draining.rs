@@ -111,7 +111,9 @@ impl Draining {
         let connections = self.drain.guests();
         match phase {
             Phase::Serving => tracing::info!(connections, "the drain is taken back"),
-            _ => tracing::info!(phase = phase.label(), connections, purpose = ?order.map(|order| order.purpose), "draining"),
+            _ => {
+                tracing::info!(phase = phase.label(), connections, purpose = ?order.map(|order| order.purpose), "draining")
+            }
         }
     }
 }
