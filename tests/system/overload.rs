@@ -107,20 +107,28 @@ fn connections_count_against_readiness_too() {
 #[test]
 fn a_hundred_edges_that_come_at_once_are_all_answered_and_disturb_nobody() {
     const EDGES: usize = 100;
-    // What `upstream.max_connects` allows each of them.
-    const CONNECTS: usize = 16;
+    // Together what `upstream.max_connects` lets all of them have under way.
+    const ROUNDS: usize = 8;
+    const AT_A_TIME: usize = 2;
     let origin = Server::origin("");
     let feed = Publisher::start(&origin, STREAM).feed();
     let player = Player::join(Protocol::Rtmp, &origin, STREAM);
     player.expect_media();
-    // All of them have connected and begun before the first one goes on.
-    let mut pulls: Vec<Client> = (0..EDGES * CONNECTS)
-        .map(|number| Client::connect(origin.rtmp, &format!("live/absent-{number}"), Purpose::Pull).unwrap())
+    let address = origin.rtmp;
+    let edges: Vec<_> = (0..EDGES)
+        .map(|edge| {
+            std::thread::spawn(move || {
+                for round in 0..ROUNDS {
+                    let stream = format!("live/absent-{edge}-{round}");
+                    let pulls = [(); AT_A_TIME].map(|()| Client::connect(address, &stream, Purpose::Pull).unwrap());
+                    for mut pull in pulls {
+                        assert_eq!(pull.await_start(), Err("NetStream.Play.StreamNotFound".to_owned()));
+                    }
+                }
+            })
+        })
         .collect();
-    for pull in &mut pulls {
-        assert_eq!(pull.await_start(), Err("NetStream.Play.StreamNotFound".to_owned()));
-    }
-    drop(pulls);
+    edges.into_iter().for_each(|edge| edge.join().unwrap());
     player.wait_for_frame(feed.session, feed.last_number());
     player.assert_no_frame_missing();
     let connections = || origin.metrics().sum("rillcast_open_connections");
