@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::time::Sleep;
 
+use crate::drain::spread::Share;
 use crate::metrics::{DropReason, Protocol};
 
 use super::block::{Block, WireForm};
@@ -19,8 +20,9 @@ use super::dispatcher::ShardId;
 use super::headers::{Headers, Tracks};
 use super::identity::Identity;
 use super::now;
+use super::release::Departure;
 use super::shielding::Waiting;
-use super::state::{KEYFRAME_WAIT, Live, State};
+use super::state::{KEYFRAME_WAIT, Live, Source, State};
 use super::stream::StreamHandle;
 use super::wake::WakerSlot;
 
@@ -52,6 +54,15 @@ pub enum End {
     /// No origin could be asked whether anybody publishes the stream.
     #[error("no origin can be reached")]
     Unreachable,
+    /// There are as many players as there may be.
+    #[error("the server has no room for another player")]
+    TooManyPlayers,
+    /// As much is sent as may be sent.
+    #[error("the server has no bandwidth left for another player")]
+    TooMuchEgress,
+    /// The server lets its players go, who find the stream at another one.
+    #[error("the server is going; the stream is at others")]
+    Drained,
     /// The server is stopping.
     #[error("the server is stopping")]
     Shutdown,
@@ -62,6 +73,8 @@ pub enum End {
 pub struct Reader {
     handle: StreamHandle,
     request: PlayRequest,
+    /// When among all players it is let go, if they are.
+    share: Share,
     waker: WakerSlot,
     since: Instant,
     /// The next block, once the player has begun.
@@ -137,6 +150,9 @@ impl Reader {
         let begin_at = state.ring.end();
         drop(state);
         handle.shared.metrics.players(request.protocol).inc();
+        if request.is_pull {
+            handle.shared.metrics.downstream_pulls.inc();
+        }
         Self::at(handle, request, begin_at, None)
     }
 
@@ -149,6 +165,7 @@ impl Reader {
     fn at(handle: StreamHandle, request: PlayRequest, begin_at: u64, tap: Option<TapStart>) -> Self {
         let waker = handle.stream.wakers.enter(request.shard);
         Self {
+            share: handle.shared.releases.next_share(),
             handle,
             request,
             waker,
@@ -206,6 +223,21 @@ impl Reader {
         }))??;
         self.tracks = Some((tracks, from));
         Poll::Ready(Ok(tracks))
+    }
+
+    /// Completes when the player ends whether it takes media or not, as one that is paused.
+    pub fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        let stream = Arc::clone(&self.handle.stream);
+        loop {
+            let state = stream.state();
+            if let Some(end) = self.end(&state, now()) {
+                return Poll::Ready(end);
+            }
+            self.waker.register(context, false);
+            let deadline = self.deadline(&state);
+            drop(state);
+            ready!(self.poll_timer(context, deadline));
+        }
     }
 
     /// The next bytes for the player: first the headers, then block after block.
@@ -319,6 +351,9 @@ impl Reader {
         if self.request.is_pull && self.session.as_ref().is_some_and(|(_, number)| *number != block.session()) {
             return Look::End(End::Ended);
         }
+        if self.goes_before(block, state, now) {
+            return Look::End(End::Drained);
+        }
         self.cursor = Some(cursor);
         Look::Block(Arc::clone(block))
     }
@@ -376,6 +411,9 @@ impl Reader {
         if self.session_has_changed(state) {
             return Some(End::Ended);
         }
+        if self.departs_at(state).is_some_and(|departs_at| now >= departs_at) {
+            return Some(End::Drained);
+        }
         if state.live.as_ref().is_some_and(|live| self.may_have(live)) {
             return None;
         }
@@ -385,7 +423,7 @@ impl Reader {
         if self.request.is_pull {
             return Some(if self.session.is_some() { End::Ended } else { End::NotFound });
         }
-        let deadline = self.deadline(state)?;
+        let deadline = self.publisher_deadline(state)?;
         if now < deadline {
             return None;
         }
@@ -396,8 +434,47 @@ impl Reader {
         Some(End::NotFound)
     }
 
-    /// Until when the player waits while nobody publishes.
+    /// When the player, while there is nothing for it, ends at the latest.
     fn deadline(&self, state: &State) -> Option<Instant> {
+        [self.publisher_deadline(state), self.departs_at(state)].into_iter().flatten().min()
+    }
+
+    /// When the player is let go, if it is.
+    fn departure(&self, state: &State) -> Option<Departure> {
+        if self.tap.is_some() {
+            // A forward goes with its publisher.
+            return None;
+        }
+        let is_bound = || {
+            let source = state.live.as_ref().map(|live| &live.source);
+            self.request.is_pull && matches!(source, Some(Source::Client { .. }))
+        };
+        self.handle.shared.releases.departure(self.share, is_bound)
+    }
+
+    /// Whether the player is let go instead of getting `block`: at a keyframe, where there are any.
+    fn goes_before(&self, block: &Block, state: &State, now: Instant) -> bool {
+        match self.departure(state) {
+            None => false,
+            Some(Departure::Now) => true,
+            Some(Departure::From(moment)) => {
+                let fits = block.starts_with_keyframe() || block.headers().tracks.video.is_none();
+                now >= moment && (fits || now >= moment + KEYFRAME_WAIT)
+            }
+        }
+    }
+
+    /// When the player is let go without a block to go before. Where one may come, it is waited for.
+    fn departs_at(&self, state: &State) -> Option<Instant> {
+        match self.departure(state)? {
+            Departure::Now => Some(self.since),
+            Departure::From(moment) if state.live.is_some() && self.has_begun() => Some(moment + KEYFRAME_WAIT),
+            Departure::From(moment) => Some(moment),
+        }
+    }
+
+    /// Until when the player waits while nobody publishes.
+    fn publisher_deadline(&self, state: &State) -> Option<Instant> {
         if state.live.as_ref().is_some_and(|live| self.may_have(live)) {
             return None;
         }
@@ -470,7 +547,13 @@ impl Drop for Reader {
             stream.shielding_changed.notify_one();
         }
         drop(state);
-        self.handle.shared.metrics.players(self.request.protocol).dec();
+        let shared = &self.handle.shared;
+        shared.metrics.players(self.request.protocol).dec();
+        if self.request.is_pull {
+            shared.metrics.downstream_pulls.dec();
+        } else {
+            shared.capacity.leave();
+        }
     }
 }
 

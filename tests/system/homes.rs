@@ -104,6 +104,7 @@ impl Client {
             mark: Some(mark.to_owned()),
             chunk_size: 4096,
             four_cc: true,
+            reconnects: false,
         });
         let mut client = Self { socket, session: session.unwrap(), acknowledgement: None };
         match client.next_event() {

@@ -66,6 +66,27 @@ fn a_value_of_the_wrong_kind_says_what_it_is_instead() {
 }
 
 #[test]
+fn drain_times_that_do_not_follow_each_other_are_one_mistake_with_all_of_them() {
+    assert_eq!(
+        lines(load_text(Role::Edge, "upstream.origins = \"a\"\n[drain]\nwindow = \"2m\"\n")),
+        ["test.toml: drain.window: must hold: propagation_delay <= soft_timeout <= soft_timeout + window <= \
+          hard_timeout; they are \"10s\" <= \"15s\" <= \"135s\" <= \"90s\""]
+    );
+    let found = lines(load_text(Role::Origin, "[drain]\nsoft_timeout = \"9s\"\npropagation_delay = \"10s\"\n"));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].starts_with("test.toml: drain.propagation_delay: must hold: "), "{found:#?}");
+}
+
+#[test]
+fn drain_times_may_all_be_zero_or_the_same() {
+    for times in ["0", "\"5s\""] {
+        let keys = ["propagation_delay", "soft_timeout", "hard_timeout"].map(|key| format!("drain.{key} = {times}\n"));
+        let text = format!("{}drain.window = 0\n", keys.concat());
+        load_text(Role::Origin, &text).unwrap();
+    }
+}
+
+#[test]
 fn a_syntax_error_names_file_line_and_column() {
     let found = lines(load_text(Role::Origin, "[play]\ngop_cache = yes\n"));
     assert_eq!(found.len(), 1, "{found:#?}");
