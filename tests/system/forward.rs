@@ -297,6 +297,25 @@ fn an_origin_that_asks_to_be_left_keeps_the_publisher_until_the_next_one_has_it(
 }
 
 #[test]
+fn an_origin_that_asks_to_be_left_keeps_the_publisher_as_long_as_there_is_no_other() {
+    let origin = ScriptedOrigin::start(Script { is_ours: true, refusal: None });
+    let edge = edge(&[origin.rtmp], "");
+    let feed = Publisher::start(&edge, STREAM).feed();
+    wait_until("the origin has media", || content(&origin).len() > 50);
+    origin.ask_to_leave();
+    // It has asked itself a few times, and found that it was there already.
+    let asked = origin.connections();
+    wait_until("others were looked for", || origin.connections() >= asked + 3);
+    let last = feed.last_number();
+    wait_until("it has still got media", || content(&origin).last().is_some_and(|frame| frame.number > last));
+    assert_eq!(origin.published().len(), 1);
+    assert!(!feed.is_closed());
+    origin.end(Status::UnpublishSuccess);
+    wait_until("it has the publisher again", || origin.published().len() == 2 && origin.publishers() >= 1);
+    assert!(!feed.is_closed());
+}
+
+#[test]
 fn an_encoder_whose_name_another_one_has_won_is_told_bad_name() {
     let origin = ScriptedOrigin::start(Script { is_ours: true, refusal: None });
     let edge = edge(&[origin.rtmp], "");
