@@ -11,6 +11,7 @@ use super::harness::ffmpeg::{self, Tracks};
 use super::harness::nginx::Nginx;
 use super::harness::numbered::{Frame, video_header};
 use super::harness::player::{Player, Protocol};
+use super::harness::proxy::Proxy;
 use super::harness::publisher::{Content, Feed, Publisher};
 use super::harness::scripted_origin::{Script, ScriptedOrigin};
 use super::harness::server::{Server, free_address};
@@ -184,6 +185,26 @@ fn an_origin_that_falls_silent_is_left_for_the_next_one() {
     wait_until("the former origin has lost its publisher", || origin.metrics().sum("rillcast_publishers") == 0.0);
     wait_for_all(&players, &feed);
     went_on(&players);
+}
+
+#[test]
+fn a_connection_that_falls_silent_is_made_again_and_takes_over_from_what_is_left_of_it() {
+    for config in [KEY, ""] {
+        let origin = Server::origin(config);
+        let proxy = Proxy::to(origin.rtmp);
+        let edge = edge(&[proxy.address], config);
+        let feed = Publisher::start(&edge, STREAM).feed();
+        wait_until("the origin has the stream", || origin.stream(STREAM).is_some());
+        let at_origin = Player::join(Protocol::HttpFlv, &origin, STREAM);
+        at_origin.wait_for_frame(feed.session, feed.last_number());
+        proxy.swallow();
+        wait_until("the edge has noticed", || forwarded_to(&edge).is_none());
+        proxy.heal();
+        at_origin.wait_for_frame(feed.session, feed.last_number());
+        at_origin.assert_monotonic();
+        assert_eq!(at_origin.ending(), None);
+        assert!(!feed.is_closed());
+    }
 }
 
 #[test]
