@@ -229,7 +229,7 @@ impl Directory {
                 }
             }
             Purpose::Decide { key, decision } => self.heard(&key, decision, ask, to, answer, now),
-            Purpose::Displace { key, decision } => self.displaced(&key, decision, ask, now),
+            Purpose::Displace { key, decision } => self.displaced(&key, decision, ask, answer, now),
             Purpose::SearchAtHome(search) => self.home_searched(search, answer, now),
             Purpose::Search(search) => self.searched(search, ask, to, answer),
             Purpose::Notice => {}

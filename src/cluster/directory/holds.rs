@@ -20,6 +20,8 @@ pub(super) struct Hold {
 
 #[derive(Debug, Clone, Copy)]
 enum Stage {
+    /// Another publisher here asks for the same name, and the answer is for both.
+    Following,
     /// The home cannot be asked yet.
     Waiting { until: Instant },
     /// The home is asked.
@@ -45,7 +47,8 @@ impl Directory {
         let id = HoldId(self.number());
         let key = claim.lease.key.clone();
         let accepted = claim.lease.accepted;
-        let stage = Stage::Waiting { until: now + HOME_PATIENCE };
+        let is_asked_for = self.holds.values().any(|hold| hold.claim.lease.key == key);
+        let stage = if is_asked_for { Stage::Following } else { Stage::Waiting { until: now + HOME_PATIENCE } };
         self.holds.insert(id, Hold { claim, stage });
         if self.held.contains_key(&key) {
             // The name is here already. Who of our own publishers has it is none of the others' business.
@@ -61,13 +64,18 @@ impl Directory {
         let Some(Hold { claim, stage }) = self.holds.remove(&id) else { return };
         let key = claim.lease.key.clone();
         match stage {
-            Stage::Waiting { .. } => {}
+            Stage::Following => {}
+            Stage::Waiting { .. } => self.let_next_ask(&key, now),
             Stage::Asking(ask) => {
                 if let Some(ask) = self.asks.remove(&ask) {
                     self.tell_release(&ask.to, &claim.lease, now);
                 }
+                self.let_next_ask(&key, now);
             }
-            Stage::Deciding => self.withdraw(&key, &Asker::Hold(id)),
+            Stage::Deciding => {
+                self.withdraw(&key, &Asker::Hold(id));
+                self.let_next_ask(&key, now);
+            }
             Stage::Granted => {
                 let Some(name) = self.held.get_mut(&key) else { return };
                 name.holds.retain(|other| *other != id);
@@ -127,7 +135,7 @@ impl Directory {
     pub(super) fn home_answered(&mut self, id: HoldId, answer: Option<Answer>, now: Instant) {
         match answer {
             Some(Answer::Leased { accepted }) => self.granted(id, accepted, now),
-            Some(Answer::Denied(_)) => self.denied(id),
+            Some(Answer::Denied(_)) => self.denied(id, now),
             _ => {
                 if let Some(claim) = self.holds.get(&id).map(|hold| hold.claim.clone()) {
                     self.decide_for(id, claim, now);
@@ -144,12 +152,30 @@ impl Directory {
         self.held.entry(key.clone()).or_default().holds.push(id);
         self.leases.remove(&key);
         self.actions.push(Action::Granted(id));
+        while let Some((next, hold)) = self.next_follower(&key) {
+            let accepted = hold.claim.lease.accepted.max(accepted);
+            self.granted(next, accepted, now);
+        }
         self.announce(&key, now);
     }
 
-    pub(super) fn denied(&mut self, id: HoldId) {
-        if self.holds.remove(&id).is_some() {
+    pub(super) fn denied(&mut self, id: HoldId, now: Instant) {
+        if let Some(hold) = self.holds.remove(&id) {
             self.actions.push(Action::Denied(id));
+            self.let_next_ask(&hold.claim.lease.key, now);
+        }
+    }
+
+    fn next_follower(&self, key: &StreamKey) -> Option<(HoldId, &Hold)> {
+        let follows = |hold: &Hold| hold.claim.lease.key == *key && matches!(hold.stage, Stage::Following);
+        self.holds.iter().find(|(_, hold)| follows(hold)).map(|(id, hold)| (*id, hold))
+    }
+
+    /// Whoever asked for the name behind one that no longer does asks for itself.
+    fn let_next_ask(&mut self, key: &StreamKey, now: Instant) {
+        if let Some((id, _)) = self.next_follower(key) {
+            self.set_stage(id, Stage::Waiting { until: now + HOME_PATIENCE });
+            self.pursue(id, now);
         }
     }
 
