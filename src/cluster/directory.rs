@@ -29,7 +29,7 @@ use super::place::Place;
 pub use peers::Member;
 
 use decisions::Decision;
-use holds::{HeldName, Hold};
+use holds::{Hold, Name};
 use peers::{Home, Peers};
 use searches::Search;
 
@@ -109,7 +109,8 @@ pub struct Directory {
     me: NodeId,
     peers: Peers,
     holds: BTreeMap<HoldId, Hold>,
-    held: HashMap<StreamKey, HeldName>,
+    /// The names that publishers here have or ask for.
+    names: HashMap<StreamKey, Name>,
     leases: HashMap<StreamKey, Noted>,
     decisions: HashMap<StreamKey, Decision>,
     searches: BTreeMap<SearchId, Search>,
@@ -165,7 +166,7 @@ impl Directory {
             peers: Peers::new(me.clone()),
             me,
             holds: BTreeMap::new(),
-            held: HashMap::new(),
+            names: HashMap::new(),
             leases: HashMap::new(),
             decisions: HashMap::new(),
             searches: BTreeMap::new(),
