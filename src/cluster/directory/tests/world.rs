@@ -72,6 +72,9 @@ struct Node {
     found: HashMap<SearchId, Option<Place>>,
 }
 
+/// A connection by its two ends, and which one between them it is.
+type Carrier = ((usize, usize), u64);
+
 pub(super) struct World {
     start: Instant,
     now: u64,
@@ -80,7 +83,8 @@ pub(super) struct World {
     connections: HashMap<(usize, usize), u64>,
     allowed: HashMap<(usize, usize), bool>,
     last_arrival: HashMap<(usize, usize), u64>,
-    events: BTreeMap<(u64, u64), (Option<((usize, usize), u64)>, Event)>,
+    /// By when they happen, and in their order.
+    events: BTreeMap<(u64, u64), (Option<Carrier>, Event)>,
     publishers: Vec<Publisher>,
     random: u64,
     numbers: u64,
