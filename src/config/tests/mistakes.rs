@@ -221,3 +221,26 @@ fn an_app_entry_must_say_what_it_matches() {
         ["test.toml: apps: expected a list of tables, each headed [[apps]], found a table"]
     );
 }
+
+#[test]
+fn peers_need_a_key_and_are_the_origins_business() {
+    let peers = r#"cluster.peers = ["origins.test"]"#;
+    let keyless = "test.toml: cluster.peers: peers must know each other by a key: set cluster.key or cluster.key_file, the \
+                   same for all of them";
+    assert_eq!(lines(load_text(Role::Origin, peers)), [keyless]);
+    let with_key = format!("{peers}\ncluster.key = \"sixteen bytes or more\"");
+    assert_eq!(load_text(Role::Origin, &with_key).unwrap().cluster.peers.len(), 1);
+    let edge = format!("{with_key}\nupstream.origins = [\"origins.test\"]");
+    let foreign =
+        "test.toml: cluster.peers: an edge has no peers; peers are the origins that share their names with an origin";
+    assert_eq!(lines(load_text(Role::Edge, &edge)), [foreign]);
+}
+
+#[test]
+fn a_node_has_one_address() {
+    let address = |text: &str| load_text(Role::Origin, &format!("node.address = \"{text}\""));
+    assert!(address("origin-0.test:1936").unwrap().node.address.is_some());
+    let service =
+        "test.toml: node.address: expected one host and port, such as \"origin-0.example:1935\", not an SRV name";
+    assert_eq!(lines(address("_rtmp._tcp.origin.test")), [service]);
+}
