@@ -29,6 +29,8 @@ const MAC: &str = ";mac=";
 pub struct Mark {
     /// The sender's node id.
     pub node: String,
+    /// Its software version, if it says so: to be shown, never to be acted upon.
+    pub version: Option<String>,
     /// The node ids that the stream will have passed, the sender last.
     pub path: Vec<String>,
     /// The publish session that it is about, if it is about one.
@@ -38,7 +40,8 @@ pub struct Mark {
 impl Mark {
     /// The mark of a pull that `node` makes for its own players.
     pub fn of_pull(node: &str) -> Self {
-        Self { node: node.to_owned(), path: vec![node.to_owned()], session: None }
+        let version = Some(env!("CARGO_PKG_VERSION").to_owned());
+        Self { node: node.to_owned(), version, path: vec![node.to_owned()], session: None }
     }
 
     /// The text for the wire, signed with `key` if there is one. It is good for one connection that is made right now.
@@ -61,7 +64,11 @@ impl Mark {
     }
 
     fn to_unsigned_text(&self, now: SystemTime) -> String {
-        let mut text = format!("v={VERSION};node={};path={}", self.node, self.path.join(","));
+        let mut text = format!("v={VERSION};node={}", self.node);
+        if let Some(version) = &self.version {
+            text.push_str(&format!(";version={version}"));
+        }
+        text.push_str(&format!(";path={}", self.path.join(",")));
         if let Some(session) = &self.session {
             text.push_str(&format!(";session={session}"));
         }
@@ -75,7 +82,8 @@ impl Mark {
         if path.iter().any(String::is_empty) {
             return None;
         }
-        Some(Self { node: node.to_owned(), path, session: fields.get("session").map(str::to_owned) })
+        let text = |name| fields.get(name).map(str::to_owned);
+        Some(Self { node: node.to_owned(), version: text("version"), path, session: text("session") })
     }
 }
 
@@ -152,6 +160,15 @@ mod tests {
             let mark = Mark { session, ..Mark::of_pull("edge-7d9f") };
             assert_eq!(parse(&mark.to_text(None, UNIX_EPOCH)), Some(mark));
         }
+    }
+
+    #[test]
+    fn a_mark_tells_the_version_and_need_not() {
+        let mark = Mark::of_pull("a");
+        assert_eq!(mark.version.as_deref(), Some(env!("CARGO_PKG_VERSION")));
+        let (older, newer) =
+            (parse("v=1;node=a;path=a").unwrap(), parse("v=1;node=a;version=99.0.0-rc1;new=1").unwrap());
+        assert_eq!((older.version, newer.version.as_deref()), (None, Some("99.0.0-rc1")));
     }
 
     #[test]
