@@ -3,6 +3,8 @@
 //! Owns where a player begins, what it gets before its first block, when it skips and when it ends. The serving sessions
 //! poll it for one piece of wire bytes at a time; there is no queue between them and the ring.
 
+mod leaving;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,9 +22,8 @@ use super::dispatcher::ShardId;
 use super::headers::{Headers, Tracks};
 use super::identity::Identity;
 use super::now;
-use super::release::Departure;
 use super::shielding::Waiting;
-use super::state::{KEYFRAME_WAIT, Live, Source, State};
+use super::state::{KEYFRAME_WAIT, Live, State};
 use super::stream::StreamHandle;
 use super::wake::WakerSlot;
 
@@ -225,21 +226,6 @@ impl Reader {
         Poll::Ready(Ok(tracks))
     }
 
-    /// Completes when the player ends whether it takes media or not, as one that is paused.
-    pub fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<End> {
-        let stream = Arc::clone(&self.handle.stream);
-        loop {
-            let state = stream.state();
-            if let Some(end) = self.end(&state, now()) {
-                return Poll::Ready(end);
-            }
-            self.waker.register(context, false);
-            let deadline = self.deadline(&state);
-            drop(state);
-            ready!(self.poll_timer(context, deadline));
-        }
-    }
-
     /// The next bytes for the player: first the headers, then block after block.
     pub fn poll_wire(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
         let form = self.request.form;
@@ -437,40 +423,6 @@ impl Reader {
     /// When the player, while there is nothing for it, ends at the latest.
     fn deadline(&self, state: &State) -> Option<Instant> {
         [self.publisher_deadline(state), self.departs_at(state)].into_iter().flatten().min()
-    }
-
-    /// When the player is let go, if it is.
-    fn departure(&self, state: &State) -> Option<Departure> {
-        if self.tap.is_some() {
-            // A forward goes with its publisher.
-            return None;
-        }
-        let is_bound = || {
-            let source = state.live.as_ref().map(|live| &live.source);
-            self.request.is_pull && matches!(source, Some(Source::Client { .. }))
-        };
-        self.handle.shared.releases.departure(self.share, is_bound)
-    }
-
-    /// Whether the player is let go instead of getting `block`: at a keyframe, where there are any.
-    fn goes_before(&self, block: &Block, state: &State, now: Instant) -> bool {
-        match self.departure(state) {
-            None => false,
-            Some(Departure::Now) => true,
-            Some(Departure::From(moment)) => {
-                let fits = block.starts_with_keyframe() || block.headers().tracks.video.is_none();
-                now >= moment && (fits || now >= moment + KEYFRAME_WAIT)
-            }
-        }
-    }
-
-    /// When the player is let go without a block to go before. Where one may come, it is waited for.
-    fn departs_at(&self, state: &State) -> Option<Instant> {
-        match self.departure(state)? {
-            Departure::Now => Some(self.since),
-            Departure::From(moment) if state.live.is_some() && self.has_begun() => Some(moment + KEYFRAME_WAIT),
-            Departure::From(moment) => Some(moment),
-        }
     }
 
     /// Until when the player waits while nobody publishes.
