@@ -1,13 +1,17 @@
 //! Whole-process tests: the `rillcast` binary, real sockets and real peers.
 //!
 //! Every test starts the processes it needs on ports of its own and ends them; tests know nothing of each other and may
-//! run at the same time. `system::harness` holds the processes and peers, every other module one group of behaviours.
+//! run at the same time. `harness` holds the processes and peers, every module of `system` one group of behaviours.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken expectation is how a test fails")]
-#![allow(unreachable_pub, reason = "the harness is a small library inside one test binary")]
+#![allow(unreachable_pub, reason = "the harness is a small library inside test binaries")]
+
+mod harness;
 
 mod system {
+    use crate::harness;
+
     mod absent;
     mod admin;
     mod browser;
@@ -19,7 +23,8 @@ mod system {
     mod ffmpeg;
     mod flags;
     mod foreign;
-    mod harness;
+    mod forward;
+    mod homes;
     mod hostile;
     mod http;
     mod interoperation;
@@ -29,6 +34,7 @@ mod system {
     mod process;
     mod publishing;
     mod resume;
+    mod shield;
     mod shutdown;
     mod slow_players;
     mod timeline;

@@ -8,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 use crate::media::Tag;
 use crate::media::stream_key::StreamKey;
 
+use super::demand::demand;
 use super::identity::Identity;
 use super::now;
-use super::state::{PublishError, PublishRequest, State, Superseded};
+use super::state::{PublishError, PublishRequest, Source, State, Superseded};
 use super::stream::{Pace, StreamHandle};
 
 /// Feeds one stream. Dropping it frees the name, whatever the way out was.
@@ -29,11 +30,16 @@ impl Publisher {
     pub(super) fn begin(handle: StreamHandle, request: PublishRequest) -> Result<Self, PublishError> {
         let session = request.session.clone();
         let (shared, stream) = (&handle.shared, &handle.stream);
+        let is_pull = request.source == Source::Pull;
         let mut state = stream.state();
         let was_live = state.live.is_some();
         let begun = state.begin_publish(request, now());
         drop(state);
-        if was_live && !matches!(begun, Err(PublishError::RingBudget)) {
+        if begun.is_ok() && !is_pull {
+            // Whoever fetches the stream need not any more.
+            stream.demand_changed.notify_one();
+        }
+        if was_live && !matches!(begun, Err(PublishError::RingBudget | PublishError::Shields)) {
             shared.metrics.stream_conflicts.inc();
         }
         let (number, replaced) = begun?;
@@ -131,6 +137,8 @@ impl Publisher {
         if ended {
             self.handle.shared.metrics.streams.dec();
             self.handle.stream.wakers.wake_everyone();
+            // Players who stay may find it elsewhere.
+            demand(&self.handle);
         }
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Stream {
     pub(super) wakers: StreamWakers,
     /// Told when the first player comes and when the last one leaves.
     pub(super) demand_changed: Notify,
+    /// Told when the first shielded pull comes and when the last one leaves.
+    pub(super) shielding_changed: Notify,
     pub(super) sent_bytes: AtomicU64,
     /// The ring's end, to be looked at without its lock: behind the ring for a moment, never ahead.
     pub(super) ring_end: AtomicU64,
@@ -40,6 +42,7 @@ impl Stream {
             id: Identity::random(),
             wakers: StreamWakers::new(shared.dispatchers.clone()),
             demand_changed: Notify::new(),
+            shielding_changed: Notify::new(),
             sent_bytes: AtomicU64::new(0),
             ring_end: AtomicU64::new(0),
             handles: AtomicUsize::new(0),

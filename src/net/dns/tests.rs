@@ -1,7 +1,7 @@
 //! The names with a scripted asker and a paused clock; real packets are in `packets`.
 
 mod packets;
-#[path = "../../../tests/system/harness/dns.rs"]
+#[path = "../../../tests/harness/dns.rs"]
 #[allow(unreachable_pub, dead_code, reason = "shared with the whole-process tests")]
 mod server;
 

@@ -1,4 +1,5 @@
-//! What the whole-process tests share: server processes, publishers, players, ffmpeg, and one way to wait.
+//! What the whole-process tests (`tests/system`) and those of clusters (`tests/cluster`) share: server processes,
+//! publishers, players, ffmpeg, and one way to wait.
 //!
 //! Nothing here asserts a behaviour of the server; that is the tests' part. A peer that cannot do what a test asked of
 //! it panics with what it saw.
@@ -20,6 +21,7 @@ pub mod proxy;
 pub mod publisher;
 pub mod redirecting;
 pub mod rtmp;
+pub mod scripted_origin;
 pub mod server;
 pub mod tools;
 pub mod ws;
