@@ -20,6 +20,7 @@ mod cluster {
     mod bench;
     mod churn;
     mod dns_outage;
+    mod half_open;
     mod origin_killed;
     mod origin_stopped;
     mod spread;

@@ -16,8 +16,7 @@ fn each_edge_pulls_each_stream_once_from_the_origin_that_has_it() {
     cluster.start_pods(Tier::Origins, ORIGINS, "");
     let edge = cluster.edge_by_service();
     cluster.start_pods(Tier::Edges, EDGES, &edge);
-    let encoders =
-        Encoders::start_all(cluster.runtime(), &streams, &cluster.service(Tier::Origins), Habit::USUAL);
+    let encoders = Encoders::start_all(cluster.runtime(), &streams, &cluster.service(Tier::Origins), Habit::USUAL);
     let mut audience = Audience::new();
     audience.join_each_edge(&cluster, players_an_edge, &streams);
     audience.wait_until_playing();

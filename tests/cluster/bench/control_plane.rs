@@ -32,8 +32,7 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// With so many views of DNS.
     pub fn new(book: Arc<Book>, views: usize) -> Self {
-        let plane =
-            Self { book, views: (0..views).map(|_| DnsServer::start()).collect(), written: Mutex::default() };
+        let plane = Self { book, views: (0..views).map(|_| DnsServer::start()).collect(), written: Mutex::default() };
         plane.publish();
         plane
     }
