@@ -15,7 +15,6 @@ pub mod pod;
 pub mod scale;
 
 pub use audience::Audience;
-pub use balancer::Balancer;
 pub use book::Tier;
 pub use cluster::{Cluster, streams};
 pub use encoders::{Encoders, Habit};
