@@ -50,8 +50,7 @@ impl Notes {
         self.endings.clear();
     }
 
-    fn take_frame(&mut self, frame: Frame) {
-        let now = Instant::now();
+    fn take_frame(&mut self, frame: Frame, now: Instant) {
         self.frames += 1;
         if let Some(before) = self.last_arrival.replace(now) {
             self.longest_gap = self.longest_gap.max(now - before);
@@ -114,10 +113,10 @@ impl Player {
             if count == 0 {
                 return Err("closed".to_owned());
             }
-            let mut notes = self.notes.lock().unwrap();
+            let (mut notes, now) = (self.notes.lock().unwrap(), Instant::now());
             wire.feed(&buffer[..count], |tag| {
                 if let Some(frame) = Frame::of(&tag) {
-                    notes.take_frame(frame);
+                    notes.take_frame(frame, now);
                 }
             })?;
         }
@@ -196,5 +195,55 @@ impl Wire {
             }
         }
         Ok(())
+    }
+}
+
+/// A bench that counted nothing would find every cluster perfect.
+mod tests {
+    use super::*;
+
+    fn frame(session: u32, number: u32, kind: Kind, timestamp: u32) -> Frame {
+        Frame { session, number, kind, key: false, timestamp }
+    }
+
+    fn notes_of(frames: &[Frame]) -> Notes {
+        let mut notes = Notes::default();
+        frames.iter().for_each(|frame| notes.take_frame(*frame, Instant::now()));
+        notes
+    }
+
+    #[test]
+    fn frames_that_are_missing_are_lost_and_those_that_come_again_are_repeated() {
+        let numbers = [3, 4, 7, 7, 8, 6];
+        let notes = notes_of(&numbers.map(|number| frame(1, number, Kind::Video, 0)));
+        assert_eq!((notes.frames, notes.lost, notes.repeated), (6, 2, 2));
+    }
+
+    #[test]
+    fn another_publish_session_or_another_connection_begins_to_count_anew() {
+        let mut notes = notes_of(&[frame(1, 50, Kind::Video, 0), frame(2, 3, Kind::Video, 0)]);
+        notes.end("closed".to_owned());
+        notes.take_frame(frame(2, 1, Kind::Video, 0), Instant::now());
+        assert_eq!((notes.lost, notes.repeated, notes.endings.len()), (0, 0, 1));
+    }
+
+    #[test]
+    fn timestamps_go_back_on_their_own_track_only() {
+        let track = [(Kind::Video, 80), (Kind::Audio, 60), (Kind::Video, 79), (Kind::Audio, 61)];
+        let notes = notes_of(&track.map(|(kind, timestamp)| frame(1, 0, kind, timestamp)));
+        assert_eq!(notes.backwards, 1);
+    }
+
+    #[test]
+    fn the_gap_is_the_longest_since_the_mark() {
+        let (mut notes, begin) = (Notes::default(), Instant::now());
+        let take = |notes: &mut Notes, seconds| {
+            notes.take_frame(frame(1, 0, Kind::Video, 0), begin + Duration::from_secs(seconds));
+        };
+        [5, 6, 9, 10].map(|seconds| take(&mut notes, seconds));
+        assert_eq!(notes.longest_gap, Duration::from_secs(3));
+        notes.mark();
+        take(&mut notes, 12);
+        assert_eq!(notes.longest_gap, Duration::from_secs(2));
     }
 }
