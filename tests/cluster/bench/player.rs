@@ -240,7 +240,7 @@ mod tests {
         let take = |notes: &mut Notes, seconds| {
             notes.take_frame(frame(1, 0, Kind::Video, 0), begin + Duration::from_secs(seconds));
         };
-        [5, 6, 9, 10].map(|seconds| take(&mut notes, seconds));
+        [5, 6, 9, 10].iter().for_each(|seconds| take(&mut notes, *seconds));
         assert_eq!(notes.longest_gap, Duration::from_secs(3));
         notes.mark();
         take(&mut notes, 12);
