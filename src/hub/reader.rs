@@ -407,7 +407,7 @@ impl Reader {
             return state.shielding.refuses(waiting, now);
         }
         if self.request.is_pull {
-            return Some(if self.session.is_some() { End::Ended } else { End::NotFound });
+            return Some(if self.session.is_some() || self.has_begun() { End::Ended } else { End::NotFound });
         }
         let deadline = self.publisher_deadline(state)?;
         if now < deadline {
@@ -423,28 +423,6 @@ impl Reader {
     /// When the player, while there is nothing for it, ends at the latest.
     fn deadline(&self, state: &State) -> Option<Instant> {
         [self.publisher_deadline(state), self.departs_at(state)].into_iter().flatten().min()
-    }
-
-    /// Until when the player waits while nobody publishes.
-    fn publisher_deadline(&self, state: &State) -> Option<Instant> {
-        if state.live.as_ref().is_some_and(|live| self.may_have(live)) {
-            return None;
-        }
-        if let Some(waiting) = self.waiting {
-            return Some(waiting.deadline());
-        }
-        if self.has_begun() {
-            return state.absent_until;
-        }
-        let wait = self.handle.stream.settings.play_wait;
-        (!wait.is_zero()).then(|| self.since + wait)
-    }
-
-    /// Until when a player that must know the tracks waits for a publisher that is there and sends no media.
-    fn media_deadline(&self, state: &State) -> Option<Instant> {
-        let wait = self.handle.stream.settings.play_wait;
-        let is_mute = state.live.as_ref().is_some_and(|live| live.first_media.is_none());
-        (is_mute && !wait.is_zero()).then(|| self.since + wait)
     }
 
     /// Whether what `live` publishes is for this reader.

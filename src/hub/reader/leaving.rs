@@ -62,4 +62,26 @@ impl Reader {
             Departure::From(moment) => Some(moment),
         }
     }
+
+    /// Until when the player waits while nobody publishes.
+    pub(super) fn publisher_deadline(&self, state: &State) -> Option<Instant> {
+        if state.live.as_ref().is_some_and(|live| self.may_have(live)) {
+            return None;
+        }
+        if let Some(waiting) = self.waiting {
+            return Some(waiting.deadline());
+        }
+        if self.has_begun() {
+            return state.absent_until;
+        }
+        let wait = self.handle.stream.settings.play_wait;
+        (!wait.is_zero()).then(|| self.since + wait)
+    }
+
+    /// Until when a player that must know the tracks waits for a publisher that is there and sends no media.
+    pub(super) fn media_deadline(&self, state: &State) -> Option<Instant> {
+        let wait = self.handle.stream.settings.play_wait;
+        let is_mute = state.live.as_ref().is_some_and(|live| live.first_media.is_none());
+        (is_mute && !wait.is_zero()).then(|| self.since + wait)
+    }
 }
