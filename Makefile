@@ -5,11 +5,14 @@ PYTHON ?= python3
 TOOLS := target/tools
 CARGO_DENY := $(TOOLS)/bin/cargo-deny
 RELIABILITY := target/results/reliability.txt
+SOAK := target/results/soak.txt
 COMPARISON := target/results/compare
 LOADTEST := target/release/rillcast-loadtest
 # Where a comparison leaves its figures and its page.
 results = --json $(COMPARISON)/$(1).json --html $(COMPARISON)/$(1).html
 SUDO := $(shell test "$$(id -u)" -eq 0 || echo sudo)
+
+SOAK_MINUTES ?= 10
 
 # What Debian does not carry, or not as new: pinned, so that every run tests against the same.
 CARGO_DENY_VERSION := 0.20.2
@@ -17,13 +20,14 @@ IMAGEIO_FFMPEG_VERSION := 0.8.1
 NODE_MEDIA_SERVER_VERSION := 4.3.2
 MPEGTS_JS_VERSION := 1.8.2
 
-.PHONY: run test lint reliability compare bench tools debian help
+.PHONY: run test lint reliability soak compare bench tools debian help
 
 help:
 	@echo "make run    build, and start an origin, an edge and a test publisher in one process"
 	@echo "make test   install what the tests need, then lint, then run every test"
 	@echo "make lint   formatting, clippy, documentation, dependencies"
 	@echo "make reliability   measure what players notice of faults: the table of docs/reliability.md"
+	@echo "make soak   measure what players notice of a cluster's life, SOAK_MINUTES (10) where time matters: its second table"
 	@echo "make compare   measure cost and delay beside other servers (half an hour on a quiet machine)"
 	@echo "make bench  time the chunk reader, blocks and the ring"
 
@@ -44,6 +48,12 @@ reliability: tools
 	@mkdir -p target/results
 	@$(CARGO) test --release --locked --test system faults:: -- --nocapture --test-threads 1 >$(RELIABILITY) \
 		&& grep -o '|.*|$$' $(RELIABILITY) || { cat $(RELIABILITY); exit 1; }
+
+# The scenarios of tests/cluster in full size. They need no tools.
+soak:
+	@mkdir -p $(dir $(SOAK))
+	@RILLCAST_SOAK=$(SOAK_MINUTES) $(CARGO) test --release --locked --test cluster -- --nocapture --test-threads 1 >$(SOAK) \
+		&& grep -o '|.*|$$' $(SOAK) || { cat $(SOAK); exit 1; }
 
 # Each comparison answers one question; --rounds 1 where a sweep is long and its cases are compared with each other.
 compare: tools

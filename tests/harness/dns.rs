@@ -90,6 +90,8 @@ pub struct DnsServer {
 #[derive(Debug, Default)]
 struct Script {
     replies: HashMap<(Name, RecordType), Reply>,
+    /// What every question gets, whatever the replies say.
+    outage: Option<Reply>,
     questions: HashMap<(Name, RecordType), usize>,
     over_tcp: usize,
     /// The last message id by name, type and whether it came over TCP.
@@ -128,6 +130,11 @@ impl DnsServer {
     /// no records of other types; any other name does not exist.
     pub fn set(&self, name: &str, kind: RecordType, reply: Reply) {
         self.script().replies.insert((parse_name(name), kind), reply);
+    }
+
+    /// From now on every question gets this reply; `None` ends the outage.
+    pub fn set_outage(&self, reply: Option<Reply>) {
+        self.script().outage = reply;
     }
 
     /// Sets the A records of a name.
@@ -178,6 +185,9 @@ impl Handler {
         if script.last_ids.insert((name.clone(), kind, over_tcp), id) != Some(id) {
             *script.questions.entry((name.clone(), kind)).or_insert(0) += 1;
             script.over_tcp += usize::from(over_tcp);
+        }
+        if let Some(outage) = &script.outage {
+            return outage.clone();
         }
         match script.replies.get(&(name.clone(), kind)) {
             Some(reply) => reply.clone(),
