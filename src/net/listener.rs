@@ -94,7 +94,8 @@ mod tests {
         let clients: Vec<_> = (0..5).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
         let mut accepted: Vec<_> = accept_waiting(listener).into_iter().map(|(_, peer)| peer).collect();
         let mut expected: Vec<_> = clients.iter().map(|client| client.local_addr().unwrap()).collect();
-        (accepted.sort(), expected.sort());
+        accepted.sort();
+        expected.sort();
         assert_eq!(accepted, expected);
         let refused = std::net::TcpStream::connect(address).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);

@@ -68,7 +68,10 @@ fn next_media(session: &mut ClientSession) -> anyhow::Result<Option<Tag>> {
             ClientEvent::Media(tag) => return Ok(Some(tag)),
             ClientEvent::Refused { code, description, .. } => bail!("refused: {code} {description}"),
             ClientEvent::Ended { code } => bail!("ended: {code}"),
-            ClientEvent::Connected { .. } | ClientEvent::Started { .. } | ClientEvent::Pong(_) => {}
+            ClientEvent::Connected { .. }
+            | ClientEvent::Started { .. }
+            | ClientEvent::ReconnectRequested { .. }
+            | ClientEvent::Pong(_) => {}
         }
     }
     Ok(None)

@@ -125,7 +125,10 @@ impl Publisher {
                 ClientEvent::Started { .. } => started = true,
                 ClientEvent::Refused { code, description, .. } => bail!("the server refuses: {code} {description}"),
                 ClientEvent::Ended { code } => bail!("the server ended it: {code}"),
-                ClientEvent::Connected { .. } | ClientEvent::Media(_) | ClientEvent::Pong(_) => {}
+                ClientEvent::Connected { .. }
+                | ClientEvent::Media(_)
+                | ClientEvent::ReconnectRequested { .. }
+                | ClientEvent::Pong(_) => {}
             }
         }
         Ok(started)
