@@ -30,7 +30,7 @@ impl Publisher {
     pub(super) fn begin(handle: StreamHandle, request: PublishRequest) -> Result<Self, PublishError> {
         let session = request.session.clone();
         let (shared, stream) = (&handle.shared, &handle.stream);
-        let is_pull = request.source == Source::Pull;
+        let is_pull = request.source.is_pull();
         let mut state = stream.state();
         let was_live = state.live.is_some();
         let begun = state.begin_publish(request, now());
