@@ -11,7 +11,7 @@ use crate::media::stream_key::StreamKey;
 use super::demand::demand;
 use super::identity::Identity;
 use super::now;
-use super::state::{PublishError, PublishRequest, Source, State, Superseded};
+use super::state::{PublishError, PublishRequest, State, Superseded};
 use super::stream::{Pace, StreamHandle};
 
 /// Feeds one stream. Dropping it frees the name, whatever the way out was.
