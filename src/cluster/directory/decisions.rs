@@ -244,6 +244,13 @@ impl Directory {
         if let Some(own) = self.own_lease(key).filter(|_| *claimant != self.me) {
             return Answer::Found(Known { lease: own.clone(), how: How::Held });
         }
+        if let Some(asking) = self.asking_lease(key).filter(|_| *claimant != self.me) {
+            // The grant may be on its way. Whoever is behind stands back, here as where it was asked for.
+            if !claim.lease.wins_over(asking) {
+                return Answer::Found(Known { lease: asking.clone(), how: How::Asked });
+            }
+            self.stand_back(key, now);
+        }
         if let Some(pending) = self.decisions.get(key).map(|decision| decision.claim.lease.clone())
             && pending.node != *claimant
         {

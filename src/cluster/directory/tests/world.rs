@@ -82,7 +82,7 @@ pub(super) struct World {
     /// The connections by their two ends, with a number each: what is on its way on one that is cut is lost.
     connections: HashMap<(usize, usize), u64>,
     allowed: HashMap<(usize, usize), bool>,
-    last_arrival: HashMap<(usize, usize), u64>,
+    last_arrival: HashMap<((usize, usize), usize), u64>,
     /// By when they happen, and in their order.
     events: BTreeMap<(u64, u64), (Option<Carrier>, Event)>,
     publishers: Vec<Publisher>,
@@ -163,12 +163,12 @@ impl World {
     /// Sends something that is lost with the connection, behind what is on its way in the same direction.
     fn send_on(&mut self, connection: (usize, usize), delay: u64, event: Event) {
         let Some(number) = self.connections.get(&connection).copied() else { return };
-        let direction = match &event {
-            Event::Answer { from, to, .. } | Event::Ask { from, to, .. } | Event::Connected { from, to } => {
-                (*from, *to)
-            }
-            Event::LinkLost { .. } | Event::SessionLost { .. } => connection,
+        // Each direction of each connection keeps its own order, and none of the others'.
+        let from = match &event {
+            Event::Answer { from, .. } | Event::Ask { from, .. } | Event::Connected { from, .. } => *from,
+            Event::LinkLost { .. } | Event::SessionLost { .. } => connection.0,
         };
+        let direction = (connection, from);
         let last = self.last_arrival.entry(direction).or_default();
         let at = (self.now + delay).max(*last + 1);
         *last = at;
