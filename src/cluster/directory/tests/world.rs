@@ -7,8 +7,8 @@ use super::*;
 
 /// A second in the world's milliseconds.
 pub(super) const SECOND: u64 = 1_000;
-/// The longest delay of a message, in milliseconds.
-const MAX_DELAY: u64 = 40;
+/// The longest delay of most messages, in milliseconds.
+const MAX_DELAY: u64 = 30;
 /// How long a broken connection may go unnoticed.
 const MAX_UNNOTICED: u64 = 3_000;
 const TICK: u64 = 50;
@@ -411,7 +411,9 @@ impl World {
             return;
         }
         for action in self.nodes[node].directory.take_actions() {
-            let delay = 1 + self.random(MAX_DELAY);
+            // Now and then one takes long, but not so long that nobody waits for it.
+            let slowness = if self.random(8) == 0 { 4 } else { 1 };
+            let delay = 1 + self.random(MAX_DELAY) * slowness;
             match action {
                 Action::Send { to, ask, item } => {
                     let Some(to) = (0..self.nodes.len()).find(|other| self.id(*other) == to) else { continue };
