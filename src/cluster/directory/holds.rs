@@ -97,9 +97,9 @@ impl Directory {
     }
 
     /// What a publisher here has asked the home for.
-    pub(super) fn asking_lease(&self, key: &StreamKey) -> Option<&Lease> {
+    pub(super) fn asking_claim(&self, key: &StreamKey) -> Option<&Claim> {
         let mut holds = self.names.get(key)?.holds.iter().filter_map(|id| self.holds.get(id));
-        holds.find(|hold| matches!(hold.stage, Stage::Asking(_))).map(|hold| &hold.claim.lease)
+        holds.find(|hold| matches!(hold.stage, Stage::Asking(_))).map(|hold| &hold.claim)
     }
 
     /// Takes back what publishers here have asked the home for: another one's claim is ahead.
