@@ -10,6 +10,7 @@ mod capacity;
 mod demand;
 mod dispatcher;
 mod egress;
+mod following;
 mod forwarded;
 mod headers;
 mod identity;
@@ -25,6 +26,7 @@ mod shielding;
 mod state;
 mod steering;
 mod stream;
+mod tap;
 mod view;
 mod wake;
 
@@ -43,7 +45,8 @@ pub use budget::Budget;
 pub use capacity::Limits;
 pub use demand::{Demand, OnDemand, PullState, PullStatus, StillWanted};
 pub use dispatcher::{Dispatcher, Dispatchers, ShardId};
-pub use forwarded::{Forwarded, Tap, Tapped};
+pub use following::{Following, OnSession};
+pub use forwarded::Forwarded;
 pub use headers::{Headers, Tracks};
 pub use identity::Identity;
 pub use permit::{OnPublish, Permit};
@@ -54,6 +57,7 @@ pub use ring::RingLimits;
 pub use settings::{OnConflict, StreamSettings};
 pub use shielding::Missing;
 pub use state::{PublishError, PublishRequest, Source, Superseded};
+pub use tap::{Tap, Tapped};
 pub use view::{LiveView, StreamView};
 
 use capacity::{Capacity, Full};
@@ -87,6 +91,7 @@ pub(crate) struct Shared {
     dispatchers: Dispatchers,
     on_demand: OnceLock<Arc<dyn OnDemand>>,
     on_publish: OnceLock<Arc<dyn OnPublish>>,
+    on_session: OnceLock<Vec<Arc<dyn OnSession>>>,
     ending: AtomicBool,
 }
 
@@ -104,6 +109,7 @@ impl Hub {
             dispatchers,
             on_demand: OnceLock::new(),
             on_publish: OnceLock::new(),
+            on_session: OnceLock::new(),
             ending: AtomicBool::new(false),
         };
         Self { shared: Arc::new(shared) }
@@ -119,6 +125,12 @@ impl Hub {
     pub fn ask_before_publishing(&self, on_publish: Arc<dyn OnPublish>) {
         // Set once, while the server is put together.
         let _ = self.shared.on_publish.set(on_publish);
+    }
+
+    /// Has `followers` told of every session that a client publishes. Only the first call counts.
+    pub fn tell_of_sessions(&self, followers: Vec<Arc<dyn OnSession>>) {
+        // Set once, while the server is put together.
+        let _ = self.shared.on_session.set(followers);
     }
 
     /// The right of a client to publish `key`, to be got before [`publish`](Self::publish) and held as long as it lasts.

@@ -198,6 +198,11 @@ impl Reader {
         })
     }
 
+    /// Keeps to the publish session with that `number`, which has begun.
+    pub(super) fn keep_to(&mut self, session: Identity, number: u64) {
+        self.session = Some((session, number));
+    }
+
     /// Waits until a publish session has begun, and keeps to it.
     pub(super) fn poll_session(&mut self, context: &mut Context<'_>, session: &Identity) -> Poll<Result<(), End>> {
         let stream = Arc::clone(&self.handle.stream);
@@ -206,7 +211,7 @@ impl Reader {
             return Poll::Ready(Err(End::Shutdown));
         }
         if state.live.as_ref().is_some_and(|live| live.session == *session) {
-            self.session = Some((session.clone(), state.session));
+            self.keep_to(session.clone(), state.session);
             return Poll::Ready(Ok(()));
         }
         self.waker.register(context, true);
