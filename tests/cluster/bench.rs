@@ -15,6 +15,7 @@ pub mod pod;
 pub mod scale;
 
 pub use audience::Audience;
+pub use balancer::Balancer;
 pub use book::Tier;
 pub use cluster::{Cluster, streams};
 pub use encoders::{Encoders, Habit};

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::process::Signal;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use crate::harness::dns::Reply;
+use crate::harness::dns::{DnsServer, Reply};
 use crate::harness::wait_until;
 
 use super::addresses::Block;
@@ -33,7 +34,7 @@ impl Cluster {
         Self::with_views(1)
     }
 
-    /// The same with several views of DNS.
+    /// The same with several views of DNS, which agree until [`Cluster::hide`].
     pub fn with_views(views: usize) -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let runtime = one_thread("cluster");
@@ -93,15 +94,45 @@ impl Cluster {
         self.plane.publish();
     }
 
+    /// Deletes a pod: it leaves DNS, gets SIGTERM, and is waited for. Gives its exit code.
+    #[track_caller]
+    pub fn delete(&mut self, name: &str) -> Option<i32> {
+        let mut pod = self.take(name);
+        self.book.terminate(pod.address);
+        self.plane.publish();
+        pod.signal(Signal::TERM);
+        let code = pod.wait_for_exit();
+        self.book.remove(pod.address);
+        code
+    }
+
+    /// Starts a pod of the same name and configuration on another address, and waits until it is ready.
+    #[track_caller]
+    pub fn start_again(&mut self, name: &str, tier: Tier, config: &str) {
+        self.start_pod(name, tier, 0, config);
+        self.wait_until_ready();
+    }
+
     #[track_caller]
     fn take(&mut self, name: &str) -> Pod {
         let at = self.pods.iter().position(|pod| pod.name == name);
         self.pods.remove(at.unwrap_or_else(|| panic!("there is no pod {name}")))
     }
 
+    /// Takes a pod out of one view of DNS, or puts it back.
+    pub fn hide(&self, name: &str, view: usize, hidden: bool) {
+        self.book.set_hidden(name, view, hidden);
+        self.plane.publish();
+    }
+
     /// From now on every question to DNS is replied to so; `None` ends the outage.
     pub fn dns_outage(&self, reply: Option<&Reply>) {
         self.plane.views().iter().for_each(|view| view.set_outage(reply.cloned()));
+    }
+
+    /// The DNS server of a view.
+    pub fn dns(&self, view: usize) -> &DnsServer {
+        self.plane.view(view)
     }
 
     /// One pod as a target.

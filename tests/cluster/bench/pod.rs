@@ -34,6 +34,8 @@ pub struct Pod {
     pub tier: Tier,
     /// Its address.
     pub address: Ipv4Addr,
+    /// The TOML on top of what every pod has.
+    pub config: String,
     ports: Ports,
     process: Process,
     _directory: TempDir,
@@ -62,8 +64,8 @@ impl Pod {
             assert!(ports == 3 || process.exit().is_none(), "{name} ended at once: {:#?}", process.stderr.all());
             ports == 3
         });
-        let name = name.to_owned();
-        Self { name, tier, address, ports, process, _directory: directory }
+        let (name, config) = (name.to_owned(), config.to_owned());
+        Self { name, tier, address, config, ports, process, _directory: directory }
     }
 
     /// Where it takes RTMP.
@@ -83,6 +85,12 @@ impl Pod {
     /// Ends it without a chance to say goodbye.
     pub fn kill(&mut self) {
         self.process.kill();
+    }
+
+    /// Waits for the end of the process and gives its exit code.
+    #[track_caller]
+    pub fn wait_for_exit(&mut self) -> Option<i32> {
+        self.process.wait_for_exit()
     }
 
     /// All metrics as they are now.
