@@ -8,6 +8,8 @@ RELIABILITY := target/results/reliability.txt
 SOAK := target/results/soak.txt
 COMPARISON := target/results/compare
 LOADTEST := target/release/rillcast-loadtest
+# Where a comparison leaves its figures and its page.
+results = --json $(COMPARISON)/$(1).json --html $(COMPARISON)/$(1).html
 SUDO := $(shell test "$$(id -u)" -eq 0 || echo sudo)
 
 SOAK_MINUTES ?= 10
@@ -53,15 +55,27 @@ soak:
 	@RILLCAST_SOAK=$(SOAK_MINUTES) $(CARGO) test --release --locked --test cluster -- --nocapture --test-threads 1 >$(SOAK) \
 		&& grep -o '|.*|$$' $(SOAK) || { cat $(SOAK); exit 1; }
 
-# One stream and many players of every server; more and fewer players of ours; as many streams as players.
+# Each comparison answers one question; --rounds 1 where a sweep is long and its cases are compared with each other.
 compare: tools
 	$(CARGO) build --release --locked --workspace
 	@mkdir -p $(COMPARISON)
-	$(LOADTEST) compare --json $(COMPARISON)/servers.json --html $(COMPARISON)/servers.html
-	$(LOADTEST) compare --cases floor-0,floor-350,edge-0,edge-350,edge-auto --players 100,1000,5000,10000 --ramp 1000 \
-		--rounds 1 --json $(COMPARISON)/players.json --html $(COMPARISON)/players.html
+	@echo "every server: one stream, 1,000 players"
+	$(LOADTEST) compare $(call results,servers)
+	@echo "auto on one core, between the floor at its cost and the floor at its delay"
+	$(LOADTEST) compare --one-core --cases floor-350,floor-60,edge-auto --players 100,5000 --ramp 1000 --rounds 2 \
+		--settle 6s $(call results,one-core)
+	@echo "from 100 to 10,000 players"
+	$(LOADTEST) compare --cases floor-0,floor-350,edge-0,edge-350,edge-auto,edge-350/flv --players 100,1000,5000,10000 \
+		--ramp 1000 --rounds 1 --duration 8s $(call results,players)
+	@echo "from 1 to 500 streams"
+	$(LOADTEST) compare --cases edge-350,edge-auto --streams 1,10,100,500 --bitrate 500k --ramp 1000 --rounds 1 \
+		$(call results,streams)
+	@echo "10,000 players, all of them reading, and 2,000 of them not"
+	$(LOADTEST) compare --cases edge-350,edge-auto --players 10000 --stalled 0,2000 --ramp 1000 --rounds 1 \
+		$(call results,stalled)
+	@echo "200 publishers with one player each"
 	$(LOADTEST) compare --cases origin-auto,nginx-rtmp,node-media-server --streams 200 --players 200 --bitrate 500k \
-		--json $(COMPARISON)/streams.json --html $(COMPARISON)/streams.html
+		--rounds 2 --settle 12s $(call results,publishers)
 	$(LOADTEST) plan --from $(COMPARISON)/servers.json
 
 bench:

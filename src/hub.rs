@@ -8,6 +8,7 @@ mod block;
 mod budget;
 mod demand;
 mod dispatcher;
+mod forwarded;
 mod headers;
 mod identity;
 mod misses;
@@ -17,6 +18,7 @@ mod rates;
 mod reader;
 mod ring;
 mod settings;
+mod shielding;
 mod state;
 mod steering;
 mod stream;
@@ -25,7 +27,7 @@ mod wake;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use dashmap::DashMap;
@@ -37,13 +39,15 @@ pub use block::{Block, WireForm};
 pub use budget::Budget;
 pub use demand::{Demand, OnDemand, PullState, PullStatus, StillWanted};
 pub use dispatcher::{Dispatcher, Dispatchers, ShardId};
+pub use forwarded::{Forwarded, Tap, Tapped};
 pub use headers::{Headers, Tracks};
 pub use identity::Identity;
 pub use permit::{OnPublish, Permit};
 pub use publisher::Publisher;
-pub use reader::{End, PlayRequest, Reader};
+pub use reader::{End, PlayRequest, Reader, TapStart};
 pub use ring::RingLimits;
 pub use settings::{OnConflict, StreamSettings};
+pub use shielding::Missing;
 pub use state::{PublishError, PublishRequest, Source, Superseded};
 pub use view::{LiveView, StreamView};
 
@@ -57,6 +61,12 @@ pub type SettingsSource = Box<dyn Fn(&StreamKey) -> StreamSettings + Send + Sync
 #[derive(Clone)]
 pub struct Hub {
     shared: Arc<Shared>,
+}
+
+/// A hub that may be gone. Whoever the hub hands its questions to holds this, or neither would ever go.
+#[derive(Clone)]
+pub struct WeakHub {
+    shared: Weak<Shared>,
 }
 
 pub(crate) struct Shared {
@@ -101,11 +111,23 @@ impl Hub {
     }
 
     /// The right of a client to publish `key`, to be got before [`publish`](Self::publish) and held as long as it lasts.
+    /// Whom this process would refuse by itself, nobody else is asked about.
     pub async fn admit(&self, key: &StreamKey, request: &PublishRequest) -> Result<Permit, PublishError> {
+        self.may_publish(key, request)?;
         match self.shared.on_publish.get() {
             Some(on_publish) => on_publish.admit(key, request).await,
             None => Ok(Permit::free()),
         }
+    }
+
+    fn may_publish(&self, key: &StreamKey, request: &PublishRequest) -> Result<(), PublishError> {
+        let stream = self.shared.streams.get(key).map(|stream| Arc::clone(&stream));
+        let Some(stream) = stream else { return Ok(()) };
+        let answer = stream.state().may_publish(request, now());
+        if answer == Err(PublishError::Conflict) {
+            self.shared.metrics.stream_conflicts.inc();
+        }
+        answer
     }
 
     /// Gives the name to a publisher, or says why not.
@@ -124,20 +146,33 @@ impl Hub {
             return Err(End::NotFound);
         }
         let reader = Reader::new(handle.clone(), request);
-        self.demand(handle);
+        demand::demand(&handle);
         Ok(reader)
     }
 
-    /// Has the stream fetched if nobody publishes it and nobody fetches it yet.
-    fn demand(&self, handle: StreamHandle) {
-        let Some(on_demand) = self.shared.on_demand.get() else { return };
-        let mut state = handle.stream.state();
-        if state.live.is_some() || state.pull.is_some() {
-            return;
+    /// Lets another edge's pull in that this one is to shield the origins from. Where streams are fetched, what is absent is
+    /// fetched from an origin and waited for, but only until the origins have answered; elsewhere it is a pull like any.
+    pub fn subscribe_shielded(&self, key: &StreamKey, request: PlayRequest) -> Result<Reader, End> {
+        if self.shared.on_demand.get().is_none() {
+            return self.subscribe(key, PlayRequest { is_pull: true, ..request });
         }
-        state.pull = Some(PullStatus::default());
-        drop(state);
-        on_demand.serve(Demand::new(handle));
+        if self.shared.is_ending() {
+            return Err(End::Shutdown);
+        }
+        let handle = StreamHandle::open(&self.shared, key);
+        let reader = Reader::shielded(handle.clone(), PlayRequest { is_pull: true, ..request });
+        demand::demand(&handle);
+        Ok(reader)
+    }
+
+    /// The place of a forward in a stream that a client publishes here, or is about to, as `session`.
+    pub fn forward(&self, key: &StreamKey, session: &Identity) -> Forwarded {
+        Forwarded::new(StreamHandle::open(&self.shared, key), session.clone())
+    }
+
+    /// A way back to the hub for what the hub itself holds.
+    pub fn downgrade(&self) -> WeakHub {
+        WeakHub { shared: Arc::downgrade(&self.shared) }
     }
 
     /// Ends every reader, at its next block border, and lets no more in.
@@ -157,6 +192,19 @@ fn now() -> Instant {
 impl Shared {
     fn is_ending(&self) -> bool {
         self.ending.load(Ordering::Acquire)
+    }
+}
+
+impl WeakHub {
+    /// The hub, if it is still there.
+    pub fn upgrade(&self) -> Option<Hub> {
+        self.shared.upgrade().map(|shared| Hub { shared })
+    }
+}
+
+impl fmt::Debug for WeakHub {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("WeakHub")
     }
 }
 

@@ -14,6 +14,7 @@
 //! - [`rtmp`]: the protocol as state machines, bytes in and events out. Pure.
 //! - [`hub`]: streams, blocks, rings, readers.
 //! - [`net`]: listeners, sockets, DNS.
+//! - [`cluster`]: which origin holds a name, and the ranking that all servers share.
 //! - [`serve`] and [`pull`]: connections of clients, and connections to upstreams. They never call each other.
 //! - [`admin`], [`metrics`], [`auth`], [`config`]: what surrounds the media.
 //! - [`server`]: the only place that puts them together; [`demo`] runs two of them.
@@ -21,6 +22,7 @@
 
 pub mod admin;
 pub mod auth;
+pub mod cluster;
 pub mod config;
 pub mod demo;
 pub mod hub;

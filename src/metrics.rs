@@ -30,8 +30,14 @@ pub struct Metrics {
     pub publishers: Gauge,
     /// Streams being pulled from upstream, those in retry included.
     pub upstream_pulls: Gauge,
+    /// Streams whose publisher is passed on upstream, those in retry included.
+    pub forwards: Gauge,
     /// Publishers that lost a race for a name, or their name to a later one.
     pub stream_conflicts: Counter,
+    /// Other origins of the cluster that can be asked.
+    pub peers: Gauge,
+    /// Streams of other origins that this one knows the holder of.
+    pub leases: Gauge,
     /// Bytes that all rings hold, wire forms included.
     pub ring_bytes: Gauge,
     /// The largest merge window in force, in seconds.
@@ -64,7 +70,10 @@ impl Metrics {
             streams: Gauge::default(),
             publishers: Gauge::default(),
             upstream_pulls: Gauge::default(),
+            forwards: Gauge::default(),
             stream_conflicts: Counter::default(),
+            peers: Gauge::default(),
+            leases: Gauge::default(),
             ring_bytes: Gauge::default(),
             merge_window: Gauge::default(),
             first_frame: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
@@ -93,10 +102,13 @@ impl Metrics {
         registry.register("connections", "Connections accepted or refused", self.connections.clone());
         registry.register("disconnects", "Connections ended, by reason", self.disconnects.clone());
         registry.register("upstream_pulls", "Streams being pulled from upstream", self.upstream_pulls.clone());
+        registry.register("forwards", "Streams whose publisher is forwarded upstream", self.forwards.clone());
         registry.register("upstream_connects", "Attempts to connect upstream", self.upstream_connects.clone());
-        registry.register("upstream_reconnects", "Pulls that were lost", self.upstream_reconnects.clone());
+        registry.register("upstream_reconnects", "Pulls and forwards that were lost", self.upstream_reconnects.clone());
         registry.register("stream_conflicts", "Publishers that lost a name", self.stream_conflicts.clone());
         registry.register("ingress_bytes", "Bytes received", self.ingress_bytes.clone());
+        registry.register("peers", "Other origins that can be asked", self.peers.clone());
+        registry.register("leases", "Streams of other origins known here", self.leases.clone());
         registry.register("egress_bytes", "Bytes sent", self.egress_bytes.clone());
         registry.register("dropped_packets", "Packets that players skipped", self.dropped_packets.clone());
         registry.register("ring_bytes", "Bytes that all rings hold", self.ring_bytes.clone());
@@ -162,7 +174,7 @@ impl Metrics {
         self.upstream_connects.get_or_create_owned(&[("result", result)])
     }
 
-    /// Pulls that had media and were lost for `reason`.
+    /// Pulls that had media, and forwards that were accepted, and were lost for `reason`.
     pub fn upstream_reconnects(&self, reason: ReconnectReason) -> Counter {
         self.upstream_reconnects.get_or_create_owned(&[("reason", reason)])
     }
@@ -196,7 +208,10 @@ mod tests {
             "rillcast_streams 0",
             "rillcast_publishers 0",
             "rillcast_upstream_pulls 0",
+            "rillcast_forwards 0",
             "rillcast_ring_bytes 0",
+            "rillcast_peers 0",
+            "rillcast_leases 0",
             "rillcast_players{protocol=\"rtmp\"} 0",
             "rillcast_players{protocol=\"http-flv\"} 0",
             "rillcast_players{protocol=\"ws-flv\"} 0",

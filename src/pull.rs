@@ -1,18 +1,23 @@
-//! Pulls: how an edge gets what its players want and nobody publishes to it.
+//! Pulls and forwards: how an edge gets what its players want, and passes on what is published to it.
 //!
-//! Owns one task for each wanted stream, from the first player's asking until `upstream.linger` after the last one left.
+//! Owns the upstreams that both go to (`forward` is a module of its own), and for pulls one task for each wanted stream, from the first player's asking until `upstream.linger` after the last one left.
 //! The hub calls it through [`OnDemand`] and guarantees that there is one task for a stream; a pull is to the hub just
 //! another publisher. It never talks to players and knows no serving protocol.
 
 mod connection;
+mod forward;
 mod health;
 mod http_flv;
 mod race;
-mod rank;
 mod rhythm;
+mod route;
 mod rtmp;
+mod shield;
 mod target;
 mod upstreams;
+mod wire;
+
+pub use forward::{Forwarder, SpawnOnShard};
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -20,36 +25,35 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::time::{sleep, sleep_until};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::auth::{ClusterKey, Mark};
 use crate::config;
-use crate::hub::{Demand, OnDemand, PublishRequest, Publisher, PullState, PullStatus, Source};
+use crate::hub::{Demand, OnDemand, PublishError, PublishRequest, Publisher, PullState, Source};
 use crate::metrics::{Metrics, ReconnectReason};
 use crate::net::dns::Names;
 
-use connection::Connection;
-use health::{LONGEST_REST, LONGEST_REST_WHILE_WAITED_FOR};
-use race::{Outcome, race};
+use health::LONGEST_REST_WHILE_WAITED_FOR;
 use rhythm::Rhythm;
+use route::{Found, HOLD, Search, until};
+use shield::Tiermates;
 use target::Target;
-use upstreams::{Candidate, Tier, Upstreams};
+use upstreams::{Tier, Upstreams};
 
 /// A pull that had media for less than this is not tried again at once: an upstream that flaps is asked in rhythm.
 const STABLE_AFTER: Duration = Duration::from_secs(1);
-/// How often the primaries are asked while a backup serves.
-const RETURN_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs a task where media is handled.
 pub type Spawn = Box<dyn Fn(Pin<Box<dyn Future<Output = ()> + Send>>) + Send + Sync>;
 
-/// What every pull shares.
+/// What every pull and every forward shares.
 #[derive(Debug)]
 pub struct PullContext {
     settings: config::Upstream,
     upstreams: Upstreams,
+    tiermates: Tiermates,
     metrics: Arc<Metrics>,
     node: String,
     key: Option<ClusterKey>,
@@ -76,19 +80,19 @@ impl PullContext {
         stop: CancellationToken,
     ) -> Self {
         let upstreams = Upstreams::new(settings.clone(), names, Arc::clone(&metrics));
-        Self { settings, upstreams, metrics, node, key, chunk_size, stop }
+        Self { settings, upstreams, tiermates: Tiermates::default(), metrics, node, key, chunk_size, stop }
     }
 
     /// What a connection that is made right now says of us.
-    fn mark(&self) -> String {
-        Mark::of_pull(&self.node).to_text(self.key.as_ref(), SystemTime::now())
+    fn sign(&self, mark: &Mark) -> String {
+        mark.to_text(self.key.as_ref(), SystemTime::now())
     }
 }
 
 impl Puller {
     /// Pulls with `context`, in tasks run by `spawn`.
-    pub fn new(context: PullContext, spawn: Spawn) -> Self {
-        Self { context: Arc::new(context), spawn }
+    pub fn new(context: Arc<PullContext>, spawn: Spawn) -> Self {
+        Self { context, spawn }
     }
 }
 
@@ -112,17 +116,12 @@ struct Pull<'a> {
     context: &'a PullContext,
     demand: Demand,
     target: Target,
-    /// The address in use, or the first one tried.
-    address: Option<SocketAddr>,
+    /// The address in use, or the first one tried, and what it belongs to.
+    upstream: Option<(SocketAddr, Tier)>,
     /// Attempts since there was media.
     retries: u32,
-}
-
-/// An upstream that sends the stream.
-struct Found {
-    connection: Connection,
-    candidate: Candidate,
-    tier: Tier,
+    /// Until when no other edge is asked for it.
+    held_until: Option<Instant>,
 }
 
 /// A stream on its way from an upstream to the hub.
@@ -133,10 +132,10 @@ struct Relay {
 
 /// Why relaying pauses.
 enum Pause {
-    /// No player has been there for `upstream.linger`.
+    /// No player has been there for `upstream.linger`, or a client publishes the stream here.
     Idle,
-    /// A primary has the stream again.
-    Returned(Box<Found>),
+    /// The stream is to be had in a better way.
+    Better(Box<Found>),
     /// The upstream is lost.
     Lost(ReconnectReason),
 }
@@ -144,21 +143,27 @@ enum Pause {
 impl<'a> Pull<'a> {
     fn new(context: &'a PullContext, demand: Demand) -> Self {
         let target = Target::of(demand.key());
-        Self { context, demand, target, address: None, retries: 0 }
+        Self { context, demand, target, upstream: None, retries: 0, held_until: None }
     }
 
     async fn run(mut self) {
         let mut rhythm = Rhythm::default();
         loop {
+            let mut upstream = self.upstream;
             let found = tokio::select! {
-                found = find(self.context, &self.demand, &self.target, &mut self.address, self.retries) => found,
+                found = self.search().find(&mut upstream) => Some(found),
                 () = self.demand.unwanted() => None,
             };
+            self.upstream = upstream;
             let lived = match found {
-                Some(found) => match self.relay(found).await {
+                Some(Ok(found)) => match self.relay(found).await {
                     Some(lived) => lived,
                     None => return,
                 },
+                Some(Err(missing)) => {
+                    self.demand.missed(missing);
+                    Duration::ZERO
+                }
                 None => Duration::ZERO,
             };
             let pause = if lived >= STABLE_AFTER {
@@ -188,16 +193,19 @@ impl<'a> Pull<'a> {
             match self.relay_until_pause(&mut relay).await {
                 Pause::Idle => match self.demand.try_finish(Some(relay.publisher)) {
                     Ok(()) => {
-                        tracing::info!("no player is left");
+                        tracing::info!("not wanted any more");
                         relay.found.connection.close().await;
                         return None;
                     }
                     // A player came at the last moment.
                     Err(still_wanted) => relay.publisher = still_wanted.publisher?,
                 },
-                Pause::Returned(primary) => {
-                    // The backup's publisher yields to the primary's, which begins with a keyframe.
-                    let Some(next) = self.begin(*primary) else { continue };
+                Pause::Better(found) => {
+                    // The publisher in force yields to the next one, which begins with a keyframe.
+                    let Some(next) = self.begin(*found) else { continue };
+                    if relay.found.tier == Tier::Shield && next.found.tier != Tier::Shield {
+                        self.held_until = Some(Instant::now() + HOLD);
+                    }
                     std::mem::replace(&mut relay, next).found.connection.close().await;
                 }
                 Pause::Lost(reason) => break reason,
@@ -215,7 +223,7 @@ impl<'a> Pull<'a> {
     /// Makes an upstream the stream's publisher.
     fn begin(&mut self, found: Found) -> Option<Relay> {
         let request = PublishRequest {
-            source: Source::Pull,
+            source: if found.tier == Tier::Shield { Source::ShieldedPull } else { Source::Pull },
             session: found.connection.session().clone(),
             takes_over: false,
             resume_timeout: self.context.settings.resume_timeout,
@@ -223,11 +231,14 @@ impl<'a> Pull<'a> {
         match self.demand.publish(request) {
             Ok(publisher) => {
                 self.retries = 0;
-                self.address = Some(found.candidate.address);
+                self.upstream = Some((found.candidate.address, found.tier));
                 self.report(PullState::Live);
-                tracing::info!(upstream = %found.candidate.address, session = %publisher.session(), "pulling");
+                let shielded = found.tier == Tier::Shield;
+                tracing::info!(upstream = %found.candidate.address, shielded, session = %publisher.session(), "pulling");
                 Some(Relay { found, publisher })
             }
+            // They came at the last moment. It is looked for at the origins now.
+            Err(PublishError::Shields) => None,
             Err(error) => {
                 tracing::warn!(%error, "cannot take the stream in");
                 None
@@ -237,11 +248,12 @@ impl<'a> Pull<'a> {
 
     async fn relay_until_pause(&self, relay: &mut Relay) -> Pause {
         let Relay { found, publisher } = relay;
-        let mut primary = pin!(self.primary_returns(found.tier));
+        let mut better = pin!(self.search().better(found.tier, found.candidate.address));
         let mut idle_since: Option<Instant> = (!self.demand.is_wanted()).then(Instant::now);
         loop {
             if publisher.push(found.connection.take_tags()).is_err() {
-                return Pause::Lost(ReconnectReason::Closed);
+                // A client publishes the stream here, and is nearer than any upstream.
+                return Pause::Idle;
             }
             let linger_ends = idle_since.map(|since| since + self.context.settings.linger);
             // An upstream that keeps the socket readable must not keep the timers from being looked at.
@@ -260,63 +272,22 @@ impl<'a> Pull<'a> {
                     idle_since = (!self.demand.is_wanted()).then(|| idle_since.unwrap_or_else(Instant::now));
                 }
                 () = until(linger_ends) => return Pause::Idle,
-                found = &mut primary => return Pause::Returned(Box::new(found)),
-            }
-        }
-    }
-
-    /// While a backup serves, completes when a primary sends the stream.
-    async fn primary_returns(&self, serving: Tier) -> Found {
-        if serving == Tier::Primary {
-            return std::future::pending().await;
-        }
-        loop {
-            sleep(RETURN_EVERY).await;
-            let candidates = self.context.upstreams.candidates(self.demand.key(), Tier::Primary).await;
-            if let Outcome::Won(connection, candidate) =
-                race(self.context, &self.target, candidates, LONGEST_REST).await
-            {
-                return Found { connection: *connection, candidate, tier: Tier::Primary };
+                found = &mut better => return Pause::Better(Box::new(found)),
             }
         }
     }
 
     fn report(&self, state: PullState) {
-        report(&self.demand, state, self.address, self.retries);
+        self.search().report(state, self.upstream);
     }
-}
 
-/// Asks the primaries, and if none of them answers the backups.
-async fn find(
-    context: &PullContext,
-    demand: &Demand,
-    target: &Target,
-    address: &mut Option<SocketAddr>,
-    retries: u32,
-) -> Option<Found> {
-    for tier in [Tier::Primary, Tier::Backup] {
-        if tier == Tier::Backup && !context.upstreams.has_backups() {
-            return None;
+    fn search(&self) -> Search<'_> {
+        Search {
+            context: self.context,
+            demand: &self.demand,
+            target: &self.target,
+            retries: self.retries,
+            held_until: self.held_until,
         }
-        let candidates = context.upstreams.candidates(demand.key(), tier).await;
-        *address = candidates.first().map(|candidate| candidate.address).or(*address);
-        report(demand, PullState::Connecting, *address, retries);
-        match race(context, target, candidates, LONGEST_REST_WHILE_WAITED_FOR).await {
-            Outcome::Won(connection, candidate) => return Some(Found { connection: *connection, candidate, tier }),
-            Outcome::NotFound => return None,
-            Outcome::Unreachable => {}
-        }
-    }
-    None
-}
-
-fn report(demand: &Demand, state: PullState, address: Option<SocketAddr>, retries: u32) {
-    demand.report(PullStatus { address: address.map(|address| address.to_string()), state, retries });
-}
-
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment.into()).await,
-        None => std::future::pending().await,
     }
 }

@@ -13,6 +13,7 @@ pub mod rtmp;
 mod heartbeat;
 mod link;
 mod outbound;
+mod peer;
 mod ws;
 
 use std::net::SocketAddr;
@@ -21,8 +22,12 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
-use crate::hub::{End, Hub, ShardId};
+use crate::auth::{Acknowledgement, Mark, Standing};
+use crate::cluster::Cluster;
+use crate::cluster::place::Place;
+use crate::config::{Config, Role};
+use crate::hub::{End, Hub, PlayRequest, Reader, ShardId};
+use crate::media::stream_key::StreamKey;
 use crate::metrics::{Metrics, Protocol, Reason};
 use crate::net::admission::Admitted;
 
@@ -41,6 +46,8 @@ pub struct ServeContext {
     pub node: String,
     /// Who among the clients is a server.
     pub marks: Marks,
+    /// The other origins, if it is one that has any.
+    pub cluster: Option<Cluster>,
     /// Cancelled when connections are to end.
     pub stop: CancellationToken,
 }
@@ -64,6 +71,36 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 const CONTROL_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl ServeContext {
+    /// What a peer with this standing is told about us.
+    fn acknowledgement(&self, standing: &Standing) -> String {
+        // Only who has proved to be a server is told where streams are; anybody else has to ask everybody.
+        let is_told = matches!(standing, Standing::Verified(_));
+        let has_peers = is_told && self.cluster.as_ref().is_some_and(Cluster::speaks_for_all);
+        let is_shield = self.config.role == Role::Edge;
+        Acknowledgement { has_peers, is_shield, ..Acknowledgement::of(&self.node) }.to_text()
+    }
+
+    /// Where another origin has `key`, if the peer's standing allows to tell it.
+    async fn elsewhere(&self, key: &StreamKey, standing: Option<&Standing>) -> Option<Place> {
+        match (&self.cluster, standing) {
+            (Some(cluster), Some(Standing::Verified(_))) => cluster.find(key).await,
+            _ => None,
+        }
+    }
+
+    /// Whether what is asked for with `mark` would come back here.
+    fn is_passed_by(&self, mark: Option<&Mark>) -> bool {
+        mark.is_some_and(|mark| mark.has_passed(&self.node))
+    }
+
+    /// Lets a player in, or a server that has sent `mark`.
+    fn subscribe(&self, key: &StreamKey, request: PlayRequest, mark: Option<&Mark>) -> Result<Reader, End> {
+        match mark {
+            Some(mark) if mark.is_shielded => self.hub.subscribe_shielded(key, request),
+            _ => self.hub.subscribe(key, request),
+        }
+    }
+
     /// Counts and logs the end of a connection.
     fn connection_ended(&self, protocol: Protocol, reason: Reason) {
         self.metrics.disconnects(reason).inc();
@@ -82,6 +119,7 @@ const fn reason_of(end: End) -> Reason {
         End::NotFound => Reason::StreamNotFound,
         End::Ended => Reason::StreamEnded,
         End::TracksChanged => Reason::TracksChanged,
+        End::Unreachable => Reason::UpstreamLost,
         End::Shutdown => Reason::Shutdown,
     }
 }

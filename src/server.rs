@@ -17,14 +17,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, AdminContext, Health};
 use crate::auth::{ClusterKey, Verifier};
-use crate::config::{Config, ListenAddress, MergeWindow, OnConflict, Role};
+use crate::cluster::{Cluster, ClusterSettings};
+use crate::config::{Config, ListenAddress, MergeWindow, OnConflict, RTMP_PORT, Role};
 use crate::hub::{self, Hub, Identity, RingLimits, StreamSettings};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{ConnectionResult, Metrics, Protocol};
 use crate::net::admission::Admission;
 use crate::net::dns::{Names, SetUpError};
 use crate::net::listener::{self, BindError};
-use crate::pull::{PullContext, Puller};
+use crate::pull::{Forwarder, PullContext, Puller, SpawnOnShard};
 use crate::serve::marks::Marks;
 use crate::serve::{Accepted, ServeContext, http, rtmp};
 
@@ -80,10 +81,12 @@ pub struct Server {
     shards: Arc<Shards>,
     connections: TaskTracker,
     listeners: TaskTracker,
+    cluster: TaskTracker,
     admin: TaskTracker,
     /// One after the other cancelled when the server stops.
     stop_accepting: CancellationToken,
     stop_connections: CancellationToken,
+    stop_cluster: CancellationToken,
     stop_admin: CancellationToken,
 }
 
@@ -105,20 +108,28 @@ impl Server {
             shards: Arc::new(shards),
             connections: TaskTracker::new(),
             listeners: TaskTracker::new(),
+            cluster: TaskTracker::new(),
             admin: TaskTracker::new(),
             stop_accepting: CancellationToken::new(),
             stop_connections: CancellationToken::new(),
+            stop_cluster: CancellationToken::new(),
             stop_admin: CancellationToken::new(),
         };
         if config.role == Role::Edge {
-            server.pull_on_demand(&config, &metrics, &node)?;
+            server.join_upstream(&config, &metrics, &node)?;
         }
+        let cluster = if config.cluster.peers.is_empty() {
+            None
+        } else {
+            Some(server.join_cluster(&config, &metrics, &node, &listeners)?)
+        };
         let context = Arc::new(ServeContext {
             hub: hub.clone(),
             config: Arc::clone(&config),
             metrics: Arc::clone(&metrics),
             node: node.clone(),
             marks: Marks::new(Verifier::new(cluster_key(&config)), Arc::clone(&metrics)),
+            cluster,
             stop: server.stop_connections.clone(),
         });
         let admin = Arc::new(AdminContext { hub, metrics, health: Arc::clone(&server.health), node });
@@ -154,6 +165,9 @@ impl Server {
         if timeout(STOP_TIMEOUT, self.connections.wait()).await.is_err() {
             tracing::warn!(connections = self.connections.len(), "connections were cut off");
         }
+        self.stop_cluster.cancel();
+        self.cluster.close();
+        self.cluster.wait().await;
         self.stop_admin.cancel();
         self.admin.close();
         if timeout(STOP_TIMEOUT, self.admin.wait()).await.is_err() {
@@ -168,9 +182,10 @@ impl Server {
         tracing::info!("stopped");
     }
 
-    fn pull_on_demand(&self, config: &Config, metrics: &Arc<Metrics>, node: &str) -> Result<(), StartError> {
+    /// Fetches from upstream what players want, and passes on to it what is published here.
+    fn join_upstream(&self, config: &Config, metrics: &Arc<Metrics>, node: &str) -> Result<(), StartError> {
         let names = Names::new(&config.dns.nameservers, Arc::clone(metrics))?;
-        let context = PullContext::new(
+        let context = Arc::new(PullContext::new(
             config.upstream.clone(),
             names,
             Arc::clone(metrics),
@@ -178,16 +193,45 @@ impl Server {
             cluster_key(config),
             config.rtmp.chunk_size,
             self.stop_connections.clone(),
-        );
-        let shards = Arc::downgrade(&self.shards);
-        let connections = self.connections.clone();
+        ));
+        let (shards, connections) = (Arc::downgrade(&self.shards), self.connections.clone());
         let spawn = Box::new(move |pull| {
             if let Some(shards) = shards.upgrade() {
                 shards.spawn(|_| connections.track_future(pull));
             }
         });
-        self.hub.fetch_from(Arc::new(Puller::new(context, spawn)));
+        self.hub.fetch_from(Arc::new(Puller::new(Arc::clone(&context), spawn)));
+        let (shards, connections) = (Arc::downgrade(&self.shards), self.connections.clone());
+        let spawn: SpawnOnShard = Box::new(move |forward| {
+            if let Some(shards) = shards.upgrade() {
+                shards.spawn(|shard| connections.track_future(forward(shard)));
+            }
+        });
+        self.hub.ask_before_publishing(Arc::new(Forwarder::new(context, self.hub.downgrade(), spawn)));
         Ok(())
+    }
+
+    /// Has names granted by the other origins, and finds streams there.
+    fn join_cluster(
+        &self,
+        config: &Arc<Config>,
+        metrics: &Arc<Metrics>,
+        node: &str,
+        listeners: &Listeners,
+    ) -> Result<Cluster, StartError> {
+        let names = Names::new(&config.dns.nameservers, Arc::clone(metrics))?;
+        let unbound = SocketAddr::from(([0, 0, 0, 0], RTMP_PORT));
+        let settings = ClusterSettings {
+            config: Arc::clone(config),
+            node: node.to_owned(),
+            key: cluster_key(config),
+            rtmp: listeners.address(Service::Rtmp)?.unwrap_or(unbound),
+            http: listeners.address(Service::Http)?,
+        };
+        let cluster = Cluster::new(settings, Arc::clone(metrics));
+        self.hub.ask_before_publishing(Arc::new(cluster.clone()));
+        self.cluster.spawn(cluster.clone().run(names, self.stop_cluster.clone()));
+        Ok(cluster)
     }
 
     /// Hands what comes in to the shards, until the server stops accepting.
@@ -235,6 +279,12 @@ impl Listeners {
             }
         }
         Ok(Self { bound })
+    }
+
+    /// The first address that is bound for `service`.
+    fn address(&self, service: Service) -> Result<Option<SocketAddr>, StartError> {
+        let bound = self.bound.iter().find(|(other, _)| *other == service);
+        bound.map(|(_, listener)| listener.local_addr().map_err(StartError::Address)).transpose()
     }
 }
 

@@ -21,6 +21,7 @@ pub mod proxy;
 pub mod publisher;
 pub mod redirecting;
 pub mod rtmp;
+pub mod scripted_origin;
 pub mod server;
 pub mod tools;
 pub mod ws;

@@ -29,6 +29,11 @@ const LAYERS: &[Layer] = &[
     Layer { module: "rtmp", may_import: &["media"], must_not_name: INPUT_OUTPUT_AND_CLOCK },
     Layer { module: "hub", may_import: &["media", "rtmp::chunk_writer", "metrics"], must_not_name: &[] },
     Layer { module: "net", may_import: &["config", "metrics", "media"], must_not_name: &[] },
+    Layer {
+        module: "cluster",
+        may_import: &["auth", "config", "hub", "media", "metrics", "net", "rtmp"],
+        must_not_name: &[],
+    },
     Layer { module: "serve", may_import: &SESSIONS, must_not_name: &[] },
     Layer { module: "pull", may_import: &SESSIONS, must_not_name: &[] },
     Layer { module: "admin", may_import: &["hub", "net", "config", "metrics", "media", "health"], must_not_name: &[] },
@@ -39,7 +44,7 @@ const LAYERS: &[Layer] = &[
 ];
 
 /// `serve` and `pull` stand side by side and never see each other.
-const SESSIONS: [&str; 7] = ["hub", "rtmp", "media", "net", "auth", "config", "metrics"];
+const SESSIONS: [&str; 8] = ["hub", "rtmp", "media", "net", "auth", "config", "metrics", "cluster"];
 
 /// Modules that wire the others and may import anything.
 const WIRING: [&str; 3] = ["server", "demo", "lib"];

@@ -23,6 +23,8 @@ mod system {
     mod ffmpeg;
     mod flags;
     mod foreign;
+    mod forward;
+    mod homes;
     mod hostile;
     mod http;
     mod interoperation;
@@ -32,6 +34,7 @@ mod system {
     mod process;
     mod publishing;
     mod resume;
+    mod shield;
     mod shutdown;
     mod slow_players;
     mod timeline;

@@ -151,9 +151,9 @@ pub(crate) struct LoadArguments {
     /// Bits a second of each stream, such as 500k or 2M
     #[arg(long, default_value = "2M", value_parser = bitrate)]
     pub(crate) bitrate: u64,
-    /// How many of the players stop reading once they have started
-    #[arg(long, default_value_t = 0)]
-    pub(crate) stalled: u32,
+    /// How many of the players stop reading once they have started; several numbers make a sweep
+    #[arg(long, value_delimiter = ',', default_value = "0")]
+    pub(crate) stalled: Vec<u32>,
     /// Gives each server a single core
     #[arg(long)]
     pub(crate) one_core: bool,
@@ -177,9 +177,9 @@ pub(crate) struct CompareArguments {
                          origin-auto,nginx-rtmp,node-media-server,node-media-server/flv"
     )]
     pub(crate) cases: Vec<CaseName>,
-    /// Over how many streams players are spread
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
-    pub(crate) streams: u16,
+    /// Over how many streams players are spread; several numbers make a sweep
+    #[arg(long, value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) streams: Vec<u16>,
     #[command(flatten)]
     pub(crate) load: LoadArguments,
     /// Our server; by default the one beside this program

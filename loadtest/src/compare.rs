@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail};
 
 use crate::play::{self, Play};
 use crate::progress::Progress;
+use crate::report::load::Load;
 use crate::report::{Case, Run};
 use crate::target::Protocol;
 
@@ -22,16 +23,12 @@ use server::{Running, Server};
 pub(crate) struct Comparison {
     /// The cases, in the order in which they are run.
     pub(crate) cases: Vec<CaseName>,
-    /// Each case is run with each of these numbers of players.
-    pub(crate) players: Vec<usize>,
-    /// Streams, over which players are spread.
-    pub(crate) streams: usize,
+    /// What each case is run with.
+    pub(crate) loads: Vec<Load>,
     /// Bits a second of each stream.
     pub(crate) bitrate: u64,
     /// How often everything is run.
     pub(crate) rounds: usize,
-    /// Players that stop reading once they have started.
-    pub(crate) stalled: usize,
     /// Whether servers have one core each, and so our own one shard.
     pub(crate) one_core: bool,
     /// Players that parse.
@@ -85,27 +82,24 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs everything. What cannot run is told, and left out.
 pub(crate) fn run(comparison: &Comparison) -> anyhow::Result<(Vec<Case>, Vec<String>)> {
-    let loads: Vec<(&CaseName, usize)> = comparison
-        .players
-        .iter()
-        .flat_map(|players| comparison.cases.iter().map(move |case| (case, *players)))
-        .collect();
-    let mut runs: Vec<Vec<Run>> = vec![Vec::new(); loads.len()];
+    let cases = &comparison.cases;
+    let steps: Vec<(&CaseName, Load)> =
+        comparison.loads.iter().flat_map(|load| cases.iter().map(move |case| (case, *load))).collect();
+    let mut runs: Vec<Vec<Run>> = vec![Vec::new(); steps.len()];
     let mut notes = Vec::new();
     for round in 1..=comparison.rounds {
-        for (number, ((case, players), runs)) in loads.iter().zip(&mut runs).enumerate() {
+        for (number, ((case, load), runs)) in steps.iter().zip(&mut runs).enumerate() {
             let CaseName { server, protocol } = case;
-            let step = format!("{round}/{} {}/{} {server} {protocol}", comparison.rounds, number + 1, loads.len());
-            match run_case(comparison, case, *players, &Progress::new(step)) {
+            let step = format!("{round}/{} {}/{} {server} {protocol}", comparison.rounds, number + 1, steps.len());
+            match run_case(comparison, case, *load, &Progress::new(step)) {
                 Ok(run) => runs.push(run),
-                Err(error) => note(&mut notes, format!("{server} {protocol}, {players} players: {error:#}")),
+                Err(error) => note(&mut notes, format!("{server} {protocol}, {load}: {error:#}")),
             }
         }
     }
-    let cases = loads.into_iter().zip(runs).filter(|(_, runs)| !runs.is_empty()).map(|((case, players), runs)| {
-        Case::new(case.server.to_string(), case.protocol, players, comparison.streams, runs)
-    });
-    let cases: Vec<Case> = cases.collect();
+    let measured = steps.into_iter().zip(runs).filter(|(_, runs)| !runs.is_empty());
+    let cases: Vec<Case> =
+        measured.map(|((case, load), runs)| Case::new(case.server.to_string(), case.protocol, load, runs)).collect();
     if cases.is_empty() {
         bail!("nothing could be measured:\n{}", notes.join("\n"));
     }
@@ -119,19 +113,20 @@ fn note(notes: &mut Vec<String>, text: String) {
     }
 }
 
-fn run_case(comparison: &Comparison, case: &CaseName, players: usize, progress: &Progress) -> anyhow::Result<Run> {
+fn run_case(comparison: &Comparison, case: &CaseName, load: Load, progress: &Progress) -> anyhow::Result<Run> {
+    let Load { players, streams, stalled } = load;
     progress.begin("starting", 0);
     let ramp = Duration::from_secs_f64(players as f64 / f64::from(comparison.ramp.max(1)));
     let life = 2 * START_TIMEOUT + ramp + comparison.settle + comparison.duration + MARGIN;
-    let running = Running::start(comparison, &case.server, life)?;
+    let running = Running::start(comparison, &case.server, load, life)?;
     let target = running.target(case.protocol)?;
     let mut play = Play {
         address: target.resolve(None)?,
         target,
-        streams: comparison.streams,
+        streams,
         players,
         sample: comparison.sample.clamp(1, players),
-        stalled: comparison.stalled.min(players),
+        stalled: stalled.min(players),
         ramp: comparison.ramp,
         settle: comparison.settle,
         duration: comparison.duration,

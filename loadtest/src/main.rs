@@ -38,6 +38,7 @@ use plan::Demand;
 use play::Play;
 use progress::Progress;
 use publish::Publish;
+use report::load::Load;
 use report::machine::Machine;
 use report::table::{self, Table, number};
 use report::{Case, Report, html};
@@ -116,7 +117,8 @@ fn play_streams(arguments: &PlayArguments) -> anyhow::Result<()> {
     let run = play::run(&play, &Progress::new(""))?;
     let server_is_gone = run.ended_early;
     report.notes.extend(run.failures.iter().map(|failure| format!("a player said: {failure}")));
-    report.cases.push(Case::new(url.authority(), url.protocol, play.players, play.streams, vec![run]));
+    let load = Load { players: play.players, streams: play.streams, stalled: play.stalled };
+    report.cases.push(Case::new(url.authority(), url.protocol, load, vec![run]));
     finish(&report, &[], output)?;
     ensure!(!server_is_gone, "every player was dropped before the time was over");
     Ok(())
@@ -125,7 +127,7 @@ fn play_streams(arguments: &PlayArguments) -> anyhow::Result<()> {
 fn measure_floor(arguments: &FloorArguments) -> anyhow::Result<()> {
     let window = |window: &u16| Server::Floor(Duration::from_millis((*window).into()));
     let cases = arguments.window.iter().map(|one| CaseName { server: window(one), protocol: Protocol::HttpFlv });
-    let comparison = comparison(&arguments.load, cases.collect(), 1, PathBuf::new(), PathBuf::new())?;
+    let comparison = comparison(&arguments.load, cases.collect(), &[1], PathBuf::new(), PathBuf::new())?;
     let mut report = report("The floor: what the kernel alone takes".to_owned());
     (report.cases, report.notes) = compare::run(&comparison)?;
     finish(&report, &[], &arguments.load.output)
@@ -136,33 +138,52 @@ fn compare_servers(arguments: &CompareArguments) -> anyhow::Result<()> {
     let beside = || Ok::<_, std::io::Error>(std::env::current_exe()?.with_file_name("rillcast"));
     let rillcast = rillcast.clone().map_or_else(beside, std::path::absolute)?;
     let node_modules = std::path::absolute(node_modules)?;
-    let comparison = comparison(load, cases.clone(), (*streams).into(), rillcast, node_modules)?;
-    let streams = if *streams == 1 { "one stream".to_owned() } else { format!("{streams} streams") };
+    let comparison = comparison(load, cases.clone(), streams, rillcast, node_modules)?;
     let rate = number(load.bitrate as f64 * 1e-6);
-    let mut report = report(format!("Servers side by side: {streams} of {rate} Mbit/s"));
+    let cores = if load.one_core { ", one core each" } else { "" };
+    let streams = counted_streams(streams);
+    let mut report = report(format!("Servers side by side: {streams} of {rate} Mbit/s{cores}"));
     (report.cases, report.notes) = compare::run(&comparison)?;
+    report.notes.extend(verdict::warnings(&report.cases));
     let (ratios, targets) = (verdict::ratios(&report.cases), verdict::targets(&report.cases));
     finish(&report, &[("Ratios", &ratios), ("Targets", &targets)], &load.output)
+}
+
+fn counted_streams(numbers: &[u16]) -> String {
+    let texts: Vec<String> = numbers.iter().map(u16::to_string).collect();
+    match texts.as_slice() {
+        [one] if one == "1" => "one stream".to_owned(),
+        _ => format!("{} streams", texts.join(", ")),
+    }
 }
 
 fn comparison(
     load: &LoadArguments,
     cases: Vec<CaseName>,
-    streams: usize,
+    streams: &[u16],
     rillcast: PathBuf,
     node_modules: PathBuf,
 ) -> anyhow::Result<Comparison> {
     let LoadArguments { players, bitrate, stalled, one_core, rounds, pace, .. } = load;
     let PaceArguments { ramp, settle, duration, sample, threads } = pace;
-    let players: Vec<usize> = players.iter().map(|players| *players as usize).collect();
-    limits::check(players.iter().max().copied().unwrap_or(0))?;
+    let load = |streams: u16, players: u32, stalled: u32| Load {
+        players: players as usize,
+        streams: streams.into(),
+        stalled: stalled as usize,
+    };
+    let mut loads = Vec::new();
+    for (streams, players) in streams.iter().flat_map(|streams| players.iter().map(move |players| (streams, players))) {
+        loads.extend(stalled.iter().map(|stalled| load(*streams, *players, *stalled)));
+    }
+    for load in &loads {
+        limits::check(load.players)?;
+        ensure!(load.stalled <= load.players, "there are not {} players to stall", load.stalled);
+    }
     Ok(Comparison {
         cases,
-        players,
-        streams,
+        loads,
         bitrate: *bitrate,
         rounds: (*rounds).into(),
-        stalled: *stalled as usize,
         one_core: *one_core,
         sample: *sample as usize,
         ramp: *ramp,

@@ -1,6 +1,7 @@
 //! What a load test found, in the form that the table, the JSON file and the page share.
 
 pub(crate) mod html;
+pub(crate) mod load;
 pub(crate) mod machine;
 mod plot;
 mod svg;
@@ -10,6 +11,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::target::Protocol;
+use load::Load;
 use machine::Machine;
 
 /// One invocation.
@@ -29,6 +31,9 @@ pub(crate) struct Report {
     pub(crate) notes: Vec<String>,
 }
 
+/// Seconds of stream that come in each second, at least, from a server that keeps up; a merge window moves it a little.
+const LEAST_PACE: f64 = 0.95;
+
 /// One server under one load, measured once or more often.
 #[derive(Debug, Serialize)]
 pub(crate) struct Case {
@@ -36,10 +41,9 @@ pub(crate) struct Case {
     pub(crate) name: String,
     /// What the players speak.
     pub(crate) protocol: Protocol,
-    /// Players.
-    pub(crate) players: usize,
-    /// Streams.
-    pub(crate) streams: usize,
+    /// What the server was given to do.
+    #[serde(flatten)]
+    pub(crate) load: Load,
     /// Each measurement.
     pub(crate) runs: Vec<Run>,
     /// Delay over all runs, in milliseconds.
@@ -49,7 +53,7 @@ pub(crate) struct Case {
 }
 
 /// One measurement.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Run {
     /// Players that got a frame.
     pub(crate) connected: usize,
@@ -170,10 +174,20 @@ impl Distribution {
 
 impl Case {
     /// A case and its runs.
-    pub(crate) fn new(name: String, protocol: Protocol, players: usize, streams: usize, runs: Vec<Run>) -> Self {
+    pub(crate) fn new(name: String, protocol: Protocol, load: Load, runs: Vec<Run>) -> Self {
         let delay = Distribution::of_all(runs.iter().map(|run| run.delay_histogram.as_ref()), 1e-3);
         let first_frame = Distribution::of_all(runs.iter().map(|run| run.first_frame_histogram.as_ref()), 1e-3);
-        Self { name, protocol, players, streams, runs, delay, first_frame }
+        Self { name, protocol, load, runs, delay, first_frame }
+    }
+
+    /// Whether players got a second of stream in each second; they fall behind if the server, or this machine, cannot.
+    pub(crate) fn keeps_up(&self) -> bool {
+        self.median(|run| run.pace).is_none_or(|pace| pace >= LEAST_PACE)
+    }
+
+    /// The server and what its players speak.
+    pub(crate) fn label(&self) -> String {
+        format!("{} {}", self.name, self.protocol)
     }
 
     /// The median over the runs of what is known.

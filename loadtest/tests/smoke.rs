@@ -172,6 +172,37 @@ fn servers_are_compared_and_a_missing_one_is_told() {
 }
 
 #[test]
+fn servers_on_one_core_are_swept_over_streams_and_stalled_players() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (json, html) = (directory.path().join("report.json"), directory.path().join("report.html"));
+    let rillcast = rillcast();
+    let server = ["--rillcast", rillcast.to_str().expect("UTF-8"), "--one-core"];
+    let files = ["--json", json.to_str().expect("UTF-8"), "--html", html.to_str().expect("UTF-8")];
+    let load = ["compare", "--cases", "edge-auto", "--players", "10", "--streams", "1,3", "--stalled", "0,2"];
+    let text = succeed(&[&load[..], &["--rounds", "1", "--bitrate", "500k"], &server, &files, &QUICK].concat());
+    for expected in ["1, 3 streams of 0.50 Mbit/s, one core each", "3 streams, 2 stalled: messages missing"] {
+        assert!(text.contains(expected), "{expected} is not in {text}");
+    }
+    let report: Value = serde_json::from_slice(&std::fs::read(&json).expect("a report")).expect("JSON");
+    let cases = report["cases"].as_array().expect("cases");
+    let load = |case: &Value| (case["streams"].as_u64(), case["stalled"].as_u64());
+    let loads: Vec<_> = cases.iter().map(load).collect();
+    assert_eq!(loads, [(1, 0), (1, 2), (3, 0), (3, 2)].map(|(streams, stalled)| (Some(streams), Some(stalled))));
+    for run in cases.iter().map(|case| &case["runs"][0]) {
+        assert_eq!((&run["connected"], &run["failed"], &run["missing_messages"]), (&10.into(), &0.into(), &0.into()));
+    }
+    let page = std::fs::read_to_string(&html).expect("a page");
+    assert!(page.contains("CPU against streams") && page.contains("2 stalled"));
+}
+
+#[test]
+fn more_players_than_there_are_cannot_be_stalled() {
+    let output = run(&["compare", "--cases", "edge-0", "--players", "10", "--stalled", "11"]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not 11 players to stall"));
+}
+
+#[test]
 fn a_plan_follows_from_figures() {
     let text = succeed(&["plan", "--cpu-ms-per-gigabit", "30", "--kilobytes-per-player", "6"]);
     assert!(text.contains("10,000,000"), "{text}");

@@ -82,6 +82,9 @@ struct Stream {
     audio: Option<Audio>,
     #[serde(skip_serializing_if = "Option::is_none")]
     upstream: Option<Upstream>,
+    /// Where an edge forwards its publisher to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forward: Option<Upstream>,
 }
 
 #[derive(Debug, Serialize)]
@@ -121,10 +124,12 @@ struct Audio {
     profile: Option<&'static str>,
 }
 
-/// Where an edge has the stream from.
+/// Where an edge has the stream from, or forwards it to.
 #[derive(Debug, Serialize)]
 struct Upstream {
     address: Option<String>,
+    /// Whether that is another edge, which shields the origins.
+    shield: bool,
     state: &'static str,
     retries: u32,
 }
@@ -143,7 +148,7 @@ impl From<StreamView> for Stream {
                 cid: Some(live.session.to_string()),
                 ip: match &live.source {
                     Source::Client { address, .. } => Some(address.to_string()),
-                    Source::Pull => None,
+                    Source::Pull | Source::ShieldedPull => None,
                 },
             },
         };
@@ -164,6 +169,7 @@ impl From<StreamView> for Stream {
             video: view.headers.tracks.video.map(|codec| Video::of(codec, &view.headers)),
             audio: view.headers.tracks.audio.map(|codec| Audio::of(codec, &view.headers)),
             upstream: view.pull.map(Upstream::from),
+            forward: view.forward.map(Upstream::from),
         }
     }
 }
@@ -202,6 +208,6 @@ impl Audio {
 
 impl From<PullStatus> for Upstream {
     fn from(status: PullStatus) -> Self {
-        Self { address: status.address, state: status.state.label(), retries: status.retries }
+        Self { address: status.address, shield: status.shielded, state: status.state.label(), retries: status.retries }
     }
 }

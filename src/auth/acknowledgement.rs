@@ -11,18 +11,26 @@ pub struct Acknowledgement {
     pub version: String,
     /// Whether it has peers that it knows the streams of.
     pub has_peers: bool,
+    /// Whether it is an edge, which fetches what others pull through it.
+    pub is_shield: bool,
 }
 
 impl Acknowledgement {
     /// The answer of `node`, a server without peers.
     pub fn of(node: &str) -> Self {
-        Self { node: node.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), has_peers: false }
+        Self {
+            node: node.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            has_peers: false,
+            is_shield: false,
+        }
     }
 
     /// The text for the wire.
     pub fn to_text(&self) -> String {
         let peers = u8::from(self.has_peers);
-        format!("v={VERSION};node={};version={};peers={peers}", self.node, self.version)
+        let shield = if self.is_shield { ";shield=1" } else { "" };
+        format!("v={VERSION};node={};version={};peers={peers}{shield}", self.node, self.version)
     }
 
     /// Reads an acknowledgement, or `None` if the text is none.
@@ -32,6 +40,7 @@ impl Acknowledgement {
             node: fields.get("node").filter(|node| !node.is_empty())?.to_owned(),
             version: fields.get("version").unwrap_or_default().to_owned(),
             has_peers: fields.get("peers") == Some("1"),
+            is_shield: fields.get("shield") == Some("1"),
         })
     }
 }
@@ -43,6 +52,8 @@ mod tests {
     #[test]
     fn an_acknowledgement_survives_the_wire() {
         let acknowledgement = Acknowledgement::of("origin-0");
-        assert_eq!(Acknowledgement::parse(&acknowledgement.to_text()), Some(acknowledgement));
+        assert_eq!(Acknowledgement::parse(&acknowledgement.to_text()), Some(acknowledgement.clone()));
+        let shield = Acknowledgement { is_shield: true, ..acknowledgement };
+        assert_eq!(Acknowledgement::parse(&shield.to_text()), Some(shield));
     }
 }

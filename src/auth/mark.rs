@@ -31,6 +31,8 @@ pub struct Mark {
     pub node: String,
     /// The node ids that the stream will have passed, the sender last.
     pub path: Vec<String>,
+    /// Whether it is a pull that the receiver is to shield the origins from.
+    pub is_shielded: bool,
     /// The publish session that it is about, if it is about one.
     pub session: Option<String>,
 }
@@ -38,7 +40,17 @@ pub struct Mark {
 impl Mark {
     /// The mark of a pull that `node` makes for its own players.
     pub fn of_pull(node: &str) -> Self {
-        Self { node: node.to_owned(), path: vec![node.to_owned()], session: None }
+        Self { node: node.to_owned(), path: vec![node.to_owned()], is_shielded: false, session: None }
+    }
+
+    /// The mark of a pull that `node` makes through another edge, which shields the origins.
+    pub fn of_shielded_pull(node: &str) -> Self {
+        Self { is_shielded: true, ..Self::of_pull(node) }
+    }
+
+    /// Whether the stream would have passed `node` before.
+    pub fn has_passed(&self, node: &str) -> bool {
+        self.path.iter().any(|passed| passed == node)
     }
 
     /// The text for the wire, signed with `key` if there is one. It is good for one connection that is made right now.
@@ -62,6 +74,9 @@ impl Mark {
 
     fn to_unsigned_text(&self, now: SystemTime) -> String {
         let mut text = format!("v={VERSION};node={};path={}", self.node, self.path.join(","));
+        if self.is_shielded {
+            text.push_str(";shielded=1");
+        }
         if let Some(session) = &self.session {
             text.push_str(&format!(";session={session}"));
         }
@@ -75,7 +90,12 @@ impl Mark {
         if path.iter().any(String::is_empty) {
             return None;
         }
-        Some(Self { node: node.to_owned(), path, session: fields.get("session").map(str::to_owned) })
+        Some(Self {
+            node: node.to_owned(),
+            path,
+            is_shielded: fields.get("shielded") == Some("1"),
+            session: fields.get("session").map(str::to_owned),
+        })
     }
 }
 
@@ -149,9 +169,18 @@ mod tests {
     #[test]
     fn a_mark_survives_the_wire() {
         for session in [None, Some("0a1b2c".to_owned())] {
-            let mark = Mark { session, ..Mark::of_pull("edge-7d9f") };
-            assert_eq!(parse(&mark.to_text(None, UNIX_EPOCH)), Some(mark));
+            for pull in [Mark::of_pull("edge-7d9f"), Mark::of_shielded_pull("edge-7d9f")] {
+                let mark = Mark { session: session.clone(), ..pull };
+                assert_eq!(parse(&mark.to_text(None, UNIX_EPOCH)), Some(mark));
+            }
         }
+    }
+
+    #[test]
+    fn a_mark_tells_whom_the_stream_will_have_passed() {
+        let mark = parse("v=1;node=a;path=b,a").unwrap();
+        assert!(mark.has_passed("a") && mark.has_passed("b") && !mark.has_passed("c"));
+        assert!(!mark.is_shielded);
     }
 
     #[test]

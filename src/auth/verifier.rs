@@ -29,6 +29,16 @@ pub enum Standing {
     Refused(Refusal),
 }
 
+impl Standing {
+    /// What the peer says of itself, unless that counts for nothing.
+    pub const fn mark(&self) -> Option<&Mark> {
+        match self {
+            Self::Verified(mark) | Self::Unsigned(mark) => Some(mark),
+            Self::Refused(_) => None,
+        }
+    }
+}
+
 /// Why a mark counts for nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {

@@ -17,14 +17,20 @@ use super::{Config, Role};
 /// Checks the sections, once they are read. `complete` says that no source is missing from them.
 pub(super) fn sections(config: &Config, tree: &Layer, complete: bool, mistakes: &mut Vec<Mistake>) {
     lag(&config.play, "", |key| tree.get("play", key), mistakes);
-    publishing(config.role, "", tree.get("publish", "enabled"), mistakes);
+    node_address(config, tree, mistakes);
     match config.role {
         Role::Origin => {
+            signed_peers(config, tree, mistakes);
             no_origins("origins", &config.upstream.origins, tree, mistakes);
             no_origins("backup_origins", &config.upstream.backup_origins, tree, mistakes);
+            no_origins("shield", config.upstream.shield.as_slice(), tree, mistakes);
         }
-        Role::Edge if complete => some_origins(&config.upstream, tree, mistakes),
-        Role::Edge => {}
+        Role::Edge => {
+            no_peers(config, tree, mistakes);
+            if complete {
+                some_origins(&config.upstream, tree, mistakes);
+            }
+        }
     }
 }
 
@@ -34,7 +40,6 @@ pub(super) fn app(config: &Config, entry: &AppEntry, patch: &PlayPatch, mistakes
     play.apply(patch);
     let prefix = format!("{}.", entry.path);
     lag(&play, &prefix, |key| entry.get("play", key), mistakes);
-    publishing(config.role, &prefix, entry.get("publish", "enabled"), mistakes);
 }
 
 /// A player must be able to jump before it is closed. Only where one of the two is set: else it is wrong elsewhere.
@@ -50,21 +55,42 @@ fn lag<'v>(play: &Play, prefix: &str, found: impl Fn(&str) -> Option<&'v Value>,
     mistakes.push(Mistake::at(value, &format!("{prefix}play.{key}"), message));
 }
 
-fn publishing(role: Role, prefix: &str, enabled: Option<&Value>, mistakes: &mut Vec<Mistake>) {
-    if let (Role::Edge, Some(value)) = (role, enabled)
-        && value.kind == ValueKind::Boolean(true)
-    {
-        let message = "an edge takes no publishers; publish to an origin".to_owned();
-        mistakes.push(Mistake::at(value, &format!("{prefix}publish.enabled"), message));
-    }
-}
-
 fn no_origins(key: &str, found: &[OriginAddress], tree: &Layer, mistakes: &mut Vec<Mistake>) {
     if let Some(value) = tree.get("upstream", key)
         && !found.is_empty()
     {
         let message = "an origin pulls from nobody; origins are what an edge pulls from".to_owned();
         mistakes.push(Mistake::at(value, &format!("upstream.{key}"), message));
+    }
+}
+
+/// Origins trust each other's word, so each has to prove who it is. A key that could not be read is a mistake of its own.
+fn signed_peers(config: &Config, tree: &Layer, mistakes: &mut Vec<Mistake>) {
+    let has_key =
+        config.cluster.key.is_some() || ["key", "key_file"].iter().any(|key| tree.get("cluster", key).is_some());
+    if let Some(value) = tree.get("cluster", "peers")
+        && !config.cluster.peers.is_empty()
+        && !has_key
+    {
+        let message =
+            "peers must know each other by a key: set cluster.key or cluster.key_file, the same for all of them";
+        mistakes.push(Mistake::at(value, "cluster.peers", message.to_owned()));
+    }
+}
+
+fn no_peers(config: &Config, tree: &Layer, mistakes: &mut Vec<Mistake>) {
+    if let Some(value) = tree.get("cluster", "peers")
+        && !config.cluster.peers.is_empty()
+    {
+        let message = "an edge has no peers; peers are the origins that share their names with an origin".to_owned();
+        mistakes.push(Mistake::at(value, "cluster.peers", message));
+    }
+}
+
+fn node_address(config: &Config, tree: &Layer, mistakes: &mut Vec<Mistake>) {
+    if let (Some(value), Some(OriginAddress::Service(_))) = (tree.get("node", "address"), &config.node.address) {
+        let message = "expected one host and port, such as \"origin-0.example:1935\", not an SRV name".to_owned();
+        mistakes.push(Mistake::at(value, "node.address", message));
     }
 }
 

@@ -43,6 +43,9 @@ section! {
     "node" Node NodePatch {
         /// The name shown in logs, in the API and to other nodes; the host's name if unset.
         name: Option<String> as Optional<Text<NodeName>> = None,
+        /// How the other servers reach this origin over RTMP: a name or an address, and a port; as found among the peers
+        /// if unset.
+        address: Option<OriginAddress> as Optional<Written<OriginAddress>> = None,
     }
 }
 
@@ -133,7 +136,7 @@ choice! {
 }
 
 section! {
-    /// How publishers are taken in. The default is that of an origin: an edge takes none.
+    /// How publishers are taken in. The default is that of an origin: an edge takes none unless it is told to.
     "publish" Publish PublishPatch {
         /// Whether publishers are taken at all.
         enabled: bool as Switch = true,
@@ -165,6 +168,8 @@ section! {
         origins: Vec<OriginAddress> as List<Written<OriginAddress>> = Vec::new(),
         /// The origins that are pulled from only while none of `origins` answers; always empty at an origin.
         backup_origins: Vec<OriginAddress> as List<Written<OriginAddress>> = Vec::new(),
+        /// The edges of its own tier through which an edge pulls; unset at an origin.
+        shield: Option<OriginAddress> as Optional<Written<OriginAddress>> = None,
         /// What is spoken with all of them.
         protocol: UpstreamProtocol as Written<UpstreamProtocol> = UpstreamProtocol::Rtmp,
         /// The port of every address over HTTP; the ports of the origins are those of RTMP.
@@ -192,6 +197,8 @@ section! {
         key: Option<Secret> as Optional<Hidden<MIN_KEY_BYTES>> = None,
         /// The file that holds `key` instead.
         key_file: Option<PathBuf> as Optional<SecretFile> = None,
+        /// The origins of the cluster, this one among them, in the form of `upstream.origins`; always empty at an edge.
+        peers: Vec<OriginAddress> as List<Written<OriginAddress>> = Vec::new(),
     }
 }
 

@@ -36,6 +36,7 @@ pub async fn publish(url: &RtmpUrl, started: impl FnOnce()) -> anyhow::Result<()
         mark: None,
         chunk_size: CHUNK_SIZE,
         four_cc: true,
+        reconnects: false,
     })?;
     let mut connection = Connection { stream, client };
     timeout(PATIENCE, connection.begin())
@@ -93,7 +94,11 @@ impl Connection {
                 ClientEvent::Started { .. } => started = true,
                 ClientEvent::Refused { code, description, .. } => bail!("the server refuses: {code} {description}"),
                 ClientEvent::Ended { code } => bail!("the server ended it: {code}"),
-                ClientEvent::Connected { .. } | ClientEvent::Media(_) | ClientEvent::Pong(_) => {}
+                ClientEvent::Connected { .. }
+                | ClientEvent::Media(_)
+                | ClientEvent::ReconnectRequested { .. }
+                | ClientEvent::Pong(_)
+                | ClientEvent::Answered { .. } => {}
             }
         }
         Ok(started)

@@ -8,6 +8,7 @@ use std::fmt;
 use crate::media::stream_key::StreamKey;
 
 use super::publisher::Publisher;
+use super::shielding::Missing;
 use super::state::{PublishError, PublishRequest};
 use super::stream::StreamHandle;
 
@@ -17,10 +18,22 @@ pub trait OnDemand: Send + Sync + 'static {
     fn serve(&self, demand: Demand);
 }
 
-/// What a pull is doing.
+/// Has a stream fetched that players want, if nobody publishes it and nobody fetches it yet.
+pub(super) fn demand(handle: &StreamHandle) {
+    let Some(on_demand) = handle.shared.on_demand.get() else { return };
+    let mut state = handle.stream.state();
+    if handle.shared.is_ending() || state.readers == 0 || state.live.is_some() || state.pull.is_some() {
+        return;
+    }
+    state.pull = Some(PullStatus::default());
+    drop(state);
+    on_demand.serve(Demand::new(handle.clone()));
+}
+
+/// What a pull, or a forward, is doing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum PullState {
-    /// Resolving, connecting, or waiting for the first media.
+    /// Resolving, connecting, or waiting to be answered.
     #[default]
     Connecting,
     /// Media flows.
@@ -40,14 +53,16 @@ impl PullState {
     }
 }
 
-/// A pull as the API shows it.
+/// A pull or a forward as the API shows it.
 #[derive(Debug, Clone, Default)]
 pub struct PullStatus {
     /// The upstream's address as `host:port`, once one was tried.
     pub address: Option<String>,
+    /// Whether that is another edge, which shields the origins.
+    pub shielded: bool,
     /// What it is doing.
     pub state: PullState,
-    /// Attempts since there was media.
+    /// Attempts since media flowed.
     pub retries: u32,
 }
 
@@ -80,29 +95,50 @@ impl Demand {
         Publisher::begin(self.handle.clone(), request)
     }
 
-    /// Whether any player is there.
+    /// Whether any player is there, and no client that publishes the stream right here.
     pub fn is_wanted(&self) -> bool {
-        self.handle.stream.state().readers > 0
+        self.handle.stream.state().is_wanted()
     }
 
-    /// Completes when the last player has left or the first one has come since the last call.
+    /// Completes when that may have changed since the last call.
     pub async fn changed(&self) {
         self.handle.stream.demand_changed.notified().await;
     }
 
-    /// Completes once no player is there.
+    /// Completes once the stream is not wanted.
     pub async fn unwanted(&self) {
         while self.is_wanted() {
             self.changed().await;
         }
     }
 
-    /// Ends the demand and the pull's publishing in one moment, unless a player is there: then both go on.
+    /// Whether other edges pull the stream through this one: then it has to come from an origin.
+    pub fn shields(&self) -> bool {
+        self.handle.stream.state().shielding.has_readers()
+    }
+
+    /// Completes when the first other edge has come or the last one has left since the last call.
+    pub async fn shielding_changed(&self) {
+        self.handle.stream.shielding_changed.notified().await;
+    }
+
+    /// Tells those who only wait for what the origins say that these were asked in vain.
+    pub fn missed(&self, missing: Missing) {
+        let mut state = self.handle.stream.state();
+        state.shielding.note(missing);
+        let is_awaited = state.shielding.has_readers();
+        drop(state);
+        if is_awaited {
+            self.handle.stream.wakers.wake_everyone();
+        }
+    }
+
+    /// Ends the demand and the pull's publishing in one moment, unless the stream is wanted: then both go on.
     ///
     /// Were it two moments, a player who came between them would wait for a publisher that is leaving.
     pub fn try_finish(&mut self, publisher: Option<Publisher>) -> Result<(), StillWanted> {
         let mut state = self.handle.stream.state();
-        if state.readers > 0 {
+        if state.is_wanted() {
             drop(state);
             return Err(StillWanted { publisher });
         }

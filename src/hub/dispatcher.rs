@@ -60,6 +60,12 @@ impl Dispatchers {
         (Self { shards: handles.into() }, dispatchers)
     }
 
+    /// What steering would lead to, for a test that is no load.
+    #[cfg(test)]
+    pub(super) fn set_merge_window(&self, window: Duration) {
+        self.shards.iter().for_each(|shard| shard.window.set(window));
+    }
+
     pub(super) fn shards(&self) -> &[ShardHandle] {
         &self.shards
     }

@@ -85,8 +85,19 @@ impl Headers {
 
     /// Metadata and sequence headers, as they would be sent again at `timestamp`.
     pub(super) fn again_at(&self, timestamp: u64) -> Vec<Packet> {
-        let packets = self.metadata.iter().chain(self.sequence.iter().map(|(_, packet)| packet));
-        packets.map(|packet| Packet { timestamp, ..packet.clone() }).collect()
+        self.packets(timestamp, timestamp).collect()
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.metadata.is_none() && self.sequence.is_empty()
+    }
+
+    /// Metadata, video headers, audio headers: as they go before a block.
+    pub(super) fn packets(&self, metadata_at: u64, sequence_at: u64) -> impl Iterator<Item = Packet> {
+        let metadata = self.metadata.iter().map(move |packet| Packet { timestamp: metadata_at, ..packet.clone() });
+        let sequence = self.sequence.iter();
+        metadata.chain(sequence.map(move |(_, packet)| Packet { timestamp: sequence_at, ..packet.clone() }))
     }
 
     /// What the metadata promises.

@@ -1,6 +1,6 @@
 //! The publisher's side of a stream: a name, held as long as the handle lives.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::MutexGuard;
 use tokio_util::sync::CancellationToken;
@@ -8,13 +8,11 @@ use tokio_util::sync::CancellationToken;
 use crate::media::Tag;
 use crate::media::stream_key::StreamKey;
 
+use super::demand::demand;
 use super::identity::Identity;
 use super::now;
-use super::state::{PublishError, PublishRequest, State, Superseded};
-use super::stream::StreamHandle;
-
-/// A merge window from which on players have two turns in it, half of them each: below it, all are woken at once.
-const WIDE_WINDOW: Duration = Duration::from_millis(80);
+use super::state::{PublishError, PublishRequest, Source, State, Superseded};
+use super::stream::{Pace, StreamHandle};
 
 /// Feeds one stream. Dropping it frees the name, whatever the way out was.
 #[derive(Debug)]
@@ -32,11 +30,16 @@ impl Publisher {
     pub(super) fn begin(handle: StreamHandle, request: PublishRequest) -> Result<Self, PublishError> {
         let session = request.session.clone();
         let (shared, stream) = (&handle.shared, &handle.stream);
+        let is_pull = request.source == Source::Pull;
         let mut state = stream.state();
         let was_live = state.live.is_some();
         let begun = state.begin_publish(request, now());
         drop(state);
-        if was_live && !matches!(begun, Err(PublishError::RingBudget)) {
+        if begun.is_ok() && !is_pull {
+            // Whoever fetches the stream need not any more.
+            stream.demand_changed.notify_one();
+        }
+        if was_live && !matches!(begun, Err(PublishError::RingBudget | PublishError::Shields)) {
             shared.metrics.stream_conflicts.inc();
         }
         let (number, replaced) = begun?;
@@ -67,19 +70,18 @@ impl Publisher {
     pub fn push(&mut self, tags: impl IntoIterator<Item = Tag>) -> Result<(), Superseded> {
         let now = now();
         let stream = &self.handle.stream;
-        let merge_window = stream.merge_window();
+        let pace = stream.pace();
         let mut sealed = false;
         let mut state = stream.state();
         for tag in tags {
             sealed |= state.push(self.number, tag, now)?;
         }
         // With a window of zero whatever came at once goes at once.
-        let seal_after = seal_interval(merge_window);
-        if state.seal_deadline(seal_after).is_some_and(|deadline| deadline <= now) {
+        if state.seal_deadline(pace.seal_after).is_some_and(|deadline| deadline <= now) {
             state.seal(now);
             sealed = true;
         }
-        self.seal_deadline = state.seal_deadline(seal_after);
+        self.seal_deadline = state.seal_deadline(pace.seal_after);
         stream.publish_end(&state);
         if sealed && state.rates.is_due(now) {
             let sample = stream.sample(&state, now);
@@ -87,14 +89,14 @@ impl Publisher {
         }
         drop(state);
         if sealed {
-            self.wake(merge_window, now);
+            self.wake(pace, now);
         }
         Ok(())
     }
 
-    fn wake(&mut self, merge_window: Duration, now: Instant) {
-        self.handle.stream.wakers.wake_in_turn(merge_window);
-        self.turns_end = (!merge_window.is_zero()).then(|| now + merge_window);
+    fn wake(&mut self, pace: Pace, now: Instant) {
+        self.handle.stream.wakers.wake_in_turn(pace.turns_within);
+        self.turns_end = (!pace.turns_within.is_zero()).then(|| now + pace.turns_within);
     }
 
     /// Completes when something of what was pushed is due for readers, and makes it visible to them.
@@ -118,7 +120,7 @@ impl Publisher {
         }
         self.handle.stream.publish_end(&state);
         drop(state);
-        self.wake(self.handle.stream.merge_window(), now);
+        self.wake(self.handle.stream.pace(), now);
     }
 }
 
@@ -135,15 +137,10 @@ impl Publisher {
         if ended {
             self.handle.shared.metrics.streams.dec();
             self.handle.stream.wakers.wake_everyone();
+            // Players who stay may find it elsewhere.
+            demand(&self.handle);
         }
     }
-}
-
-/// How long packets are gathered into one block so that players can have their turns within `merge_window`.
-///
-/// More than two blocks a window were tried: they cost more than the shorter bursts gain.
-fn seal_interval(merge_window: Duration) -> Duration {
-    if merge_window < WIDE_WINDOW { merge_window } else { merge_window / 2 }
 }
 
 impl Drop for Publisher {

@@ -19,7 +19,8 @@ use super::dispatcher::ShardId;
 use super::headers::{Headers, Tracks};
 use super::identity::Identity;
 use super::now;
-use super::state::{KEYFRAME_WAIT, State};
+use super::shielding::Waiting;
+use super::state::{KEYFRAME_WAIT, Live, State};
 use super::stream::StreamHandle;
 use super::wake::WakerSlot;
 
@@ -48,6 +49,9 @@ pub enum End {
     /// The tracks or codecs are no longer those that the player was told.
     #[error("the stream's tracks have changed")]
     TracksChanged,
+    /// No origin could be asked whether anybody publishes the stream.
+    #[error("no origin can be reached")]
+    Unreachable,
     /// The server is stopping.
     #[error("the server is stopping")]
     Shutdown,
@@ -70,12 +74,34 @@ pub struct Reader {
     headers: Option<Arc<Headers>>,
     /// Whether the next block is not the one behind the last.
     skipped: bool,
+    /// Set for another edge's pull that this one shields the origins from.
+    waiting: Option<Waiting>,
     /// The session that a pull began with, and its number.
     session: Option<(Identity, u64)>,
     /// The tracks that the player was told, where they cannot change, and the first block that they must hold for: in
     /// those before it, a track may not have begun.
     tracks: Option<(Tracks, u64)>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Set if it plays for nobody here: it is not counted, keeps no pull alive and waits for no turn.
+    tap: Option<TapStart>,
+}
+
+/// Where a reader begins that is no player.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TapStart {
+    /// At the oldest block of the session that is held.
+    Session,
+    /// At the newest keyframe, GOP cache or not.
+    Keyframe,
+}
+
+/// What comes next for a reader, before it has a wire form.
+#[derive(Debug)]
+pub(super) enum Piece {
+    /// Headers that the reader lacks, as they go before a block at `sequence_at`; all timestamps in wire milliseconds.
+    Headers { headers: Arc<Headers>, metadata_at: u32, sequence_at: u32 },
+    /// The next block.
+    Block(Arc<Block>),
 }
 
 /// What a look at the stream brought.
@@ -89,9 +115,20 @@ enum Look {
 }
 
 impl Reader {
+    /// A reader for another edge that pulls through this one.
+    pub(super) fn shielded(handle: StreamHandle, request: PlayRequest) -> Self {
+        let mut reader = Self::new(handle, request);
+        let stream = &reader.handle.stream;
+        let (waiting, is_first) = stream.state().shielding.enter(reader.since);
+        if is_first {
+            stream.shielding_changed.notify_one();
+        }
+        reader.waiting = Some(waiting);
+        reader
+    }
+
     pub(super) fn new(handle: StreamHandle, request: PlayRequest) -> Self {
         let stream = &handle.stream;
-        let waker = stream.wakers.enter(request.shard);
         let mut state = stream.state();
         state.readers += 1;
         if state.readers == 1 {
@@ -100,6 +137,17 @@ impl Reader {
         let begin_at = state.ring.end();
         drop(state);
         handle.shared.metrics.players(request.protocol).inc();
+        Self::at(handle, request, begin_at, None)
+    }
+
+    /// A reader that is no player.
+    pub(super) fn tap(handle: StreamHandle, request: PlayRequest, start: TapStart) -> Self {
+        handle.stream.state().taps += 1;
+        Self::at(handle, request, 0, Some(start))
+    }
+
+    fn at(handle: StreamHandle, request: PlayRequest, begin_at: u64, tap: Option<TapStart>) -> Self {
+        let waker = handle.stream.wakers.enter(request.shard);
         Self {
             handle,
             request,
@@ -110,9 +158,11 @@ impl Reader {
             next_packet: 0,
             headers: None,
             skipped: false,
+            waiting: None,
             session: None,
             tracks: None,
             timer: None,
+            tap,
         }
     }
 
@@ -124,10 +174,25 @@ impl Reader {
     /// Waits for a publisher, and tells its session.
     pub fn poll_live(&mut self, context: &mut Context<'_>) -> Poll<Result<Identity, End>> {
         self.poll_until(context, |reader, state| {
-            let live = state.live.as_ref()?;
+            let live = state.live.as_ref().filter(|live| reader.may_have(live))?;
             reader.session.get_or_insert_with(|| (live.session.clone(), state.session));
             Some(live.session.clone())
         })
+    }
+
+    /// Waits until a publish session has begun, and keeps to it.
+    pub(super) fn poll_session(&mut self, context: &mut Context<'_>, session: &Identity) -> Poll<Result<(), End>> {
+        let stream = Arc::clone(&self.handle.stream);
+        let state = stream.state();
+        if self.handle.shared.is_ending() {
+            return Poll::Ready(Err(End::Shutdown));
+        }
+        if state.live.as_ref().is_some_and(|live| live.session == *session) {
+            self.session = Some((session.clone(), state.session));
+            return Poll::Ready(Ok(()));
+        }
+        self.waker.register(context, true);
+        Poll::Pending
     }
 
     /// Waits until the stream's tracks are known, and holds the player to them: when they change, it ends.
@@ -145,6 +210,17 @@ impl Reader {
 
     /// The next bytes for the player: first the headers, then block after block.
     pub fn poll_wire(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
+        let form = self.request.form;
+        let bytes = match ready!(self.poll_piece(context))? {
+            Piece::Headers { headers, metadata_at, sequence_at } => headers.wire(form, metadata_at, sequence_at),
+            Piece::Block(block) => block.wire(form),
+        };
+        self.handle.stream.sent_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(bytes))
+    }
+
+    /// The same before it has a wire form.
+    pub(super) fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<Piece, End>> {
         let block = loop {
             let stream = Arc::clone(&self.handle.stream);
             let state = stream.state();
@@ -152,7 +228,7 @@ impl Reader {
                 Look::Block(block) => break block,
                 Look::End(end) => return Poll::Ready(Err(end)),
                 Look::Wait(deadline) => {
-                    self.waker.register(context, !self.has_begun());
+                    self.waker.register(context, self.is_eager());
                     drop(state);
                     ready!(self.poll_timer(context, deadline));
                 }
@@ -161,16 +237,12 @@ impl Reader {
         if self.tracks_have_changed(&block) {
             return Poll::Ready(Err(End::TracksChanged));
         }
-        let bytes = match self.missing_headers(&block) {
-            Some(headers) => headers,
-            None => {
-                self.next_packet = block.end_packet();
-                self.cursor = self.cursor.map(|cursor| cursor + 1);
-                block.wire(self.request.form)
-            }
-        };
-        self.handle.stream.sent_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        Poll::Ready(Ok(bytes))
+        if let Some(headers) = self.missing_headers(&block) {
+            return Poll::Ready(Ok(headers));
+        }
+        self.next_packet = block.end_packet();
+        self.cursor = self.cursor.map(|cursor| cursor + 1);
+        Poll::Ready(Ok(Piece::Block(block)))
     }
 
     /// Whether polling for wire bytes at once may bring more. Cheaper than polling: a player that keeps up is asked this
@@ -180,20 +252,19 @@ impl Reader {
     }
 
     /// What the player needs before `block`. Who reads on has had every change of headers in the blocks themselves.
-    fn missing_headers(&mut self, block: &Block) -> Option<Bytes> {
+    fn missing_headers(&mut self, block: &Block) -> Option<Piece> {
         let headers = block.headers();
         let skipped = std::mem::take(&mut self.skipped);
         let had = self.headers.replace(Arc::clone(headers));
         let timestamp = block.wire_timestamp();
-        let bytes = match had {
+        let metadata_at = match had {
             // ffmpeg takes metadata that comes later than at 0 for subtitles.
-            None => headers.wire(self.request.form, 0, timestamp),
-            Some(had) if skipped && !Arc::ptr_eq(&had, headers) => {
-                headers.wire(self.request.form, timestamp, timestamp)
-            }
+            None => 0,
+            Some(had) if skipped && !Arc::ptr_eq(&had, headers) => timestamp,
             Some(_) => return None,
         };
-        (!bytes.is_empty()).then_some(bytes)
+        let headers = Arc::clone(headers);
+        (!headers.is_empty()).then_some(Piece::Headers { headers, metadata_at, sequence_at: timestamp })
     }
 
     /// Whether `block` holds other tracks than the player was told.
@@ -230,7 +301,7 @@ impl Reader {
             if let Some(found) = found(self, &state) {
                 return Poll::Ready(Ok(found));
             }
-            self.waker.register(context, !self.has_begun());
+            self.waker.register(context, self.is_eager());
             let settled_at = state.settle_deadline().filter(|deadline| *deadline > now);
             let deadline = self.deadline(&state).or(settled_at).or_else(|| self.media_deadline(&state));
             drop(state);
@@ -265,7 +336,10 @@ impl Reader {
         if state.live.is_none() || !ring.session_has_media() {
             return None;
         }
-        if self.handle.stream.settings.ring.gop_cache || state.headers.tracks.video.is_none() {
+        if self.tap == Some(TapStart::Session) {
+            return Some(ring.session_start());
+        }
+        if self.tap.is_some() || self.handle.stream.settings.ring.gop_cache || state.headers.tracks.video.is_none() {
             return Some(ring.newest_keyframe().unwrap_or_else(|| ring.live_end()));
         }
         let waited = now.saturating_duration_since(self.since);
@@ -302,8 +376,11 @@ impl Reader {
         if self.session_has_changed(state) {
             return Some(End::Ended);
         }
-        if state.live.is_some() {
+        if state.live.as_ref().is_some_and(|live| self.may_have(live)) {
             return None;
+        }
+        if let Some(waiting) = self.waiting.filter(|_| self.session.is_none()) {
+            return state.shielding.refuses(waiting, now);
         }
         if self.request.is_pull {
             return Some(if self.session.is_some() { End::Ended } else { End::NotFound });
@@ -321,8 +398,11 @@ impl Reader {
 
     /// Until when the player waits while nobody publishes.
     fn deadline(&self, state: &State) -> Option<Instant> {
-        if state.live.is_some() {
+        if state.live.as_ref().is_some_and(|live| self.may_have(live)) {
             return None;
+        }
+        if let Some(waiting) = self.waiting {
+            return Some(waiting.deadline());
         }
         if self.has_begun() {
             return state.absent_until;
@@ -338,8 +418,18 @@ impl Reader {
         (is_mute && !wait.is_zero()).then(|| self.since + wait)
     }
 
+    /// Whether what `live` publishes is for this reader.
+    fn may_have(&self, live: &Live) -> bool {
+        self.waiting.is_none() || live.is_for_others()
+    }
+
     fn has_begun(&self) -> bool {
         self.headers.is_some()
+    }
+
+    /// Whether it is to be woken as soon as there is anything, without waiting for its turn.
+    fn is_eager(&self) -> bool {
+        self.tap.is_some() || !self.has_begun()
     }
 
     fn session_has_changed(&self, state: &State) -> bool {
@@ -366,12 +456,18 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let stream = &self.handle.stream;
         let mut state = stream.state();
+        if self.tap.is_some() {
+            state.taps -= 1;
+            state.clear_if_unread();
+            return;
+        }
         state.readers -= 1;
+        state.clear_if_unread();
         if state.readers == 0 {
-            if state.live.is_none() {
-                state.ring.clear();
-            }
             stream.demand_changed.notify_one();
+        }
+        if self.waiting.is_some() && state.shielding.leave() {
+            stream.shielding_changed.notify_one();
         }
         drop(state);
         self.handle.shared.metrics.players(self.request.protocol).dec();

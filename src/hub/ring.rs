@@ -70,6 +70,11 @@ impl Ring {
         self.end().saturating_sub(1).max(self.session)
     }
 
+    /// The oldest block of the session that is held, or the one to come.
+    pub(super) fn session_start(&self) -> u64 {
+        self.session.max(self.first)
+    }
+
     /// Whether the session has a block.
     pub(super) fn session_has_media(&self) -> bool {
         self.end() > self.session

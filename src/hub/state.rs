@@ -23,6 +23,7 @@ use super::identity::Identity;
 use super::rates::Rates;
 use super::ring::Ring;
 use super::settings::{OnConflict, StreamSettings};
+use super::shielding::Shielding;
 
 /// A publisher that has sent nothing for this long can be replaced by the same client (its ghost, usually).
 const GHOST_AFTER: Duration = Duration::from_secs(2);
@@ -41,8 +42,17 @@ pub enum Source {
         /// The query it published with.
         query: String,
     },
-    /// A pull from upstream.
+    /// A pull from an origin.
     Pull,
+    /// A pull from another edge that shields the origins.
+    ShieldedPull,
+}
+
+impl Source {
+    /// Whether the packets come from upstream.
+    pub const fn is_pull(&self) -> bool {
+        matches!(self, Self::Pull | Self::ShieldedPull)
+    }
 }
 
 /// Who wants to publish.
@@ -78,6 +88,9 @@ pub enum PublishError {
     /// No server that has to agree could be asked.
     #[error("no origin can be reached")]
     Unreachable,
+    /// Others pull the stream through this server, which therefore takes it from an origin only.
+    #[error("other edges pull the stream through this one")]
+    Shields,
 }
 
 /// Another publisher has taken the name over.
@@ -93,8 +106,14 @@ pub(super) struct State {
     /// Until when players wait for the publisher's return.
     pub(super) absent_until: Option<Instant>,
     pub(super) readers: usize,
+    /// Readers that are no players.
+    pub(super) taps: usize,
+    /// Those of the readers that other edges are.
+    pub(super) shielding: Shielding,
     /// Set as long as a pull task looks after the stream.
     pub(super) pull: Option<PullStatus>,
+    /// Set as long as the stream's publisher is passed on upstream: by which session, and how that goes.
+    pub(super) forward: Option<(Identity, PullStatus)>,
     pub(super) rates: Rates,
     pub(super) received_bytes: u64,
     pub(super) video_frames: u64,
@@ -134,7 +153,10 @@ impl State {
             live: None,
             absent_until: None,
             readers: 0,
+            taps: 0,
+            shielding: Shielding::default(),
             pull: None,
+            forward: None,
             rates: Rates::default(),
             received_bytes: 0,
             video_frames: 0,
@@ -156,13 +178,8 @@ impl State {
         request: PublishRequest,
         now: Instant,
     ) -> Result<(u64, CancellationToken), PublishError> {
-        if self.budget.pressure() == Pressure::Exceeded {
-            return Err(PublishError::RingBudget);
-        }
+        self.may_publish(&request, now)?;
         if let Some(live) = &self.live {
-            if !live.yields_to(&request, self.settings.on_conflict, now) {
-                return Err(PublishError::Conflict);
-            }
             live.replaced.cancel();
             self.seal(now);
         }
@@ -200,10 +217,39 @@ impl State {
         let Some(live) = self.live.take_if(|live| live.number == publisher) else { return false };
         self.seal(now);
         self.absent_until = Some(now + live.resume_timeout);
-        if self.readers == 0 {
+        self.clear_if_unread();
+        true
+    }
+
+    /// Forgets what nobody will read any more.
+    pub(super) fn clear_if_unread(&mut self) {
+        if self.live.is_none() && self.readers == 0 && self.taps == 0 {
             self.ring.clear();
         }
-        true
+    }
+
+    /// Whether it is to be fetched: somebody plays it, and no client publishes it here.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.readers > 0 && !self.has_client()
+    }
+
+    /// Whether a client publishes it here.
+    fn has_client(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.source != Source::Pull)
+    }
+
+    /// Whether a publisher would be given the name at present.
+    pub(super) fn may_publish(&self, request: &PublishRequest, now: Instant) -> Result<(), PublishError> {
+        if self.budget.pressure() == Pressure::Exceeded {
+            return Err(PublishError::RingBudget);
+        }
+        if !self.shielding.admits(&request.source) {
+            return Err(PublishError::Shields);
+        }
+        match &self.live {
+            Some(live) if !live.yields_to(request, self.settings.on_conflict, now) => Err(PublishError::Conflict),
+            _ => Ok(()),
+        }
     }
 
     /// Takes a tag of `publisher`. Returns whether a block was sealed.
@@ -321,12 +367,17 @@ impl State {
 }
 
 impl Live {
+    /// Whether edges that pull through this one may have it.
+    pub(super) fn is_for_others(&self) -> bool {
+        self.source != Source::ShieldedPull
+    }
+
     fn yields_to(&self, request: &PublishRequest, on_conflict: OnConflict, now: Instant) -> bool {
         if request.takes_over && self.session == request.session {
             return true;
         }
         let silent = now.saturating_duration_since(self.last_packet) >= GHOST_AFTER;
-        self.source == Source::Pull || on_conflict == OnConflict::Replace || (silent && self.source == request.source)
+        self.source.is_pull() || on_conflict == OnConflict::Replace || (silent && self.source == request.source)
     }
 
     fn lets_video_begin(&mut self, class: Class, now: Instant) -> bool {

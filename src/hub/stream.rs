@@ -24,6 +24,8 @@ pub(super) struct Stream {
     pub(super) wakers: StreamWakers,
     /// Told when the first player comes and when the last one leaves.
     pub(super) demand_changed: Notify,
+    /// Told when the first shielded pull comes and when the last one leaves.
+    pub(super) shielding_changed: Notify,
     pub(super) sent_bytes: AtomicU64,
     /// The ring's end, to be looked at without its lock: behind the ring for a moment, never ahead.
     pub(super) ring_end: AtomicU64,
@@ -40,6 +42,7 @@ impl Stream {
             id: Identity::random(),
             wakers: StreamWakers::new(shared.dispatchers.clone()),
             demand_changed: Notify::new(),
+            shielding_changed: Notify::new(),
             sent_bytes: AtomicU64::new(0),
             ring_end: AtomicU64::new(0),
             handles: AtomicUsize::new(0),
@@ -53,9 +56,12 @@ impl Stream {
         self.state.lock()
     }
 
-    /// For how long packets are gathered into one block at present.
-    pub(super) fn merge_window(&self) -> Duration {
-        self.settings.merge_window.unwrap_or_else(|| self.wakers.merge_window())
+    /// For how long packets are gathered at present.
+    pub(super) fn pace(&self) -> Pace {
+        match self.settings.merge_window {
+            Some(window) => Pace::fixed(window),
+            None => Pace::steered(self.wakers.merge_window()),
+        }
     }
 
     /// Lets readers know that the ring has grown.
@@ -67,6 +73,35 @@ impl Stream {
     pub(super) fn sample(&self, state: &State, now: Instant) -> Sample {
         let sent_bytes = self.sent_bytes.load(Ordering::Relaxed);
         Sample { at: now, received_bytes: state.received_bytes, sent_bytes }
+    }
+}
+
+/// A steered merge window from which on players have two turns in it, half of them each: below it, all are woken at once.
+const WIDE_WINDOW: Duration = Duration::from_millis(80);
+
+/// For how long packets are gathered, and when players take them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pace {
+    /// From one write to a player to the next.
+    pub(super) window: Duration,
+    /// From a block's first packet to its end.
+    pub(super) seal_after: Duration,
+    /// The time in which each player has one turn; zero if all are woken at once.
+    pub(super) turns_within: Duration,
+}
+
+impl Pace {
+    /// A window that the user has set: a block is what goes out in one write.
+    fn fixed(window: Duration) -> Self {
+        Self { window, seal_after: window, turns_within: Duration::ZERO }
+    }
+
+    /// A window that follows the load. More than two blocks in it were tried: they cost more than shorter bursts gain.
+    fn steered(window: Duration) -> Self {
+        if window < WIDE_WINDOW {
+            return Self::fixed(window);
+        }
+        Self { window, seal_after: window / 2, turns_within: window }
     }
 }
 

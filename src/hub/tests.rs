@@ -171,3 +171,57 @@ async fn a_pull_that_is_given_up_leaves_room_for_the_next() {
     drop((first, second));
     assert!(hub.streams().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pull_gives_way_to_a_client_and_returns_when_the_client_has_left_players_behind() {
+    let hub = hub();
+    let (running, started) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    hub.fetch_from(Arc::new(Yields { running: Arc::clone(&running), started: Arc::clone(&started) }));
+    let reader = hub.subscribe(&key(), REQUEST).unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(running.load(Ordering::SeqCst), 1);
+
+    let client = PublishRequest {
+        source: Source::Client { address: [127, 0, 0, 1].into(), query: String::new() },
+        session: Identity::random(),
+        takes_over: false,
+        resume_timeout: Duration::from_secs(60),
+    };
+    let publisher = hub.publish(&key(), client).unwrap();
+    while running.load(Ordering::SeqCst) > 0 {
+        tokio::task::yield_now().await;
+    }
+    let _second = hub.subscribe(&key(), REQUEST).unwrap();
+    assert_eq!(started.load(Ordering::SeqCst), 1, "what is published here is not fetched");
+    drop(publisher);
+    assert_eq!(started.load(Ordering::SeqCst), 2);
+    drop((reader, _second));
+    while running.load(Ordering::SeqCst) > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(hub.streams().is_empty());
+}
+
+/// Stands for a pull that finds nothing, as long as it is wanted.
+struct Yields {
+    running: Arc<AtomicUsize>,
+    started: Arc<AtomicUsize>,
+}
+
+impl OnDemand for Yields {
+    fn serve(&self, mut demand: Demand) {
+        self.started.fetch_add(1, Ordering::SeqCst);
+        self.running.fetch_add(1, Ordering::SeqCst);
+        let running = Arc::clone(&self.running);
+        tokio::spawn(async move {
+            loop {
+                demand.unwanted().await;
+                if demand.try_finish(None).is_ok() {
+                    break;
+                }
+            }
+            drop(demand);
+            running.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
+}

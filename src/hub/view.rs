@@ -22,6 +22,8 @@ pub struct StreamView {
     pub live: Option<LiveView>,
     /// The pull that looks after it, if it is wanted from upstream.
     pub pull: Option<PullStatus>,
+    /// The forward that passes its publisher on upstream, if there is one.
+    pub forward: Option<PullStatus>,
     /// The headers in force.
     pub headers: Arc<Headers>,
     /// Players, those that wait for it included.
@@ -67,7 +69,7 @@ impl Hub {
     pub fn observe(&self) {
         let streams = self.collect_streams();
         let live = streams.iter().filter(|stream| stream.state().live.is_some());
-        let windows = live.map(|stream| stream.merge_window());
+        let windows = live.map(|stream| stream.pace().window);
         let largest = windows.max().unwrap_or_default();
         self.shared.metrics.merge_window.set(largest.as_secs_f64());
     }
@@ -86,6 +88,7 @@ fn view(stream: &Stream, now: Instant) -> StreamView {
             age: now.saturating_duration_since(live.since),
         }),
         pull: state.pull.clone(),
+        forward: state.forward.as_ref().map(|(_, status)| status.clone()),
         headers: Arc::clone(&state.headers),
         players: state.readers,
         video_frames: state.video_frames,

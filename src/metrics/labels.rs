@@ -87,13 +87,13 @@ label_values! {
 }
 
 label_values! {
-    /// What became of an attempt to pull from one address.
+    /// What became of an attempt to pull from one address, or to forward to it.
     ConnectResult {
-        /// The upstream sent media.
+        /// The upstream sent media, or took the publisher.
         Connected = "connected",
         /// The upstream does not have the stream.
         NotFound = "not_found",
-        /// The upstream refused the connection or the play.
+        /// The upstream refused the connection, the play or the publisher.
         Refused = "refused",
         /// The name did not resolve.
         Unresolved = "unresolved",
@@ -103,16 +103,18 @@ label_values! {
 }
 
 label_values! {
-    /// Why a pull that had media was lost.
+    /// Why a pull that had media, or a forward that was accepted, was lost.
     ReconnectReason {
-        /// The upstream said that its publisher is gone.
+        /// The upstream said that its publisher is gone, or that it ends the forward.
         Ended = "ended",
         /// The connection was closed or reset.
         Closed = "closed",
-        /// Nothing came for longer than `upstream.read_timeout`.
+        /// Nothing came for too long, or nothing was taken.
         Silent = "silent",
         /// The upstream's bytes made no sense.
         Invalid = "invalid",
+        /// The upstream asked to be left.
+        Moved = "moved",
     }
 }
 

@@ -47,6 +47,8 @@ label_values! {
         RingBudget = "ring_budget",
         /// Nobody publishes the stream.
         StreamNotFound = "stream_not_found",
+        /// Another origin has the stream, and the peer was told where.
+        Redirected = "redirected",
         /// The publisher left and did not come back in time.
         StreamEnded = "stream_ended",
         /// The stream's tracks or codecs changed, and an FLV body cannot follow.

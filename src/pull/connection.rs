@@ -43,7 +43,18 @@ pub(super) enum OpenError {
     NotFound {
         /// The status that said so.
         code: String,
+        /// Whether it speaks for all its peers: nobody else need be asked.
+        knows_all: bool,
     },
+    /// It said that the stream would come back to it.
+    #[error("the stream would come back to it")]
+    Loop,
+    /// It is this very edge.
+    #[error("it is this edge itself")]
+    Itself,
+    /// It was to shield the origins, and does not fetch streams for others.
+    #[error("it fetches no streams for other edges")]
+    NotAShield,
     /// It refused for another reason.
     #[error("it refuses: {code} {description}")]
     Refused {
@@ -72,14 +83,14 @@ pub(super) enum OpenError {
 impl OpenError {
     /// Whether the upstream did what an upstream does that does not have the stream. All else is a failure of it.
     pub(super) const fn is_answer(&self) -> bool {
-        matches!(self, Self::NotFound { .. })
+        matches!(self, Self::NotFound { .. } | Self::Loop)
     }
 
     /// What the metric calls it.
     pub(super) const fn result(&self) -> ConnectResult {
         match self {
-            Self::NotFound { .. } => ConnectResult::NotFound,
-            Self::Refused { .. } => ConnectResult::Refused,
+            Self::NotFound { .. } | Self::Loop => ConnectResult::NotFound,
+            Self::Refused { .. } | Self::NotAShield => ConnectResult::Refused,
             _ => ConnectResult::Failed,
         }
     }
@@ -103,6 +114,16 @@ impl Connection {
                 .map(|connection| Self::Rtmp(Box::new(connection))),
             UpstreamProtocol::HttpFlv => HttpConnection::open(context, candidate, target).await.map(Self::HttpFlv),
         }
+    }
+
+    /// The same at another edge of this one's tier.
+    pub(super) async fn open_shield(
+        context: &PullContext,
+        candidate: &Candidate,
+        target: &Target,
+    ) -> Result<Self, OpenError> {
+        let connection = RtmpConnection::open_shield(context, candidate, target).await?;
+        Ok(Self::Rtmp(Box::new(connection)))
     }
 
     /// The publish session at the far end; the same one, as long as its publisher stays.

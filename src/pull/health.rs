@@ -52,7 +52,7 @@ impl Health {
 }
 
 /// From 0 up to, and not including, 1. Half where there is no randomness.
-fn random_fraction() -> f64 {
+pub(super) fn random_fraction() -> f64 {
     getrandom::u32().map_or(0.5, |random| f64::from(random) / (f64::from(u32::MAX) + 1.0))
 }
 

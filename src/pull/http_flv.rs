@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
-use crate::auth::{Acknowledgement, MARK_HEADER, SESSION_HEADER};
+use crate::auth::{Acknowledgement, MARK_HEADER, Mark, SESSION_HEADER};
 use crate::hub::Identity;
 use crate::media::flv::{FlvError, FlvReader};
 use crate::media::{Kind, Tag};
@@ -84,7 +84,7 @@ impl HttpConnection {
         let gate = context.upstreams.gate(candidate.address);
         // The time spent in front of the gate is not the upstream's.
         let permit = gate.acquire().await;
-        let (path, mark) = (target.http_path(), context.mark());
+        let (path, mark) = (target.http_path(), context.sign(&Mark::of_pull(&context.node)));
         let ask = Ask { address: candidate.address, host: &candidate.name, path: &path, mark: &mark };
         let (driver, answer) = ask.answered(context.settings.connect_timeout, context.settings.read_timeout).await?;
         // An upstream that has answered is busy with us no more than with any other.
@@ -106,7 +106,8 @@ impl HttpConnection {
         let (head, body) = answer.into_parts();
         let acknowledgement = text(&head.headers, MARK_HEADER).and_then(Acknowledgement::parse);
         tracing::debug!(status = %head.status, ?acknowledgement, "answered");
-        check_status(ask, head.status, &head.headers)?;
+        let knows_all = acknowledgement.as_ref().is_some_and(|acknowledgement| acknowledgement.has_peers);
+        check_status(ask, head.status, &head.headers, knows_all)?;
         check_type(&head.headers)?;
         let is_ours = acknowledgement.is_some();
         // A foreign upstream tells no session: each connection to it is one.
@@ -267,10 +268,12 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-fn check_status(ask: Ask<'_>, status: StatusCode, headers: &HeaderMap) -> Result<(), OpenError> {
+/// `knows_all` says that the upstream speaks for all its peers.
+fn check_status(ask: Ask<'_>, status: StatusCode, headers: &HeaderMap, knows_all: bool) -> Result<(), OpenError> {
     match status {
         StatusCode::OK => Ok(()),
-        StatusCode::NOT_FOUND => Err(OpenError::NotFound { code: status.to_string() }),
+        StatusCode::NOT_FOUND => Err(OpenError::NotFound { code: status.to_string(), knows_all }),
+        StatusCode::LOOP_DETECTED => Err(OpenError::Loop),
         _ if status.is_redirection() => match text(headers, LOCATION.as_str()) {
             Some(location) => Err(OpenError::Redirected { location: ask.resolve(location) }),
             None => Err(OpenError::Refused { code: status.to_string(), description: "without a Location".to_owned() }),

@@ -9,8 +9,8 @@ use crate::metrics::ConnectResult;
 
 use super::PullContext;
 use super::connection::{Connection, OpenError};
+use super::route::until;
 use super::target::Target;
-use super::until;
 use super::upstreams::Candidate;
 
 /// How long one upstream is asked before the next one is asked as well.
@@ -31,7 +31,8 @@ pub(super) enum Outcome {
 }
 
 /// Asks `candidates` in their order for the stream that `target` names, the next one each 250 ms, or at once when one has
-/// failed or does not have it. Dropping the future closes all connections.
+/// failed or does not have it; nobody else once one has said that no peer of its has it either. Dropping the future closes
+/// all connections.
 pub(super) async fn race(
     context: &PullContext,
     target: &Target,
@@ -64,6 +65,9 @@ pub(super) async fn race(
                 Err(error) => {
                     not_found |= error.is_answer();
                     note(context, &candidate, &error, longest_rest);
+                    if matches!(error, OpenError::NotFound { knows_all: true, .. }) {
+                        return Outcome::NotFound;
+                    }
                     next_at = Instant::now();
                 }
             },
@@ -74,7 +78,7 @@ pub(super) async fn race(
     }
 }
 
-fn note(context: &PullContext, candidate: &Candidate, error: &OpenError, longest_rest: Duration) {
+pub(super) fn note(context: &PullContext, candidate: &Candidate, error: &OpenError, longest_rest: Duration) {
     context.metrics.upstream_connects(error.result()).inc();
     if error.is_answer() {
         tracing::debug!(upstream = %candidate.address, %error, "not here");

@@ -7,21 +7,23 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 use tokio::sync::Semaphore;
 
+use crate::cluster::rank::rank;
 use crate::config::{self, OriginAddress, UpstreamProtocol};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{ConnectResult, Metrics};
 use crate::net::dns::{Endpoint, Names};
 
 use super::health::Health;
-use super::rank::rank;
 
-/// Which of the two lists of origins.
+/// Who is asked: one of the two lists of origins, or other edges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tier {
     /// `upstream.origins`.
     Primary,
     /// `upstream.backup_origins`.
     Backup,
+    /// The edges of this one's own tier, `upstream.shield`. They speak RTMP, whatever the origins do.
+    Shield,
 }
 
 /// One address that may have a stream.
@@ -66,40 +68,62 @@ impl Upstreams {
 
     /// The addresses of a tier in the order in which `key` asks them, without those that rest.
     ///
-    /// A single address never rests here: there is nobody to ask instead, and the pull's own rhythm spares it.
+    /// A single origin never rests here: there is nobody to ask instead, and the pull's own rhythm spares it.
     pub(super) async fn candidates(&self, key: &StreamKey, tier: Tier) -> Vec<Candidate> {
-        let mut candidates = self.resolve(tier).await;
-        rank(key.as_str(), &mut candidates, |candidate| &candidate.rank_key);
-        if candidates.len() > 1 {
+        let mut candidates = self.ranked(key, tier, self.settings.protocol).await;
+        if candidates.len() > 1 || tier == Tier::Shield {
             let now = Instant::now();
             candidates.retain(|candidate| !self.health.rests(candidate.address, now));
         }
         candidates
     }
 
+    /// The primaries in the order in which `key` is published to them, over RTMP; those that rest come last.
+    ///
+    /// Backups are not among them: while a primary answers, no edge looks for a stream at a backup.
+    pub(super) async fn homes(&self, key: &StreamKey) -> Vec<Candidate> {
+        let mut candidates = self.ranked(key, Tier::Primary, UpstreamProtocol::Rtmp).await;
+        let now = Instant::now();
+        candidates.sort_by_key(|candidate| self.health.rests(candidate.address, now));
+        candidates
+    }
+
+    async fn ranked(&self, key: &StreamKey, tier: Tier, protocol: UpstreamProtocol) -> Vec<Candidate> {
+        let mut candidates = self.resolve(tier, protocol).await;
+        rank(key.as_str(), &mut candidates, |candidate| &candidate.rank_key);
+        candidates
+    }
+
     /// Every address of every origin of a tier, each once.
-    async fn resolve(&self, tier: Tier) -> Vec<Candidate> {
+    async fn resolve(&self, tier: Tier, protocol: UpstreamProtocol) -> Vec<Candidate> {
         let origins = match tier {
-            Tier::Primary => &self.settings.origins,
-            Tier::Backup => &self.settings.backup_origins,
+            Tier::Primary => self.settings.origins.as_slice(),
+            Tier::Backup => self.settings.backup_origins.as_slice(),
+            Tier::Shield => self.settings.shield.as_slice(),
+        };
+        let protocol = match tier {
+            Tier::Primary | Tier::Backup => protocol,
+            Tier::Shield => UpstreamProtocol::Rtmp,
         };
         let mut candidates: Vec<Candidate> = Vec::new();
         for origin in origins {
             match self.names.resolve(origin).await {
                 Ok(endpoints) => {
                     for endpoint in endpoints.iter() {
-                        let (address, name) = self.place_of(endpoint);
+                        let (address, name) = self.place_of(endpoint, protocol);
                         if candidates.iter().all(|known| known.address != address) {
                             candidates.push(Candidate {
                                 address,
                                 name,
-                                protocol: self.settings.protocol,
+                                protocol,
                                 rank_key: endpoint.rank_key.clone(),
                                 origin: origin.clone(),
                             });
                         }
                     }
                 }
+                // A tier without another edge that is ready: its streams come straight from the origins.
+                Err(error) if tier == Tier::Shield => tracing::debug!(%error, "cannot resolve the edges of this tier"),
                 Err(error) => {
                     tracing::warn!(%error, "cannot resolve an origin");
                     self.metrics.upstream_connects(ConnectResult::Unresolved).inc();
@@ -110,8 +134,8 @@ impl Upstreams {
     }
 
     /// Where to connect, and as what: the ports that resolve with names are those of RTMP.
-    fn place_of(&self, endpoint: &Endpoint) -> (SocketAddr, String) {
-        match self.settings.protocol {
+    fn place_of(&self, endpoint: &Endpoint, protocol: UpstreamProtocol) -> (SocketAddr, String) {
+        match protocol {
             UpstreamProtocol::Rtmp => (endpoint.address, endpoint.name.clone()),
             UpstreamProtocol::HttpFlv => {
                 let port = self.settings.http_port;

@@ -21,6 +21,9 @@ use crate::rtmp::link::{Incoming, Link};
 use crate::rtmp::media_message::{self, SET_DATA_FRAME};
 use crate::rtmp::message_writer::Control;
 
+/// What the transactions of calls begin behind: no other command uses them.
+const FIRST_CALL: f64 = 1_000.0;
+
 /// What the connection is for. Names may carry a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Goal {
@@ -34,6 +37,8 @@ pub enum Goal {
         /// The stream's name within the app.
         name: String,
     },
+    /// To ask another server of the cluster: calls follow, and no stream.
+    Ask,
 }
 
 /// Where to, what for, and who we are.
@@ -51,10 +56,13 @@ pub struct ClientSettings {
     pub chunk_size: u32,
     /// Whether to offer enhanced RTMP.
     pub four_cc: bool,
+    /// Whether to say that we reconnect when the server asks us to; part of enhanced RTMP. Then the caller has to act on
+    /// [`ClientEvent::ReconnectRequested`].
+    pub reconnects: bool,
 }
 
 /// What the caller has to act on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ClientEvent {
     /// The server accepted the connect.
     Connected {
@@ -77,6 +85,12 @@ pub enum ClientEvent {
         /// Where to go instead, as SRS says it: the URL of an app or a stream.
         redirect: Option<String>,
     },
+    /// The server would like us to go (enhanced RTMP v2): to connect again, and to close this connection once the new one
+    /// is in place. Until then everything goes on here.
+    ReconnectRequested {
+        /// Where to, as the server says it: absolute or relative to our own URL; where we are connected now if unset.
+        tc_url: Option<String>,
+    },
     /// What had begun has ended: the publisher has gone, or the server ends us.
     Ended {
         /// The status code, or `StreamEOF`.
@@ -84,6 +98,13 @@ pub enum ClientEvent {
     },
     /// The answer to a ping, with the ping's timestamp.
     Pong(u32),
+    /// The answer to a call.
+    Answered {
+        /// Which call it was.
+        call: u32,
+        /// The answer; `None` if the server refuses to give one.
+        argument: Option<Value>,
+    },
 }
 
 /// The client's end of one connection.
@@ -91,10 +112,14 @@ pub enum ClientEvent {
 pub struct ClientSession {
     link: Link,
     settings: ClientSettings,
+    /// What is published as at a server of our own kind.
+    name_for_ours: Option<String>,
     progress: Progress,
     /// The message stream, once the server has made one.
     stream_id: Option<u32>,
     events: EventQueue<ClientEvent>,
+    /// How many calls there were.
+    calls: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,10 +139,17 @@ impl ClientSession {
         Ok(Self {
             link: Link::client()?,
             settings,
+            name_for_ours: None,
             progress: Progress::Connecting,
             stream_id: None,
             events: EventQueue::new(),
+            calls: 0,
         })
+    }
+
+    /// Publishes under `name` instead, should the server acknowledge our mark. To be said before it is fed.
+    pub fn publish_to_ours_as(&mut self, name: String) {
+        self.name_for_ours = Some(name);
     }
 
     /// Takes in what the server sent. After an error the connection is to be closed; events made before it stay
@@ -181,6 +213,14 @@ impl ClientSession {
         }
         let stream_id = Value::Number(f64::from(stream_id));
         self.link.send_command(0, &[Value::string("deleteStream"), Value::Number(0.0), Value::Null, stream_id]);
+    }
+
+    /// Asks the server something that only servers of the cluster ask. Returns the number that `Answered` brings back.
+    pub fn call(&mut self, name: &str, argument: Value) -> u32 {
+        self.calls = self.calls.wrapping_add(1);
+        let transaction = FIRST_CALL + f64::from(self.calls);
+        self.link.send_command(0, &[Value::string(name), Value::Number(transaction), Value::Null, argument]);
+        self.calls
     }
 
     /// Asks for a sign of life: the `Pong` event brings `timestamp` back.

@@ -19,7 +19,7 @@ use crate::rtmp::event_queue::EventQueue;
 use crate::rtmp::link::{Incoming, Link};
 use crate::rtmp::media_message;
 
-pub use request::{ConnectRequest, PlayRequest, PublishRequest};
+pub use request::{Call, ConnectRequest, PlayRequest, PublishRequest};
 
 /// The message stream that every createStream is answered with: media in wire form is shared by all players, so it must
 /// be the same for all.
@@ -51,6 +51,8 @@ pub enum ServerEvent {
     StreamClosed,
     /// The answer to a ping, with the ping's timestamp.
     Pong(u32),
+    /// A question of a server of the cluster, to be answered with `answer_call`. Only after `take_calls`.
+    Call(Box<Call>),
 }
 
 /// The server's end of one connection.
@@ -63,6 +65,8 @@ pub struct ServerSession {
     events: EventQueue<ServerEvent>,
     /// How many of the events are not media.
     requests: usize,
+    /// Whether the peer is a server of the cluster that may ask as such.
+    takes_calls: bool,
 }
 
 /// How many requests may wait for the caller. Many need no reply, so nothing else bounds what a peer piles up while the
@@ -76,7 +80,8 @@ enum Phase {
     /// The caller is deciding about the connect that carried this transaction.
     Deciding {
         transaction: f64,
-        four_cc: bool,
+        /// Whether the peer speaks enhanced RTMP.
+        enhanced: bool,
     },
     Connected,
     Rejected,
@@ -101,6 +106,7 @@ impl ServerSession {
             activity: Activity::Idle,
             events: EventQueue::new(),
             requests: 0,
+            takes_calls: false,
         }
     }
 

@@ -12,6 +12,8 @@ pub enum Status {
     ConnectSuccess,
     /// The connection is refused.
     ConnectRejected,
+    /// The server asks for the connection to be made again, here or elsewhere (enhanced RTMP v2, "Reconnect Request").
+    ConnectReconnectRequest,
     /// Publishing may begin.
     PublishStart,
     /// The name is taken, by another publisher or by this connection's own other activity.
@@ -26,6 +28,8 @@ pub enum Status {
     PlayStart,
     /// Nobody publishes the stream.
     PlayStreamNotFound,
+    /// The stream would come back to who asks for it: to another server it is not there, though it may be elsewhere.
+    PlayStreamInLoop,
     /// The stream cannot be played.
     PlayFailed,
     /// Playing has ended.
@@ -48,6 +52,7 @@ impl Status {
         match self {
             Self::ConnectSuccess => "NetConnection.Connect.Success",
             Self::ConnectRejected => "NetConnection.Connect.Rejected",
+            Self::ConnectReconnectRequest => "NetConnection.Connect.ReconnectRequest",
             Self::PublishStart => "NetStream.Publish.Start",
             Self::PublishBadName => "NetStream.Publish.BadName",
             Self::PublishDenied => "NetStream.Publish.Denied",
@@ -55,6 +60,7 @@ impl Status {
             Self::PlayReset => "NetStream.Play.Reset",
             Self::PlayStart => "NetStream.Play.Start",
             Self::PlayStreamNotFound => "NetStream.Play.StreamNotFound",
+            Self::PlayStreamInLoop => "NetStream.Play.StreamNotFound.Loop",
             Self::PlayFailed => "NetStream.Play.Failed",
             Self::PlayStop => "NetStream.Play.Stop",
             Self::PlayUnpublishNotify => "NetStream.Play.UnpublishNotify",
@@ -72,6 +78,7 @@ impl Status {
             | Self::PublishBadName
             | Self::PublishDenied
             | Self::PlayStreamNotFound
+            | Self::PlayStreamInLoop
             | Self::PlayFailed
             | Self::SeekFailed => "error",
             _ => "status",

@@ -6,12 +6,12 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, Response, StatusCode};
 use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::auth::SESSION_HEADER;
+use crate::auth::{Mark, SESSION_HEADER, Standing};
 use crate::hub::{End, Identity, PlayRequest, Reader, WireForm};
 use crate::media::flv;
 use crate::media::stream_key::StreamKey;
@@ -41,13 +41,17 @@ pub(super) struct FlvBody {
 pub(super) async fn answer(
     exchange: &Arc<Exchange>,
     key: &StreamKey,
-    is_pull: bool,
+    standing: Option<&Standing>,
     asked_at: Instant,
 ) -> Response<Body> {
-    let opened = if is_pull { open_pull(exchange, key).await } else { open(exchange, key, Protocol::HttpFlv).await };
+    let mark = standing.and_then(Standing::mark);
+    let opened = match mark {
+        Some(mark) => open_pull(exchange, key, mark).await,
+        None => open(exchange, key, Protocol::HttpFlv).await,
+    };
     match opened {
         Ok(opened) => {
-            tracing::info!(stream = %key, pull = is_pull, "playing");
+            tracing::info!(stream = %key, pull = mark.is_some(), "playing");
             let session = opened.session.as_ref().and_then(|session| HeaderValue::from_str(session.as_str()).ok());
             let body = FlvBody::new(opened, Arc::clone(exchange), asked_at);
             let mut response = Response::new(Body::Flv(Box::new(body)));
@@ -57,14 +61,29 @@ pub(super) async fn answer(
             }
             response
         }
+        Err(End::NotFound) => match redirect(exchange, key, standing).await {
+            Some(redirect) => redirect,
+            None => refusal(exchange, End::NotFound),
+        },
         Err(end) => refusal(exchange, end),
     }
+}
+
+/// Sends a pull to the origin that has the stream, if it is known.
+async fn redirect(exchange: &Exchange, key: &StreamKey, standing: Option<&Standing>) -> Option<Response<Body>> {
+    let url = exchange.context.elsewhere(key, standing).await?.http_url(key)?;
+    tracing::debug!(stream = %key, to = url, "redirecting");
+    let mut response = text(StatusCode::FOUND, "the stream is at another origin\n");
+    response.headers_mut().insert(LOCATION, HeaderValue::from_str(&url).ok()?);
+    *exchange.reason.lock() = Some(Reason::Redirected);
+    Some(response)
 }
 
 /// The answer to a player that gets no stream.
 pub(super) fn refusal(exchange: &Exchange, end: End) -> Response<Body> {
     *exchange.reason.lock() = Some(reason_of(end));
     match end {
+        End::Unreachable => text(StatusCode::SERVICE_UNAVAILABLE, "no origin can be reached\n"),
         End::Shutdown => text(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping\n"),
         _ => text(StatusCode::NOT_FOUND, "nobody publishes this stream\n"),
     }
@@ -97,12 +116,15 @@ pub(super) async fn open(exchange: &Exchange, key: &StreamKey, protocol: Protoco
     Ok(Opened { reader, header: Bytes::copy_from_slice(&header), session: None })
 }
 
-/// The stream for another server, which takes its tracks as they come: it waits for none, and reads no header flags.
-async fn open_pull(exchange: &Exchange, key: &StreamKey) -> Result<Opened, End> {
+/// The stream for another server, which takes its tracks as they come: it waits for none, and reads no header flags. Only one
+/// that is shielded may have to wait for the stream.
+async fn open_pull(exchange: &Exchange, key: &StreamKey, mark: &Mark) -> Result<Opened, End> {
     let shard = exchange.accepted.shard;
     let request = PlayRequest { protocol: Protocol::HttpFlv, form: WireForm::Flv, shard, is_pull: true };
-    let mut reader = exchange.context.hub.subscribe(key, request)?;
+    let waiting = Leaving { exchange, armed: true };
+    let mut reader = exchange.context.subscribe(key, request, Some(mark))?;
     let session = poll_fn(|context| reader.poll_live(context)).await?;
+    waiting.disarm();
     Ok(Opened { reader, header: Bytes::copy_from_slice(&flv::header(true, true)), session: Some(session) })
 }
 

@@ -25,7 +25,7 @@ use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tracing::{Instrument, Span};
 
-use crate::auth::{Acknowledgement, MARK_HEADER};
+use crate::auth::{MARK_HEADER, Standing};
 use crate::hub::Identity;
 use crate::media::stream_key::{NameError, StreamKey};
 use crate::metrics::{Protocol, Reason};
@@ -159,9 +159,16 @@ async fn answer(exchange: Arc<Exchange>, mut request: Request<Incoming>) -> Resu
     }
     let mark = request.headers().get(MARK_HEADER).map(|mark| mark.to_str().unwrap_or_default());
     let standing = exchange.context.marks.judge(mark);
-    let mut response = flv::answer(&exchange, &key, standing.is_some(), asked_at).await;
-    if standing.is_some() {
-        let acknowledgement = Acknowledgement::of(&exchange.context.node).to_text();
+    let mark = standing.as_ref().and_then(Standing::mark);
+    let mut response = match exchange.context.is_passed_by(mark) {
+        true => {
+            *exchange.reason.lock() = Some(Reason::StreamNotFound);
+            text(StatusCode::LOOP_DETECTED, "the stream would come back here\n")
+        }
+        false => flv::answer(&exchange, &key, standing.as_ref(), asked_at).await,
+    };
+    if let Some(standing) = &standing {
+        let acknowledgement = exchange.context.acknowledgement(standing);
         response.headers_mut().extend(
             HeaderValue::try_from(acknowledgement).ok().map(|text| (HeaderName::from_static(MARK_HEADER), text)),
         );

@@ -5,6 +5,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use crate::hub::{End, Identity, PlayRequest, Reader, WireForm};
+use crate::media::stream_key::StreamKey;
 use crate::metrics::{Protocol, Reason};
 use crate::rtmp::server::ServerEvent;
 use crate::rtmp::status::Status;
@@ -26,8 +27,13 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
         shard: connection.accepted.shard,
         is_pull: connection.standing.is_some(),
     };
-    let mut reader = match connection.context.hub.subscribe(&named.key, request) {
+    if connection.context.is_passed_by(connection.mark()) {
+        connection.link.session.reject_play(Status::PlayStreamInLoop, "the stream would come back here");
+        return Err(Reason::StreamNotFound);
+    }
+    let mut reader = match connection.context.subscribe(&named.key, request, connection.mark()) {
         Ok(reader) => reader,
+        Err(End::NotFound) => return Err(redirect(connection, &named.key).await?),
         Err(end) => return Err(refuse(connection, end)),
     };
     let session = match wait(connection, &mut reader).await? {
@@ -38,6 +44,20 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
     connection.link.session.accept_play(&[("session", session.as_str())]);
     connection.span.in_scope(|| tracing::info!(stream = %named.key, pull = request.is_pull, "playing"));
     send(connection, reader, asked_at).await
+}
+
+/// Sends a pull to the origin that has the stream, or refuses the play.
+async fn redirect(connection: &mut Connection<'_>, key: &StreamKey) -> Result<Reason, Reason> {
+    let context = connection.context;
+    match unless_stopped(context, context.elsewhere(key, connection.standing.as_ref())).await? {
+        Some(place) => {
+            let url = place.rtmp_url(key);
+            connection.span.in_scope(|| tracing::debug!(stream = %key, to = url, "redirecting"));
+            connection.link.session.redirect_play(&url);
+            Ok(Reason::Redirected)
+        }
+        None => Ok(refuse(connection, End::NotFound)),
+    }
 }
 
 fn refuse(connection: &mut Connection<'_>, end: End) -> Reason {

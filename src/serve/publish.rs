@@ -14,6 +14,7 @@ use crate::metrics::Reason;
 use crate::rtmp::server::ServerEvent;
 use crate::rtmp::status::Status;
 
+use super::heartbeat::{Beat, Heartbeat};
 use super::rtmp::Connection;
 
 /// Takes what the client publishes as `name`, until it stops publishing (`Ok`) or the connection ends.
@@ -43,6 +44,9 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
     tracing::info!(stream = %named.key, session = %publisher.session(), "publishing");
     let ended = take(connection, &settings, &mut publisher, &permit).await;
     publishers.dec();
+    // Before the right to the name goes: whoever passes the stream on gets its last packets.
+    drop(publisher);
+    drop(permit);
     let (status, reason) = match ended {
         Ok(()) => {
             tracing::info!(stream = %named.key, "published");
@@ -100,7 +104,7 @@ async fn admit(
 /// The status code of a refusal on the wire, and the reason that the connection ends for.
 fn refusal(error: &PublishError) -> (&str, Reason) {
     match error {
-        PublishError::Conflict => (Status::PublishBadName.code(), Reason::PublishConflict),
+        PublishError::Conflict | PublishError::Shields => (Status::PublishBadName.code(), Reason::PublishConflict),
         PublishError::RingBudget => (Status::PublishBadName.code(), Reason::RingBudget),
         PublishError::Refused { code, .. } => (code, Reason::PublishRefused),
         PublishError::Unreachable => (Status::PublishBadName.code(), Reason::UpstreamLost),
@@ -117,6 +121,7 @@ async fn take(
     let replaced = publisher.replaced().clone();
     let mut silence = Silence { since: Instant::now(), limit: settings.firstpkt_timeout };
     let mut tags: Vec<Tag> = Vec::new();
+    let mut heartbeat = Heartbeat::new(connection.standing.is_some());
     loop {
         let mut closed = Ok(false);
         loop {
@@ -148,6 +153,7 @@ async fn take(
             return Err(Reason::PublishSilent);
         }
         connection.link.flush().await?;
+        let last_heard = connection.link.last_heard;
         tokio::select! {
             biased;
             () = connection.context.stop.cancelled() => return Err(Reason::Shutdown),
@@ -155,6 +161,10 @@ async fn take(
             () = permit.revoked().cancelled() => return Err(Reason::PublishReplaced),
             read = connection.link.read() => read?,
             () = publisher.seal_when_due() => {}
+            beat = heartbeat.due(last_heard) => match beat {
+                Beat::Ask => connection.link.session.ping(0),
+                Beat::Dead => return Err(Reason::PeerLost),
+            },
             () = sleep_until((silence.since + silence.limit).into()) => return Err(Reason::PublishSilent),
         }
     }

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, Span};
 
-use crate::auth::{Acknowledgement, PROPERTY, Standing};
+use crate::auth::{Mark, PROPERTY, Standing};
 use crate::hub::Identity;
 use crate::media::stream_key::{NamedStream, StreamKey};
 use crate::metrics::{Protocol, Reason};
@@ -18,7 +18,7 @@ use crate::net::socket;
 use crate::rtmp::server::{ConnectRequest, ServerEvent, ServerSession, ServerSettings};
 
 use super::link::Link;
-use super::{Accepted, COMMAND_TIMEOUT, HANDSHAKE_TIMEOUT, ServeContext, play, publish};
+use super::{Accepted, COMMAND_TIMEOUT, HANDSHAKE_TIMEOUT, ServeContext, peer, play, publish};
 
 /// The window in bytes in which both sides acknowledge what they received.
 const ACKNOWLEDGEMENT_WINDOW: u32 = 2_500_000;
@@ -72,6 +72,7 @@ impl Connection<'_> {
                     publish::run(self, &request.name).instrument(span.clone()).await?;
                 }
                 ServerEvent::Play(request) => play::run(self, &request.name).await?,
+                ServerEvent::Call(call) => return peer::run(self, &call).instrument(span.clone()).await,
                 ServerEvent::Media(_) | ServerEvent::Pause(_) | ServerEvent::StreamClosed | ServerEvent::Pong(_) => {}
             }
         }
@@ -113,12 +114,21 @@ impl Connection<'_> {
         self.standing = self.context.marks.judge(request.mark.as_deref());
         tracing::debug!(app = request.app, flash_version = request.flash_version, standing = ?self.standing, "connect");
         self.app = request.app;
-        if self.standing.is_some() {
-            let acknowledgement = Acknowledgement::of(&self.context.node).to_text();
-            self.link.session.accept_connect(&[(PROPERTY, &acknowledgement)]);
-        } else {
-            self.link.session.accept_connect(&[]);
+        match &self.standing {
+            Some(standing) => {
+                let acknowledgement = self.context.acknowledgement(standing);
+                self.link.session.accept_connect(&[(PROPERTY, &acknowledgement)]);
+            }
+            None => self.link.session.accept_connect(&[]),
         }
+        if self.context.cluster.is_some() && matches!(self.standing, Some(Standing::Verified(_))) {
+            self.link.session.take_calls();
+        }
+    }
+
+    /// What the peer says of itself, if it is a server that pulls.
+    pub(super) fn mark(&self) -> Option<&Mark> {
+        self.standing.as_ref().and_then(Standing::mark)
     }
 
     /// The stream that `name` means in this connection's app; the peer is told if it means none.

@@ -58,6 +58,12 @@ impl Server {
         Self::start("origin", &[], config, [free_address(), free_address(), free_address()])
     }
 
+    /// Starts an origin that takes RTMP, HTTP and operators at these addresses.
+    #[track_caller]
+    pub fn origin_at(listen: [SocketAddr; 3], config: &str) -> Self {
+        Self::start("origin", &[], config, listen)
+    }
+
     /// Starts an edge in front of the given origins.
     #[track_caller]
     pub fn edge(origins: &[SocketAddr], config: &str) -> Self {

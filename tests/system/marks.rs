@@ -58,6 +58,7 @@ impl Client {
             mark: mark.map(str::to_owned),
             chunk_size: 4096,
             four_cc: true,
+            reconnects: false,
         });
         let mut client = Self { socket, session: session.unwrap(), acknowledgement: None };
         match client.next_event() {

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use super::child::{Guarded, ONE_CORE, free_address};
 use super::{Comparison, START_TIMEOUT};
+use crate::report::load::Load;
 use crate::target::{Protocol, Target};
 
 /// A server and its setting.
@@ -127,8 +128,8 @@ impl Ports {
 }
 
 impl Running {
-    /// Starts `server` and whatever publishes to it; nothing of it lives longer than `life`, if it is ours.
-    pub(crate) fn start(comparison: &Comparison, server: &Server, life: Duration) -> anyhow::Result<Self> {
+    /// Starts `server` for `load`, and whatever publishes to it; nothing of it lives longer than `life`, if it is ours.
+    pub(crate) fn start(comparison: &Comparison, server: &Server, load: Load, life: Duration) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let at = directory.path();
         let ports = Ports::free()?;
@@ -145,11 +146,11 @@ impl Running {
                 let edge = start_rillcast(comparison, "edge", *window, Some(behind.rtmp), ports, at)?;
                 (Some((origin, behind.rtmp)), edge)
             }
-            Server::Nginx => (None, start_nginx(comparison, ports, at)?),
+            Server::Nginx => (None, start_nginx(comparison, load, ports, at)?),
             Server::NodeMedia => (None, start_node_media_server(comparison, ports, at)?),
         };
         let publish_to = origin.as_ref().map_or(ports.rtmp, |(_, address)| *address);
-        let publisher = start_publisher(comparison, publish_to, life, at)?;
+        let publisher = start_publisher(comparison, load.streams, publish_to, life, at)?;
         let origin = origin.map(|(origin, _)| origin);
         Ok(Self { _publisher: Some(publisher), server, _origin: origin, ports, _directory: directory })
     }
@@ -198,11 +199,17 @@ fn start_floor(
     Ok(floor)
 }
 
-fn start_publisher(comparison: &Comparison, to: SocketAddr, life: Duration, at: &Path) -> anyhow::Result<Guarded> {
+fn start_publisher(
+    comparison: &Comparison,
+    streams: usize,
+    to: SocketAddr,
+    life: Duration,
+    at: &Path,
+) -> anyhow::Result<Guarded> {
     let arguments = [
         "publish".to_owned(),
         format!("rtmp://{to}/live/x"),
-        format!("--streams={}", comparison.streams),
+        format!("--streams={streams}"),
         format!("--bitrate={}", comparison.bitrate),
         format!("--duration={}s", life.as_secs()),
     ];
@@ -238,12 +245,13 @@ fn start_rillcast(
 }
 
 /// As Debian ships it, with one process so that its CPU is one process's.
-fn start_nginx(comparison: &Comparison, ports: Ports, at: &Path) -> anyhow::Result<Guarded> {
+fn start_nginx(comparison: &Comparison, load: Load, ports: Ports, at: &Path) -> anyhow::Result<Guarded> {
     ensure!(
         Path::new(NGINX).exists() && Path::new(NGINX_MODULE).exists(),
         "nginx with its RTMP module is not installed"
     );
-    let connections = comparison.players.iter().max().copied().unwrap_or(0) + comparison.streams + 64;
+    // Each stream has a publisher, and at first a player that waits for it.
+    let connections = load.players + 2 * load.streams + 64;
     let (directory, rtmp) = (at.display(), ports.rtmp);
     let config = format!(
         "load_module {NGINX_MODULE};\ndaemon off;\nmaster_process off;\npid {directory}/nginx.pid;\n\

@@ -27,6 +27,7 @@ impl Wire {
                 mark: None,
                 chunk_size: 4_096,
                 four_cc: false,
+                reconnects: false,
             })?)),
             Protocol::HttpFlv => Self::HttpFlv(HttpFlv::new(&target.authority(), &target.path(index, count))),
             Protocol::WsFlv => Self::WsFlv(WebSocketFlv::new(&target.authority(), &target.path(index, count))),
@@ -67,7 +68,11 @@ fn next_media(session: &mut ClientSession) -> anyhow::Result<Option<Tag>> {
             ClientEvent::Media(tag) => return Ok(Some(tag)),
             ClientEvent::Refused { code, description, .. } => bail!("refused: {code} {description}"),
             ClientEvent::Ended { code } => bail!("ended: {code}"),
-            ClientEvent::Connected { .. } | ClientEvent::Started { .. } | ClientEvent::Pong(_) => {}
+            ClientEvent::Connected { .. }
+            | ClientEvent::Started { .. }
+            | ClientEvent::ReconnectRequested { .. }
+            | ClientEvent::Pong(_)
+            | ClientEvent::Answered { .. } => {}
         }
     }
     Ok(None)

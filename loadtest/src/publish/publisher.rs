@@ -41,6 +41,7 @@ impl Publisher {
             mark: None,
             chunk_size: CHUNK_SIZE,
             four_cc: false,
+            reconnects: false,
         })?;
         let position = publish.script.begin();
         let mut publisher = Self { stream, session, position, pending: Vec::new(), sent: 0 };
@@ -124,7 +125,11 @@ impl Publisher {
                 ClientEvent::Started { .. } => started = true,
                 ClientEvent::Refused { code, description, .. } => bail!("the server refuses: {code} {description}"),
                 ClientEvent::Ended { code } => bail!("the server ended it: {code}"),
-                ClientEvent::Connected { .. } | ClientEvent::Media(_) | ClientEvent::Pong(_) => {}
+                ClientEvent::Connected { .. }
+                | ClientEvent::Media(_)
+                | ClientEvent::ReconnectRequested { .. }
+                | ClientEvent::Pong(_)
+                | ClientEvent::Answered { .. } => {}
             }
         }
         Ok(started)

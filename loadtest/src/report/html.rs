@@ -52,18 +52,17 @@ fn head(title: &str) -> String {
     )
 }
 
-/// The figures that one looks for first: of the first server, with the most players.
+/// The figures that one looks for first: of the first server, under the largest load.
 fn tiles(report: &Report) -> String {
     let first = report.cases.iter().find(|case| !case.name.starts_with("floor")).or(report.cases.first());
     let same = report.cases.iter().filter(|case| first.is_some_and(|first| plot::name(first) == plot::name(case)));
-    let shown = same.max_by_key(|case| case.players);
+    let shown = same.max_by_key(|case| case.load);
     let Some(case) = shown else { return String::new() };
     let mut out = format!(
-        "<p class=\"of\">{} over {}, {} players, {}</p><div class=\"tiles\">",
+        "<p class=\"of\">{} over {}, {}</p><div class=\"tiles\">",
         escape(&case.name),
         case.protocol,
-        table::grouped(case.players as u64),
-        if case.streams == 1 { "one stream".to_owned() } else { format!("{} streams", case.streams) }
+        case.load
     );
     for (figure, unit, label) in figures(case) {
         let _ = write!(out, "<div class=\"tile\"><b>{figure}<i>{unit}</i></b><span>{label}</span></div>");

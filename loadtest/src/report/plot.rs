@@ -1,6 +1,8 @@
 //! Which charts a report has, and what is in them.
 
+use super::load::Load;
 use super::svg::{Axis, Scale, Series, Size, Stroke, chart};
+use super::table::grouped;
 use super::{Case, Report};
 use crate::target::Protocol;
 
@@ -37,8 +39,11 @@ pub(crate) struct Key {
 
 /// Those that the report has figures for.
 pub(crate) fn all(report: &Report) -> Vec<Plot> {
-    [cost_and_delay(report), delay(report), throughput(report), cores(report), first_frame(report)]
+    let sweeps = [by_players(report), by_streams(report)];
+    [cost_and_delay(report), delay(report), throughput(report)]
         .into_iter()
+        .chain(sweeps)
+        .chain([first_frame(report)])
         .flatten()
         .collect()
 }
@@ -49,13 +54,14 @@ const FLOOR_COLOURS: usize = 3;
 
 /// The same for a server whatever it speaks and however many players it has.
 fn colour(report: &Report, case: &Case) -> usize {
-    let mut names: Vec<&str> = Vec::new();
+    let identity = |case: &Case| (case.name.clone(), case.load.stalled > 0);
+    let mut seen = Vec::new();
     for other in report.cases.iter().filter(|other| is_floor(other) == is_floor(case)) {
-        if !names.contains(&other.name.as_str()) {
-            names.push(&other.name);
+        if !seen.contains(&identity(other)) {
+            seen.push(identity(other));
         }
     }
-    let number = names.iter().position(|name| *name == case.name).unwrap_or(0);
+    let number = seen.iter().position(|other| *other == identity(case)).unwrap_or(0);
     if is_floor(case) { SERVER_COLOURS + number % FLOOR_COLOURS } else { number % SERVER_COLOURS }
 }
 
@@ -71,16 +77,16 @@ fn stroke(case: &Case) -> Stroke {
     }
 }
 
-/// How a case is called: a floor by what it merges, a server also by what it speaks.
+/// How a case is called: a floor by what it merges, a server also by what it speaks, and both by who does not read.
 pub(crate) fn name(case: &Case) -> String {
-    if is_floor(case) { case.name.clone() } else { format!("{} {}", case.name, case.protocol) }
+    let name = if is_floor(case) { case.name.clone() } else { case.label() };
+    if case.load.stalled > 0 { format!("{name}, {} stalled", grouped(case.load.stalled as u64)) } else { name }
 }
 
-/// The cases with the most players: those that charts of single loads show.
+/// The cases with the largest load: those that charts of single loads show.
 fn heaviest(report: &Report) -> impl Iterator<Item = &Case> {
     let most = |case: &Case| {
-        report.cases.iter().filter(|other| name(other) == name(case)).map(|other| other.players).max()
-            == Some(case.players)
+        report.cases.iter().filter(|other| name(other) == name(case)).map(|other| other.load).max() == Some(case.load)
     };
     report.cases.iter().filter(move |case| most(case))
 }
@@ -176,37 +182,61 @@ fn throughput(report: &Report) -> Option<Plot> {
     })
 }
 
-/// By the number of players: over the cases if there are several, else over the ramp.
-fn cores(report: &Report) -> Option<Plot> {
-    let mut series: Vec<Series> = Vec::new();
-    for case in &report.cases {
-        let Some(cores) = case.median(|run| run.cores) else { continue };
-        let point = (case.players as f64, cores);
-        match series.iter_mut().find(|series| series.name == name(case)) {
-            Some(series) => series.points.push(point),
-            None => series.push(Series { dots: true, ..line(report, case, vec![point]) }),
-        }
-    }
-    let sweep = series.iter().any(|series| series.points.len() > 1);
-    if !sweep {
+/// Over the loads if they have several numbers of players, else over the ramp.
+fn by_players(report: &Report) -> Option<Plot> {
+    let most_streams = report.cases.iter().map(|case| case.load.streams).max();
+    let alike = report.cases.iter().filter(|case| Some(case.load.streams) == most_streams);
+    let mut series = sweep(report, alike, |load| load.players);
+    let is_sweep = series.iter().any(|series| series.points.len() > 1);
+    if !is_sweep {
         series = heaviest(report).filter_map(|case| ramp(report, case)).collect();
     }
-    for series in &mut series {
+    let x_axis = Axis { label: "players", scale: Scale::Linear };
+    let text = if is_sweep {
+        "Cores that the server kept busy at each number of players: a straight line is a constant cost per player."
+    } else {
+        "Cores that the server kept busy while players came, handshakes included, and its mean when all were there."
+    };
+    cores("CPU against players", text, &x_axis, &series)
+}
+
+/// Over the loads, if they have several numbers of streams.
+fn by_streams(report: &Report) -> Option<Plot> {
+    let most_players = report.cases.iter().map(|case| case.load.players).max();
+    let alike = report.cases.iter().filter(|case| Some(case.load.players) == most_players);
+    let mut series = sweep(report, alike, |load| load.streams);
+    series.retain(|series| series.points.len() > 1);
+    let x_axis = Axis { label: "streams (logarithmic)", scale: Scale::Logarithmic };
+    let text = "Cores that the server kept busy while as many players were spread over more streams, taking the streams in \
+                included: a level line is a constant cost per player.";
+    cores("CPU against streams", text, &x_axis, &series)
+}
+
+/// A line for each server, with a dot for each of its loads.
+fn sweep<'a>(report: &Report, cases: impl Iterator<Item = &'a Case>, number: impl Fn(&Load) -> usize) -> Vec<Series> {
+    let mut all: Vec<Series> = Vec::new();
+    for case in cases {
+        let Some(cores) = case.median(|run| run.cores) else { continue };
+        let point = (number(&case.load) as f64, cores);
+        match all.iter_mut().find(|series| series.name == name(case)) {
+            Some(series) => series.points.push(point),
+            None => all.push(Series { dots: true, ..line(report, case, vec![point]) }),
+        }
+    }
+    for series in &mut all {
         series.points.sort_by(|one, other| one.0.total_cmp(&other.0));
     }
-    let x_axis = Axis { label: "players", scale: Scale::Linear };
+    all
+}
+
+fn cores(title: &'static str, text: &'static str, x_axis: &Axis, series: &[Series]) -> Option<Plot> {
     let y_axis = Axis { label: "cores kept busy", scale: Scale::Linear };
-    let legend = legend(&series);
     (!series.is_empty()).then(|| Plot {
-        title: "CPU against players",
-        text: if sweep {
-            "Cores that the server kept busy at each number of players: a straight line is a constant cost per player."
-        } else {
-            "Cores that the server kept busy while players came, handshakes included, and its mean when all were there."
-        },
-        svg: chart("CPU against players", HALF, &x_axis, &y_axis, &series),
+        title,
+        text,
+        svg: chart(title, HALF, x_axis, &y_axis, series),
         wide: false,
-        legend,
+        legend: legend(series),
     })
 }
 

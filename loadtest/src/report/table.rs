@@ -56,6 +56,8 @@ pub(crate) fn of(report: &Report) -> Table {
     let mut table = Table::new(&[
         "case",
         "players",
+        "streams",
+        "stalled",
         "Gbit/s",
         "delivered",
         "ms/Gbit",
@@ -80,8 +82,10 @@ fn row(case: &Case) -> Vec<String> {
     let milliseconds = |count: u64, value: f64| if count == 0 { "–".to_owned() } else { number(value) };
     let (delay, first) = (&case.delay, &case.first_frame);
     vec![
-        format!("{} {}", case.name, case.protocol),
-        case.players.to_string(),
+        case.label(),
+        case.load.players.to_string(),
+        case.load.streams.to_string(),
+        case.load.stalled.to_string(),
         optional(case.median(|run| Some(run.delivered_gigabits / run.seconds)), |value| format!("{value:.2}")),
         optional(case.median(|run| run.delivered_share), |share| format!("{:.1} %", share * 100.0)),
         optional(case.cost(), number),

@@ -10,11 +10,15 @@ fn manual(role: Role) -> String {
     std::fs::read_to_string(manual_path(role)).unwrap()
 }
 
-/// Whether a key does anything in a role: an origin pulls nothing, an edge takes no publishers.
+/// Whether a key does anything in a role: an origin pulls nothing, an edge has no peers.
 fn concerns(role: Role, setting: &Setting) -> bool {
     match role {
-        Role::Origin => !["upstream", "dns"].contains(&setting.section),
-        Role::Edge => setting.section != "publish" || setting.key == "enabled",
+        Role::Origin => setting.section != "upstream",
+        Role::Edge => match setting.section {
+            "cluster" => setting.key != "peers",
+            "node" => setting.key != "address",
+            _ => true,
+        },
     }
 }
 

@@ -142,6 +142,10 @@ fn an_origin_with_origins_is_refused() {
         lines(load_text(Role::Origin, "upstream.backup_origins = [\"other\"]")),
         ["test.toml: upstream.backup_origins: an origin pulls from nobody; origins are what an edge pulls from"]
     );
+    assert_eq!(
+        lines(load_text(Role::Origin, "upstream.shield = \"edges\"")),
+        ["test.toml: upstream.shield: an origin pulls from nobody; origins are what an edge pulls from"]
+    );
     assert!(load_text(Role::Origin, "upstream.origins = []").is_ok());
 }
 
@@ -157,17 +161,6 @@ fn an_upstream_has_a_port_and_may_be_connected_to() {
             "test.toml: upstream.http_port: expected a whole number from 1 to 65535, found 0",
             "test.toml: upstream.max_connects: expected a whole number of at least 1, found 0",
         ]
-    );
-}
-
-#[test]
-fn an_edge_takes_no_publishers() {
-    let file = "publish.enabled = true\n[[apps]]\nmatch = \"live\"\npublish.enabled = true\n";
-    let found = lines(load_both(Role::Edge, file, &[("RILLCAST_UPSTREAM__ORIGINS", "origin")]));
-    let message = "an edge takes no publishers; publish to an origin";
-    assert_eq!(
-        found,
-        [format!("test.toml: publish.enabled: {message}"), format!("test.toml: apps[0].publish.enabled: {message}")]
     );
 }
 

@@ -124,5 +124,9 @@ fn entries_that_cross_each_other_still_let_a_player_jump_before_it_is_closed() {
 fn publishers_are_taken_by_origins_only_unless_told_otherwise() {
     assert!(Config::defaults(Role::Origin).publish_for("live").enabled);
     assert!(!Config::defaults(Role::Edge).publish_for("live").enabled);
+    let edge =
+        load_text(Role::Edge, "upstream.origins = \"origin\"\n[[apps]]\nmatch = \"studio\"\npublish.enabled = true")
+            .unwrap();
+    assert!(edge.publish_for("studio").enabled && !edge.publish_for("live").enabled);
     assert!(!load_text(Role::Origin, "publish.enabled = false").unwrap().publish_for("live").enabled);
 }

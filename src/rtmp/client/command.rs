@@ -3,7 +3,7 @@
 //! Owns the sequence connect, createStream, play or publish, and the reading of results and statuses. The session's feed
 //! calls it; commands it has no use for are ignored, as servers send many.
 
-use super::{ClientEvent, ClientSession, Goal, Progress};
+use super::{ClientEvent, ClientSession, FIRST_CALL, Goal, Progress};
 use crate::rtmp::Error;
 use crate::rtmp::amf0::Value;
 use crate::rtmp::four_cc;
@@ -45,7 +45,7 @@ impl ClientSession {
             object.push(("type".to_owned(), Value::string("nonprivate")));
         }
         if settings.four_cc {
-            object.extend(four_cc::properties());
+            object.extend(four_cc::properties(settings.reconnects));
         }
         if let Some(mark) = &settings.mark {
             object.push(("rillcast".to_owned(), Value::string(mark.as_str())));
@@ -57,6 +57,9 @@ impl ClientSession {
         match command.name.as_str() {
             "_result" if command.transaction == CONNECT => self.connected(command),
             "_result" if command.transaction == CREATE_STREAM => return self.stream_created(command),
+            "_result" | "_error" if self.settings.goal == Goal::Ask && command.transaction > FIRST_CALL => {
+                self.answered(command);
+            }
             // Old servers know neither releaseStream nor FCPublish, and need not; rml_rtmp refuses under transaction 0.
             "_error" if self.progress < Progress::Started && !courtesy(command.transaction) => {
                 self.refused(information(command));
@@ -73,10 +76,19 @@ impl ClientSession {
         }
         self.progress = Progress::CreatingStream;
         let acknowledgement = text(information(command), "rillcast");
+        if let (Some(_), Some(name)) = (&acknowledgement, self.name_for_ours.take())
+            && self.publishes()
+        {
+            self.settings.goal = Goal::Publish { name };
+        }
         self.events.push(ClientEvent::Connected { acknowledgement });
 
         self.link.send(Control::WindowAcknowledgementSize(DEFAULT_WINDOW));
         self.link.set_chunk_size(self.settings.chunk_size);
+        if self.settings.goal == Goal::Ask {
+            self.progress = Progress::Started;
+            return;
+        }
         if let Goal::Publish { name } = &self.settings.goal {
             let name = Value::string(name.as_str());
             self.link.send_command(0, &call("releaseStream", RELEASE_STREAM, [name.clone()]));
@@ -104,14 +116,27 @@ impl ClientSession {
                 let arguments = [Value::string(name.as_str()), Value::string("live")];
                 self.link.send_command(stream_id, &call("publish", PLAY_OR_PUBLISH, arguments));
             }
+            // Asks for no stream.
+            Goal::Ask => {}
         }
         Ok(())
+    }
+
+    fn answered(&mut self, command: &Command) {
+        let call = command.transaction - FIRST_CALL;
+        // Answers to what was never asked are none.
+        if call.fract() == 0.0 && call <= f64::from(u32::MAX) {
+            let argument = (command.name == "_result").then(|| command.argument(0).clone());
+            self.events.push(ClientEvent::Answered { call: call as u32, argument });
+        }
     }
 
     fn status(&mut self, information: &Value) {
         let code = information.get("code").and_then(Value::as_str).unwrap_or_default();
         let is_error = information.get("level").and_then(Value::as_str) == Some("error");
-        if code == Status::PlayStart.code() || code == Status::PublishStart.code() {
+        if code == Status::ConnectReconnectRequest.code() {
+            self.events.push(ClientEvent::ReconnectRequested { tc_url: text(information, "tcUrl") });
+        } else if code == Status::PlayStart.code() || code == Status::PublishStart.code() {
             self.started(information);
         } else if self.progress == Progress::Started && (is_error || ends_stream(code)) {
             self.end(code);

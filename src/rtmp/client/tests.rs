@@ -61,6 +61,7 @@ fn a_connect_carries_url_mark_and_codecs() {
     assert_eq!(sent[0].text("tcUrl"), "rtmp://origin.example:1935/live");
     assert_eq!(sent[0].text("rillcast"), "v=1;node=edge-1");
     assert_eq!(sent[0].property("fourCcList").and_then(Value::as_array).map(<[_]>::len), Some(12));
+    assert_eq!(sent[0].property("capsEx"), Some(&Value::Number(1.0)));
 }
 
 #[test]
@@ -87,6 +88,26 @@ fn a_publisher_releases_and_announces_its_name_first() {
     let values =
         vec![Value::string("publish"), Value::Number(5.0), Value::Null, Value::string("x"), Value::string("live")];
     assert_eq!(listener.hear(&session.take_output()), [Sent::Values(5, values)]);
+}
+
+#[test]
+fn a_publisher_may_have_another_name_for_servers_that_acknowledge_its_mark() {
+    let ours = Value::Object(vec![("rillcast".to_owned(), Value::string("v=1;node=origin-1"))]);
+    for (answer, name) in [(ours, "x"), (information(CONNECT_RESULT, "status"), "x?token=1")] {
+        let (mut session, mut listener, _) = connecting(publish("x?token=1"));
+        session.publish_to_ours_as("x".to_owned());
+        session.feed(&result(1.0, answer)).unwrap();
+        let mut sent = listener.hear(&session.take_output());
+        session.feed(&result(4.0, Value::Number(5.0))).unwrap();
+        sent.extend(listener.hear(&session.take_output()));
+        for command in ["releaseStream", "FCPublish", "publish"] {
+            let values = sent.iter().find_map(|sent| match sent {
+                Sent::Values(_, values) if values[0] == Value::string(command) => Some(values),
+                _ => None,
+            });
+            assert_eq!(values.map(|values| &values[3]), Some(&Value::string(name)), "{command}");
+        }
+    }
 }
 
 #[test]
@@ -206,6 +227,24 @@ fn nothing_is_published_before_the_start() {
     let (mut session, _) = requested(publish("x"));
     session.write_tag(&tag(Kind::Audio, 0, &[0xAF]));
     assert!(session.take_output().is_empty());
+}
+
+#[test]
+fn a_request_to_reconnect_is_handed_on_and_ends_nothing() {
+    let (mut session, mut listener) = requested(publish("x"));
+    session.feed(&status("NetStream.Publish.Start", "status")).unwrap();
+    client_events(&mut session);
+    for tc_url in [None, Some("rtmp://other:1935/live")] {
+        let Value::Object(mut properties) = information("NetConnection.Connect.ReconnectRequest", "status") else {
+            panic!("no object")
+        };
+        properties.extend(tc_url.map(|url| ("tcUrl".to_owned(), Value::string(url))));
+        session.feed(&command("onStatus", 0.0, &[Value::Null, Value::Object(properties)])).unwrap();
+        let expected = ClientEvent::ReconnectRequested { tc_url: tc_url.map(str::to_owned) };
+        assert_eq!(client_events(&mut session), [expected]);
+    }
+    session.write_tag(&tag(Kind::Audio, 0, &[0xAF]));
+    assert!(!listener.hear(&session.take_output()).is_empty(), "it goes on publishing");
 }
 
 #[test]

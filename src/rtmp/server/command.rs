@@ -3,7 +3,7 @@
 //! Owns the answers that need no decision, and turns the others into events. The session's feed calls it; commands that
 //! nobody knows are answered with `_error` if they ask for an answer, and never end a connection.
 
-use super::request::{ConnectRequest, PlayRequest, PublishRequest};
+use super::request::{Call, ConnectRequest, PlayRequest, PublishRequest};
 use super::{Activity, Phase, STREAM_ID, ServerEvent, ServerSession};
 use crate::rtmp::Error;
 use crate::rtmp::amf0::Value;
@@ -21,6 +21,9 @@ impl ServerSession {
             (Phase::Deciding { .. } | Phase::Connected, _) => {}
         }
         match command.name.as_str() {
+            "lease" | "release" | "lookup" if self.takes_calls => {
+                return self.request(ServerEvent::Call(Box::new(Call::parse(command))));
+            }
             "createStream" => self.result(command, Value::Number(f64::from(STREAM_ID))),
             "publish" => return self.publish(command),
             "play" => return self.play(command),
@@ -52,8 +55,9 @@ impl ServerSession {
 
     fn connect(&mut self, command: &Command) -> Result<(), Error> {
         let request = ConnectRequest::parse(command)?;
-        self.phase =
-            Phase::Deciding { transaction: command.transaction, four_cc: command.object().get("fourCcList").is_some() };
+        let offers = |name| command.object().get(name).is_some();
+        let enhanced = offers("fourCcList") || offers("capsEx");
+        self.phase = Phase::Deciding { transaction: command.transaction, enhanced };
         self.request(ServerEvent::Connect(Box::new(request)))
     }
 

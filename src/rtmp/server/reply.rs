@@ -12,13 +12,19 @@ use crate::rtmp::status::{Status, information, text_properties};
 /// What we call ourselves: encoders and Flash look for Adobe's form, and some compare the number.
 const FMS_VERSION: &str = "FMS/3,5,7,7009";
 
+/// The code that SRS puts into a refusal that leads elsewhere.
+const REDIRECT: f64 = 302.0;
+
+/// The status of a call that cannot be answered.
+const CALL_FAILED: &str = "NetConnection.Call.Failed";
+
 /// Adobe's capability bits, which nobody reads any more and some expect.
 const CAPABILITIES: f64 = 31.0;
 
 impl ServerSession {
     /// Accepts the connect. `properties` are added to the information object of its result.
     pub fn accept_connect(&mut self, properties: &[(&str, &str)]) {
-        let Phase::Deciding { transaction, four_cc } = self.phase else { return };
+        let Phase::Deciding { transaction, enhanced } = self.phase else { return };
         self.phase = Phase::Connected;
         self.link.send(Control::WindowAcknowledgementSize(self.settings.window_acknowledgement));
         self.link.send(Control::SetPeerBandwidth(self.settings.window_acknowledgement));
@@ -31,8 +37,8 @@ impl ServerSession {
         ]);
         let mut information = Status::ConnectSuccess.information("the connection is accepted");
         information.push(("objectEncoding".to_owned(), Value::Number(0.0)));
-        if four_cc {
-            information.extend(four_cc::properties());
+        if enhanced {
+            information.extend(four_cc::properties(true));
         }
         information.extend(text_properties(properties));
         self.answer("_result", transaction, server, Value::Object(information));
@@ -44,6 +50,17 @@ impl ServerSession {
         self.phase = Phase::Rejected;
         let information = Status::ConnectRejected.information(description);
         self.answer("_error", transaction, Value::Null, Value::Object(information));
+    }
+
+    /// Asks the peer to make its connection again, at `tc_url` or where it made this one, and to close this one then. Only
+    /// peers that [can](super::ConnectRequest::can_reconnect) are to be asked. Nothing else changes.
+    pub fn request_reconnect(&mut self, tc_url: Option<&str>, description: &str) {
+        if self.phase != Phase::Connected {
+            return;
+        }
+        let mut information = Status::ConnectReconnectRequest.information(description);
+        information.extend(tc_url.map(|url| ("tcUrl".to_owned(), Value::string(url))));
+        self.answer("onStatus", 0.0, Value::Null, Value::Object(information));
     }
 
     /// Accepts the publish: media events follow.
@@ -89,6 +106,34 @@ impl ServerSession {
         // Lets Flash players touch the media's samples; others ignore it.
         let sample_access = [Value::string("|RtmpSampleAccess"), Value::Boolean(true), Value::Boolean(true)];
         self.link.send_data(STREAM_ID, &sample_access);
+    }
+
+    /// Takes the questions of a server of the cluster from now on. Until then the peer is told that they are not known.
+    pub const fn take_calls(&mut self) {
+        self.takes_calls = true;
+    }
+
+    /// Answers a call, with an error if there is no argument.
+    pub fn answer_call(&mut self, transaction: f64, argument: Option<Value>) {
+        match argument {
+            Some(argument) => self.answer("_result", transaction, Value::Null, argument),
+            None => {
+                let information = information("error", CALL_FAILED, "the call cannot be read");
+                self.answer("_error", transaction, Value::Null, Value::Object(information));
+            }
+        }
+    }
+
+    /// Refuses the play, and says where the stream is: `redirect` is its URL. The connection may ask again.
+    pub fn redirect_play(&mut self, redirect: &str) {
+        if self.activity == Activity::PlayPending {
+            self.activity = Activity::Idle;
+            let mut information = Status::PlayFailed.information("the stream is at another origin");
+            let extra = [("code", Value::Number(REDIRECT)), ("redirect", Value::string(redirect))];
+            let extra = extra.map(|(name, value)| (name.to_owned(), value)).into();
+            information.push(("ex".to_owned(), Value::Object(extra)));
+            self.send_information(information);
+        }
     }
 
     /// Refuses the play. The connection may ask again.

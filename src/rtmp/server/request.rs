@@ -4,6 +4,7 @@
 
 use crate::rtmp::Error;
 use crate::rtmp::amf0::Value;
+use crate::rtmp::four_cc;
 use crate::rtmp::message::Command;
 
 /// A peer's connect.
@@ -23,6 +24,8 @@ pub struct ConnectRequest {
     pub mark: Option<String>,
     /// The FourCCs that the peer offers, if it speaks enhanced RTMP.
     pub four_cc_list: Vec<String>,
+    /// Whether the peer, once it publishes, reconnects when it is asked to (enhanced RTMP v2, `capsEx`).
+    pub can_reconnect: bool,
     /// The AMF version the peer would like: 0, or 3 (which it is not given).
     pub object_encoding: f64,
 }
@@ -50,6 +53,24 @@ pub struct PlayRequest {
     pub reset: Option<bool>,
 }
 
+/// A question of another server of the cluster: `lease`, `release` or `lookup`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// The command.
+    pub name: String,
+    /// What its answer refers to.
+    pub transaction: f64,
+    /// The argument, unread.
+    pub argument: Value,
+}
+
+impl Call {
+    pub(super) fn parse(command: &Command) -> Self {
+        let (name, argument) = (command.name.clone(), command.argument(0).clone());
+        Self { name, transaction: command.transaction, argument }
+    }
+}
+
 impl ConnectRequest {
     pub(super) fn parse(command: &Command) -> Result<Self, Error> {
         let object = command.object();
@@ -66,6 +87,7 @@ impl ConnectRequest {
             swf_url: text("swfUrl"),
             mark: text("rillcast"),
             four_cc_list: four_cc_list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            can_reconnect: four_cc::can_reconnect(object),
             object_encoding: object.get("objectEncoding").and_then(Value::as_number).unwrap_or(0.0),
         })
     }

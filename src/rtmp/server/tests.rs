@@ -105,7 +105,49 @@ fn a_peer_that_offers_codecs_by_four_cc_gets_the_whole_list() {
     let list: Vec<_> = list.iter().filter_map(Value::as_str).collect();
     let expected = ["av01", "vp08", "vp09", "hvc1", "avc1", "vvc1", "ac-3", "ec-3", "Opus", ".mp3", "fLaC", "mp4a"];
     assert_eq!(list, expected);
-    assert_eq!(sent[2].property("capsEx"), Some(&Value::Number(0.0)));
+    assert_eq!(sent[2].property("capsEx"), Some(&Value::Number(1.0)), "it may be asked to reconnect");
+}
+
+#[test]
+fn who_can_reconnect_is_told_apart_by_the_first_bit_of_its_capabilities() {
+    for (capabilities, can_reconnect) in [
+        (Some(Value::Number(1.0)), true),
+        (Some(Value::Number(15.0)), true),
+        (Some(Value::Number(14.0)), false),
+        (Some(Value::Number(-1.0)), false),
+        (Some(Value::Number(f64::NAN)), false),
+        (Some(Value::string("1")), false),
+        (None, false),
+    ] {
+        let (mut session, _) = fresh_server();
+        let properties: Vec<_> = capabilities.iter().map(|value| ("capsEx", value.clone())).collect();
+        session.feed(&connect_command(&properties)).unwrap();
+        let Some(ServerEvent::Connect(request)) = session.next_event() else { panic!("no connect") };
+        assert_eq!(request.can_reconnect, can_reconnect, "{capabilities:?}");
+    }
+}
+
+#[test]
+fn a_request_to_reconnect_is_a_status_of_the_connection_and_ends_nothing() {
+    let (mut session, mut listener) = publishing();
+    session.request_reconnect(Some("rtmp://other/live"), "moving");
+    session.request_reconnect(None, "moving");
+    let sent = listener.hear(&session.take_output());
+    for (sent, tc_url) in sent.iter().zip(["rtmp://other/live", ""]) {
+        assert!(matches!(sent, Sent::Values(0, _)), "on message stream 0: {sent:?}");
+        assert_eq!((sent.name(), sent.text("level")), ("onStatus", "status"));
+        assert_eq!((sent.text("code"), sent.text("tcUrl")), ("NetConnection.Connect.ReconnectRequest", tc_url));
+    }
+    assert_eq!(sent[1].property("tcUrl"), None);
+    session.feed(&raw(type_id::AUDIO, 1, 0, &[0xAF, 1])).unwrap();
+    assert_eq!(server_events(&mut session), [ServerEvent::Media(tag(Kind::Audio, 0, &[0xAF, 1]))]);
+}
+
+#[test]
+fn nobody_is_asked_to_reconnect_before_it_is_connected() {
+    let (mut session, _) = fresh_server();
+    session.request_reconnect(None, "moving");
+    assert!(session.take_output().is_empty());
 }
 
 #[test]

@@ -19,6 +19,7 @@ pub(in crate::rtmp) fn client(goal: Goal) -> ClientSession {
         mark: Some("v=1;node=edge-1".to_owned()),
         chunk_size: 4096,
         four_cc: true,
+        reconnects: true,
     })
     .unwrap()
 }

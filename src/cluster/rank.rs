@@ -5,7 +5,7 @@
 //! nodes of different versions: it never changes.
 
 /// Sorts `upstreams` by their scores for `stream`, the highest first.
-pub(super) fn rank<T>(stream: &str, upstreams: &mut [T], rank_key: impl Fn(&T) -> &str) {
+pub fn rank<T>(stream: &str, upstreams: &mut [T], rank_key: impl Fn(&T) -> &str) {
     upstreams.sort_by(|one, other| {
         let (one, other) = (rank_key(one), rank_key(other));
         score(stream, other).cmp(&score(stream, one)).then_with(|| one.cmp(other))

@@ -1,0 +1,68 @@
+//! What peers ask, and what they are told.
+
+use std::time::Instant;
+
+use crate::cluster::lease::{Lease, NodeId};
+use crate::cluster::message::{Answer, How, Item, Known};
+
+use super::decisions::Asker;
+use super::{Directory, Noted, Ticket};
+
+impl Directory {
+    /// Takes a question of the peer `from`. A `Reply` with the ticket follows, at once or later.
+    pub fn asked(&mut self, from: &NodeId, ticket: Ticket, item: Item, now: Instant) {
+        match item {
+            // Nobody speaks for another.
+            Item::Lease(Lease { node, .. }) if node != *from => self.reply(ticket, Answer::Absent),
+            Item::Grant(claim) if claim.lease.node != *from => self.reply(ticket, Answer::Absent),
+            Item::Lease(lease) => {
+                let answer = self.take_lease(lease, now);
+                self.reply(ticket, answer);
+            }
+            Item::Grant(claim) => self.decide(claim, Asker::Peer(ticket), now),
+            Item::Release { key, node, session } => {
+                if node == self.me {
+                    // By the home's decision the name goes to another.
+                    if self.own_lease(&key).is_some_and(|lease| lease.session == session) {
+                        self.lose(&key);
+                    }
+                } else if node == *from {
+                    let is_it = |noted: &mut Noted| noted.lease.node == node && noted.lease.session == session;
+                    if self.leases.get_mut(&key).is_some_and(is_it) {
+                        self.leases.remove(&key);
+                    }
+                    self.withdraw_claim_of(&key, &node);
+                }
+                self.reply(ticket, Answer::Released);
+            }
+            Item::Lookup { claim: Some(claim), .. } => {
+                let answer = self.opinion(&claim, now);
+                self.reply(ticket, answer);
+            }
+            Item::Lookup { key, deep: true, .. } => self.locate_for(&key, ticket, now),
+            Item::Lookup { key, .. } => {
+                let answer = self.known(&key, now);
+                self.reply(ticket, answer);
+            }
+        }
+    }
+
+    /// Notes that a peer holds a name, unless another one has the better right to it.
+    fn take_lease(&mut self, lease: Lease, now: Instant) -> Answer {
+        if let Some(own) = self.own_lease(&lease.key) {
+            if own.wins_over(&lease) {
+                return Answer::Rival(Known { lease: own.clone(), how: How::Held });
+            }
+            self.lose(&lease.key);
+        }
+        if let Some(other) = self.noted(&lease.key, now)
+            && other.node != lease.node
+            && other.wins_over(&lease)
+        {
+            return Answer::Rival(Known { lease: other.clone(), how: How::Leased });
+        }
+        let accepted = lease.accepted;
+        self.note(lease, now);
+        Answer::Leased { accepted }
+    }
+}

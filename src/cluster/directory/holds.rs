@@ -1,0 +1,217 @@
+//! The names that publishers of this node have, or ask for.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use crate::cluster::lease::{Claim, Lease, NodeId};
+use crate::cluster::message::{Answer, How, Item, Known};
+use crate::cluster::place::Place;
+use crate::media::stream_key::StreamKey;
+
+use super::decisions::Asker;
+use super::{Action, AskId, Directory, HOME_PATIENCE, HoldId, Home, Purpose};
+
+/// One publisher's hold on a name, or its way to it.
+#[derive(Debug)]
+pub(super) struct Hold {
+    claim: Claim,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    /// The home cannot be asked yet.
+    Waiting { until: Instant },
+    /// The home is asked.
+    Asking(AskId),
+    /// It is decided here.
+    Deciding,
+    /// It has the name.
+    Granted,
+}
+
+/// A name that this node has.
+#[derive(Debug, Default)]
+pub(super) struct HeldName {
+    /// Its publishers here, the latest last: while one replaces the other there are two.
+    holds: Vec<HoldId>,
+    /// Who has been told.
+    told: HashSet<NodeId>,
+}
+
+impl Directory {
+    /// Asks for a name on behalf of a publisher here. `Granted` or `Denied` follows, unless it is released before.
+    pub fn hold(&mut self, claim: Claim, now: Instant) -> HoldId {
+        let id = HoldId(self.number());
+        let key = claim.lease.key.clone();
+        let accepted = claim.lease.accepted;
+        let stage = Stage::Waiting { until: now + HOME_PATIENCE };
+        self.holds.insert(id, Hold { claim, stage });
+        if self.held.contains_key(&key) {
+            // The name is here already. Who of our own publishers has it is none of the others' business.
+            self.granted(id, accepted, now);
+        } else {
+            self.pursue(id, now);
+        }
+        id
+    }
+
+    /// Gives a name back, or takes a request for it back.
+    pub fn release(&mut self, id: HoldId, now: Instant) {
+        let Some(Hold { claim, stage }) = self.holds.remove(&id) else { return };
+        let key = claim.lease.key.clone();
+        match stage {
+            Stage::Waiting { .. } => {}
+            Stage::Asking(ask) => {
+                if let Some(ask) = self.asks.remove(&ask) {
+                    self.tell_release(&ask.to, &claim.lease, now);
+                }
+            }
+            Stage::Deciding => self.withdraw(&key, &Asker::Hold(id)),
+            Stage::Granted => {
+                let Some(name) = self.held.get_mut(&key) else { return };
+                name.holds.retain(|other| *other != id);
+                if name.holds.is_empty() {
+                    self.end_name(&key, &claim.lease, now);
+                } else {
+                    self.announce(&key, now);
+                }
+            }
+        }
+    }
+
+    /// Takes note of where this node is reached from now on, and tells.
+    pub fn move_to(&mut self, place: &Place, now: Instant) {
+        self.holds.values_mut().for_each(|hold| hold.claim.lease.place = place.clone());
+        self.announce_everything(now);
+    }
+
+    /// The lease of this node on a name, if it holds it.
+    pub(super) fn own_lease(&self, key: &StreamKey) -> Option<&Lease> {
+        let latest = self.held.get(key)?.holds.last()?;
+        self.holds.get(latest).map(|hold| &hold.claim.lease)
+    }
+
+    pub(super) fn pursue_waiting_holds(&mut self, now: Instant) {
+        let is_waiting = |hold: &Hold| matches!(hold.stage, Stage::Waiting { .. });
+        let waiting: Vec<HoldId> = self.holds.iter().filter(|(_, hold)| is_waiting(hold)).map(|(id, _)| *id).collect();
+        waiting.into_iter().for_each(|id| self.pursue(id, now));
+    }
+
+    /// Asks the home, or decides without it if it cannot be asked for so long.
+    fn pursue(&mut self, id: HoldId, now: Instant) {
+        let Some(hold) = self.holds.get(&id) else { return };
+        let Stage::Waiting { until } = hold.stage else { return };
+        let claim = hold.claim.clone();
+        let stage = match self.peers.home(&claim.lease.key) {
+            Home::Peer(home) => {
+                Stage::Asking(self.ask(&home, Item::Grant(claim), Purpose::Grant(id), HOME_PATIENCE, now))
+            }
+            Home::Unlinked(since) if now < until.min(since + HOME_PATIENCE) => return,
+            Home::Us | Home::Unlinked(_) | Home::Nowhere => return self.decide_for(id, claim, now),
+        };
+        self.set_stage(id, stage);
+    }
+
+    fn decide_for(&mut self, id: HoldId, claim: Claim, now: Instant) {
+        self.set_stage(id, Stage::Deciding);
+        self.decide(claim, Asker::Hold(id), now);
+    }
+
+    fn set_stage(&mut self, id: HoldId, stage: Stage) {
+        if let Some(hold) = self.holds.get_mut(&id) {
+            hold.stage = stage;
+        }
+    }
+
+    pub(super) fn home_answered(&mut self, id: HoldId, answer: Option<Answer>, now: Instant) {
+        match answer {
+            Some(Answer::Leased { accepted }) => self.granted(id, accepted, now),
+            Some(Answer::Denied(_)) => self.denied(id),
+            _ => {
+                if let Some(claim) = self.holds.get(&id).map(|hold| hold.claim.clone()) {
+                    self.decide_for(id, claim, now);
+                }
+            }
+        }
+    }
+
+    pub(super) fn granted(&mut self, id: HoldId, accepted: u64, now: Instant) {
+        let Some(hold) = self.holds.get_mut(&id) else { return };
+        hold.stage = Stage::Granted;
+        hold.claim.lease.accepted = accepted;
+        let key = hold.claim.lease.key.clone();
+        self.held.entry(key.clone()).or_default().holds.push(id);
+        self.leases.remove(&key);
+        self.actions.push(Action::Granted(id));
+        self.announce(&key, now);
+    }
+
+    pub(super) fn denied(&mut self, id: HoldId) {
+        if self.holds.remove(&id).is_some() {
+            self.actions.push(Action::Denied(id));
+        }
+    }
+
+    /// Says of every name that it is here.
+    pub(super) fn announce_everything(&mut self, now: Instant) {
+        let keys: Vec<StreamKey> = self.held.keys().cloned().collect();
+        keys.iter().for_each(|key| self.announce(key, now));
+    }
+
+    fn announce(&mut self, key: &StreamKey, now: Instant) {
+        let Some(lease) = self.own_lease(key).cloned() else { return };
+        for keeper in self.peers.keepers(key) {
+            if let Some(name) = self.held.get_mut(key) {
+                name.told.insert(keeper.clone());
+            }
+            let purpose = Purpose::Refresh(key.clone());
+            self.ask(&keeper, Item::Lease(lease.clone()), purpose, HOME_PATIENCE, now);
+        }
+    }
+
+    /// Somebody knows another holder: whoever told it finds out, from that one, which of the two goes.
+    pub(super) fn meet_rival(&mut self, key: &StreamKey, from: &NodeId, rival: Known, now: Instant) {
+        let Some(lease) = self.own_lease(key).cloned() else { return };
+        let purpose = Purpose::Settle(key.clone());
+        if rival.lease.node == self.me || self.is_asked(from, &purpose) {
+            return;
+        }
+        match rival.how {
+            How::Held => self.lose_to(key, &rival.lease),
+            How::Leased | How::Asked => {
+                let claim = Claim { lease, takes_over: false, is_held: true };
+                self.ask(from, Item::Grant(claim), purpose, HOME_PATIENCE, now);
+            }
+        }
+    }
+
+    /// Gives up a name that another holder has the better right to.
+    pub(super) fn lose_to(&mut self, key: &StreamKey, rival: &Lease) {
+        if self.own_lease(key).is_some_and(|lease| rival.node != self.me && rival.wins_over(lease)) {
+            self.lose(key);
+        }
+    }
+
+    /// Revokes every hold on a name. What was told of it ends with the next word of the other holder.
+    pub(super) fn lose(&mut self, key: &StreamKey) {
+        let Some(name) = self.held.remove(key) else { return };
+        for id in name.holds {
+            self.holds.remove(&id);
+            self.actions.push(Action::Revoked(id));
+        }
+    }
+
+    fn end_name(&mut self, key: &StreamKey, lease: &Lease, now: Instant) {
+        let Some(name) = self.held.remove(key) else { return };
+        name.told.iter().for_each(|node| self.tell_release(node, lease, now));
+    }
+
+    fn tell_release(&mut self, to: &NodeId, lease: &Lease, now: Instant) {
+        if self.peers.is_linked(to) {
+            let (key, session) = (lease.key.clone(), lease.session.clone());
+            let item = Item::Release { key, node: self.me.clone(), session };
+            self.ask(to, item, Purpose::Notice, HOME_PATIENCE, now);
+        }
+    }
+}

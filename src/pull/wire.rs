@@ -1,0 +1,183 @@
+//! A TCP connection to an upstream, and the RTMP session on it.
+//!
+//! Owns the socket and the bytes on their way. The pull's and the forward's connections speak through it, and decide what
+//! is said; it knows no stream. Dropping one of its futures loses nothing.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use prometheus_client::metrics::counter::Counter;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::metrics::{Metrics, Protocol, ReconnectReason};
+use crate::net::{scratch, socket};
+use crate::rtmp::{self, ClientSession};
+
+use super::connection::OpenError;
+use super::upstreams::Candidate;
+
+/// How long an upstream may take to take the few bytes of our commands.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How often an upstream of our own kind is asked for a sign of life.
+pub(super) const PING_EVERY: Duration = Duration::from_secs(1);
+/// How long an upstream of our own kind may be silent: it answers pings.
+pub(super) const OURS_DEAD_AFTER: Duration = Duration::from_secs(3);
+
+/// A connection to an upstream.
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub(super) client: ClientSession,
+    socket: TcpStream,
+    received: Counter,
+    sent: Counter,
+    unsent: Bytes,
+    pub(super) last_byte: Instant,
+    /// When the socket took bytes last, or was given some after it had taken all.
+    pub(super) last_progress: Instant,
+}
+
+impl Wire {
+    /// Connects; what `client` says first waits to be sent.
+    pub(super) async fn dial(
+        candidate: &Candidate,
+        client: ClientSession,
+        metrics: &Metrics,
+        deadline: Instant,
+    ) -> Result<Self, OpenError> {
+        let connect = timeout_at(deadline, TcpStream::connect(candidate.address)).await;
+        let socket = connect.map_err(|_| OpenError::Timeout)?.map_err(OpenError::Connect)?;
+        socket::prepare(&socket)?;
+        let now = Instant::now();
+        Ok(Self {
+            client,
+            socket,
+            received: metrics.ingress_bytes(Protocol::Rtmp),
+            sent: metrics.egress_bytes(Protocol::Rtmp),
+            unsent: Bytes::new(),
+            last_byte: now,
+            last_progress: now,
+        })
+    }
+
+    /// Waits for bytes and hands them to the session.
+    pub(super) async fn read_once(&mut self) -> Result<(), Failure> {
+        poll_fn(|context| self.poll_read(context)).await
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let Self { socket, client, .. } = self;
+        let mut fed = Ok(());
+        let read = scratch::poll_read(socket, context, |bytes| fed = client.feed(bytes));
+        read.map(|count| {
+            let count = count?;
+            if count == 0 {
+                return Err(Failure::Closed);
+            }
+            self.received.inc_by(count as u64);
+            self.last_byte = Instant::now();
+            Ok(fed?)
+        })
+    }
+
+    /// Sends what the session has to say.
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        let sent = poll_fn(|context| self.poll_flush(context));
+        match timeout(WRITE_TIMEOUT, sent).await {
+            Ok(sent) => sent,
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    /// Sends until the session has nothing more to say.
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.has_unsent() {
+            match Pin::new(&mut self.socket).poll_write(context, &self.unsent) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => {
+                    self.unsent.advance(count);
+                    self.sent.inc_by(count as u64);
+                    self.last_progress = Instant::now();
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether the socket has not taken all that the session has said.
+    pub(super) fn has_unsent(&mut self) -> bool {
+        if self.unsent.is_empty() {
+            self.unsent = self.client.take_output();
+            if !self.unsent.is_empty() {
+                self.last_progress = Instant::now();
+            }
+        }
+        !self.unsent.is_empty()
+    }
+
+    /// Sends and reads, until something has come in, or all that waited has been sent.
+    pub(super) async fn exchange(&mut self) -> Result<(), Failure> {
+        let mut had_unsent = self.has_unsent();
+        poll_fn(|context| {
+            if had_unsent && self.poll_flush(context)?.is_ready() {
+                had_unsent = false;
+                return Poll::Ready(Ok(()));
+            }
+            self.poll_read(context)
+        })
+        .await
+    }
+
+    /// Says goodbye, and goes.
+    pub(super) async fn close(mut self) {
+        self.client.close();
+        // Who does not listen any more need not be told.
+        let _ = self.flush().await;
+        let _ = self.socket.shutdown().await;
+    }
+}
+
+/// How reading or writing failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Protocol(#[from] rtmp::Error),
+    #[error("it closed the connection")]
+    Closed,
+    #[error("it is silent")]
+    Silent,
+}
+
+impl Failure {
+    /// Where the upstream has not been won yet.
+    pub(super) fn while_opening(self) -> OpenError {
+        match self {
+            Self::Io(error) => OpenError::Io(error),
+            Self::Protocol(error) => OpenError::Protocol(error),
+            Self::Closed => OpenError::Closed,
+            Self::Silent => OpenError::Timeout,
+        }
+    }
+
+    /// Where it is lost by this.
+    pub(super) fn while_joined(self) -> ReconnectReason {
+        match self {
+            Self::Io(_) | Self::Closed => ReconnectReason::Closed,
+            Self::Protocol(error) => {
+                tracing::warn!(%error, "the upstream broke the protocol");
+                ReconnectReason::Invalid
+            }
+            Self::Silent => ReconnectReason::Silent,
+        }
+    }
+}
