@@ -2,7 +2,6 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -16,8 +15,6 @@ struct Shared {
     pods: Target,
     /// Counts the times that open connections became half open.
     frozen: watch::Sender<u32>,
-    accepted: AtomicUsize,
-    refused: AtomicUsize,
 }
 
 /// A running load balancer; stops accepting when dropped.
@@ -31,8 +28,7 @@ pub struct Balancer {
 impl Balancer {
     /// Listens for RTMP on the address.
     pub fn start(address: Ipv4Addr, ports: Ports, pods: Target, runtime: &Handle) -> Self {
-        let (accepted, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let shared = Arc::new(Shared { pods, frozen: watch::Sender::new(0), accepted, refused });
+        let shared = Arc::new(Shared { pods, frozen: watch::Sender::new(0) });
         let listen = SocketAddr::from((address, ports.rtmp));
         let listener = runtime.block_on(TcpListener::bind(listen)).expect("the balancer's address is free");
         let task = runtime.spawn(accept(listener, Arc::clone(&shared)));
@@ -53,16 +49,6 @@ impl Balancer {
     pub fn freeze(&self) {
         self.shared.frozen.send_modify(|times| *times += 1);
     }
-
-    /// How many connections were accepted so far.
-    pub fn accepted(&self) -> usize {
-        self.shared.accepted.load(Ordering::Relaxed)
-    }
-
-    /// How many of them found no pod that took them.
-    pub fn refused(&self) -> usize {
-        self.shared.refused.load(Ordering::Relaxed)
-    }
 }
 
 impl Drop for Balancer {
@@ -73,7 +59,6 @@ impl Drop for Balancer {
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((client, _)) = listener.accept().await {
-        shared.accepted.fetch_add(1, Ordering::Relaxed);
         tokio::spawn(pass(client, Arc::clone(&shared)));
     }
 }
@@ -81,7 +66,6 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 async fn pass(mut client: TcpStream, shared: Arc<Shared>) {
     let mut frozen = shared.frozen.subscribe();
     let Some(mut pod) = connect(&shared.pods).await else {
-        shared.refused.fetch_add(1, Ordering::Relaxed);
         return;
     };
     // Merged writes of a server are not to be merged again.

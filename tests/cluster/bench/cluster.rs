@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::process::Signal;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use crate::harness::dns::{DnsServer, Reply};
+use crate::harness::dns::Reply;
 use crate::harness::wait_until;
 
 use super::addresses::Block;
@@ -106,13 +106,6 @@ impl Cluster {
         code
     }
 
-    /// Starts a pod of the same name and configuration on another address, and waits until it is ready.
-    #[track_caller]
-    pub fn start_again(&mut self, name: &str, tier: Tier, config: &str) {
-        self.start_pod(name, tier, 0, config);
-        self.wait_until_ready();
-    }
-
     #[track_caller]
     fn take(&mut self, name: &str) -> Pod {
         let at = self.pods.iter().position(|pod| pod.name == name);
@@ -128,11 +121,6 @@ impl Cluster {
     /// From now on every question to DNS is replied to so; `None` ends the outage.
     pub fn dns_outage(&self, reply: Option<&Reply>) {
         self.plane.views().iter().for_each(|view| view.set_outage(reply.cloned()));
-    }
-
-    /// The DNS server of a view.
-    pub fn dns(&self, view: usize) -> &DnsServer {
-        self.plane.view(view)
     }
 
     /// One pod as a target.
@@ -160,6 +148,16 @@ impl Cluster {
     /// The same in the form of its SRV records.
     pub fn edge_by_service(&self) -> String {
         edge_config(&format!("{}.", Tier::Origins.service()))
+    }
+
+    /// The same for an edge that takes publishers.
+    pub fn forwarding_edge(&self) -> String {
+        format!("{}[publish]\nenabled = true\n", self.edge_by_service())
+    }
+
+    /// The TOML of an origin that knows the other ones.
+    pub fn origin_with_peers() -> String {
+        format!("[cluster]\npeers = [\"{}.\"]\n", Tier::Origins.service())
     }
 
     /// Where publishers run.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -10,10 +11,13 @@ use tempfile::TempDir;
 use crate::harness::http;
 use crate::harness::metrics::Metrics;
 use crate::harness::process::Process;
-use crate::harness::wait_until;
+use crate::harness::{wait_at_most, wait_until};
 
 use super::addresses::Ports;
 use super::book::Tier;
+
+/// After which a pod would be killed (`terminationGracePeriodSeconds`).
+const GRACE_PERIOD: Duration = Duration::from_secs(95);
 
 /// What a process holds of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +38,6 @@ pub struct Pod {
     pub tier: Tier,
     /// Its address.
     pub address: Ipv4Addr,
-    /// The TOML on top of what every pod has.
-    pub config: String,
     ports: Ports,
     process: Process,
     _directory: TempDir,
@@ -64,8 +66,8 @@ impl Pod {
             assert!(ports == 3 || process.exit().is_none(), "{name} ended at once: {:#?}", process.stderr.all());
             ports == 3
         });
-        let (name, config) = (name.to_owned(), config.to_owned());
-        Self { name, tier, address, config, ports, process, _directory: directory }
+        let name = name.to_owned();
+        Self { name, tier, address, ports, process, _directory: directory }
     }
 
     /// Where it takes RTMP.
@@ -87,10 +89,15 @@ impl Pod {
         self.process.kill();
     }
 
-    /// Waits for the end of the process and gives its exit code.
+    /// Waits for the end of the process, as long as a drain may take, and gives its exit code.
     #[track_caller]
     pub fn wait_for_exit(&mut self) -> Option<i32> {
-        self.process.wait_for_exit()
+        let mut code = None;
+        wait_at_most(GRACE_PERIOD, &format!("{} exits", self.name), || {
+            code = self.process.exit();
+            code.is_some()
+        });
+        code.flatten()
     }
 
     /// All metrics as they are now.
@@ -118,6 +125,14 @@ impl Pod {
         let is_published = |stream: &&Value| stream["publish"]["ip"].is_string();
         let url = |stream: &Value| stream["url"].as_str().map(|url| url.trim_start_matches('/').to_owned());
         self.streams().iter().filter(is_published).filter_map(url).collect()
+    }
+
+    /// Where a stream is pulled from.
+    #[track_caller]
+    pub fn upstream(&self, stream: &str) -> Option<SocketAddr> {
+        let url = format!("/{stream}");
+        let entry = self.streams().into_iter().find(|entry| entry["url"] == url.as_str())?;
+        entry["upstream"]["address"].as_str()?.parse().ok()
     }
 
     /// Memory, sockets and threads of the process.
