@@ -183,6 +183,7 @@ impl Connection {
             mark: None,
             chunk_size: CHUNK_SIZE,
             four_cc: false,
+            reconnects: false,
         });
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let session = session.map_err(|error| error.to_string())?;

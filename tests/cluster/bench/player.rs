@@ -153,6 +153,7 @@ impl Wire {
             mark: None,
             chunk_size: CHUNK_SIZE,
             four_cc: false,
+            reconnects: false,
         };
         ClientSession::new(settings).map(|session| Self::Rtmp(Box::new(session))).map_err(|error| error.to_string())
     }
