@@ -79,8 +79,8 @@ impl Stream {
         let hub = Hub::new(Box::new(move |_| settings.clone()), 1 << 30, Arc::new(Metrics::new()), dispatchers);
         let key = StreamKey::from_path("live/x").unwrap();
         let source = Source::Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), query: String::new() };
-        let request =
-            PublishRequest { source, session: Identity::random(), takes_over: false, resume_timeout: Duration::ZERO };
+        let session = Identity::random();
+        let request = PublishRequest { source, session, takes_over: false, resume_timeout: Duration::ZERO };
         let mut publisher = hub.publish(&key, request).unwrap();
         let keyframe = Bytes::from_static(&[0x17, 1, 0, 0, 0]);
         publisher.push([Tag { kind: Kind::Video, timestamp: 0, payload: keyframe }]).unwrap();

@@ -4,17 +4,18 @@
 //! never touches a media connection.
 
 mod api;
+mod drain;
 mod health;
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -22,10 +23,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::drain::Drain;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+use crate::net::admission::Admission;
 use crate::net::listener;
 
+use drain::Peer;
 pub use health::Health;
 
 /// What the admin port shows.
@@ -37,6 +41,12 @@ pub struct AdminContext {
     pub metrics: Arc<Metrics>,
     /// Whether the process is ready.
     pub health: Arc<Health>,
+    /// The order to drain, to be given here too.
+    pub drain: Drain,
+    /// The connections.
+    pub admission: Arc<Admission>,
+    /// The part of any limit from which on the process is not ready, if it is to look at them.
+    pub unready_at: Option<f64>,
     /// This node's id.
     pub node: String,
 }
@@ -52,11 +62,12 @@ pub async fn serve(listener: TcpListener, context: Arc<AdminContext>, stop: Canc
     let connections = TaskTracker::new();
     let router = router(context);
     loop {
-        let (socket, _) = tokio::select! {
+        let (socket, peer) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener::accept(&listener) => accepted,
         };
-        connections.spawn(serve_connection(socket, router.clone(), stop.clone()));
+        let router = router.clone().layer(Extension(Peer(peer)));
+        connections.spawn(serve_connection(socket, router, stop.clone()));
     }
     drop(listener);
     connections.close();
@@ -90,6 +101,7 @@ fn router(context: Arc<AdminContext>) -> Router {
         .route("/api/v1/versions", get(api::versions))
         .route("/api/v1/streams", get(api::streams))
         .route("/api/v1/streams/", get(api::streams))
+        .route("/api/v1/drain", get(drain::show).post(drain::begin).delete(drain::take_back))
         .with_state(context)
 }
 
@@ -97,8 +109,25 @@ async fn started(State(context): State<Arc<AdminContext>>) -> Response {
     answer(context.health.has_started(), "started\n", "starting\n")
 }
 
+/// An order to drain counts from the moment it is given, whatever has been done about it.
 async fn ready(State(context): State<Arc<AdminContext>>) -> Response {
-    answer(context.health.is_ready(), "ready\n", "not ready\n")
+    let serves = context.health.is_ready() && !context.drain.is_ordered();
+    let has_room = context.unready_at.is_none_or(|unready_at| context.health.has_room(context.used(), unready_at));
+    answer(serves && has_room, "ready\n", if serves { "full\n" } else { "not ready\n" })
+}
+
+impl AdminContext {
+    /// The part of the limit that is used most.
+    fn used(&self) -> f64 {
+        self.admission.used().max(self.hub.used_capacity())
+    }
+
+    /// Brings the gauges up to date that are not kept on the way.
+    fn observe(&self) {
+        self.hub.observe();
+        self.metrics.open_connections.set(i64::try_from(self.admission.open_connections()).unwrap_or(i64::MAX));
+        self.metrics.draining.set(i64::from(self.drain.is_ordered()));
+    }
 }
 
 fn answer(good: bool, yes: &'static str, no: &'static str) -> Response {
@@ -106,7 +135,7 @@ fn answer(good: bool, yes: &'static str, no: &'static str) -> Response {
 }
 
 async fn metrics(State(context): State<Arc<AdminContext>>) -> Response {
-    context.hub.observe();
+    context.observe();
     match context.metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(error) => {

@@ -15,6 +15,8 @@ mod listen;
 mod mistake;
 mod nameserver;
 mod pattern;
+mod percentage;
+mod rate;
 mod secret;
 mod secret_file;
 mod section;
@@ -36,12 +38,14 @@ pub use form::Shape;
 pub use latency::{MAX_MERGE_WINDOW, MergeWindow, MergeWindowError};
 pub use listen::{ListenAddress, ListenAddressError};
 pub use mistake::{ConfigError, Mistake};
+pub use percentage::Percentage;
+pub use rate::{RateError, format_rate, parse_rate};
 pub use secret::Secret;
 pub use section::{Key, Schema, Setting};
 pub use sections::{
-    Admin, AdminPatch, Cluster, ClusterPatch, Dns, DnsPatch, Http, HttpPatch, Limits, LimitsPatch, Log, LogFormat,
-    LogPatch, Node, NodePatch, OnConflict, Play, PlayPatch, Publish, PublishPatch, Rtmp, RtmpPatch, SCHEMAS, Upstream,
-    UpstreamPatch, UpstreamProtocol,
+    Admin, AdminPatch, Cluster, ClusterPatch, Dns, DnsPatch, Drain, DrainPatch, Http, HttpPatch, Limits, LimitsPatch,
+    Log, LogFormat, LogPatch, Node, NodePatch, OnConflict, Play, PlayPatch, Publish, PublishPatch, Rtmp, RtmpPatch,
+    SCHEMAS, Upstream, UpstreamPatch, UpstreamProtocol,
 };
 pub use size::{SizeError, format_size, parse_size};
 pub use upstream::{OriginAddress, OriginAddressError, RTMP_PORT};
@@ -85,6 +89,8 @@ pub struct Config {
     pub cluster: Cluster,
     /// How names are resolved.
     pub dns: Dns,
+    /// How the process takes leave of its clients.
+    pub drain: Drain,
     /// What the process as a whole may take.
     pub limits: Limits,
     play: Play,
@@ -139,6 +145,7 @@ impl Config {
             upstream: Upstream::default(),
             cluster: Cluster::default(),
             dns: Dns::default(),
+            drain: Drain::default(),
             limits: Limits::default(),
             play: Play::default(),
             publish: Publish { enabled: role == Role::Origin, ..Publish::default() },
@@ -180,6 +187,7 @@ impl Config {
             self.upstream.settings(),
             self.cluster.settings(),
             self.dns.settings(),
+            self.drain.settings(),
             self.limits.settings(),
         ]
         .concat()
@@ -204,6 +212,7 @@ impl Config {
             upstream: UpstreamPatch,
             cluster: ClusterPatch,
             dns: DnsPatch,
+            drain: DrainPatch,
             limits: LimitsPatch,
         }
         check::sections(self, tree, complete, mistakes);

@@ -38,6 +38,9 @@ pub async fn run(stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let mut publishing = std::pin::pin!(publish(&url, || {}));
     let ended = tokio::select! {
         () = stop => Ok(()),
+        // Told to through the API of either.
+        () = origin.drained() => Ok(()),
+        () = edge.drained() => Ok(()),
         ended = &mut publishing => ended,
     };
     edge.stop().await;

@@ -6,8 +6,10 @@
 
 mod block;
 mod budget;
+mod capacity;
 mod demand;
 mod dispatcher;
+mod egress;
 mod forwarded;
 mod headers;
 mod identity;
@@ -16,6 +18,7 @@ mod permit;
 mod publisher;
 mod rates;
 mod reader;
+mod release;
 mod ring;
 mod settings;
 mod shielding;
@@ -33,10 +36,11 @@ use std::time::Instant;
 use dashmap::DashMap;
 
 use crate::media::stream_key::StreamKey;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Shortage};
 
 pub use block::{Block, WireForm};
 pub use budget::Budget;
+pub use capacity::Limits;
 pub use demand::{Demand, OnDemand, PullState, PullStatus, StillWanted};
 pub use dispatcher::{Dispatcher, Dispatchers, ShardId};
 pub use forwarded::{Forwarded, Tap, Tapped};
@@ -45,13 +49,16 @@ pub use identity::Identity;
 pub use permit::{OnPublish, Permit};
 pub use publisher::Publisher;
 pub use reader::{End, PlayRequest, Reader, TapStart};
+pub use release::Release;
 pub use ring::RingLimits;
 pub use settings::{OnConflict, StreamSettings};
 pub use shielding::Missing;
 pub use state::{PublishError, PublishRequest, Source, Superseded};
 pub use view::{LiveView, StreamView};
 
+use capacity::{Capacity, Full};
 use misses::Misses;
+use release::Releases;
 use stream::{Stream, StreamHandle};
 
 /// Tells what applies to a stream by its name.
@@ -74,6 +81,8 @@ pub(crate) struct Shared {
     settings: SettingsSource,
     budget: Arc<Budget>,
     misses: Misses,
+    capacity: Capacity,
+    releases: Releases,
     metrics: Arc<Metrics>,
     dispatchers: Dispatchers,
     on_demand: OnceLock<Arc<dyn OnDemand>>,
@@ -89,6 +98,8 @@ impl Hub {
             settings,
             budget: Arc::new(Budget::new(ring_bytes, metrics.ring_bytes.clone())),
             misses: Misses::default(),
+            capacity: Capacity::default(),
+            releases: Releases::new(),
             metrics,
             dispatchers,
             on_demand: OnceLock::new(),
@@ -145,9 +156,40 @@ impl Hub {
         if !is_live && (request.is_pull || self.shared.misses.contains(key, now())) {
             return Err(End::NotFound);
         }
+        if !request.is_pull {
+            self.shared.make_room()?;
+        }
         let reader = Reader::new(handle.clone(), request);
         demand::demand(&handle);
         Ok(reader)
+    }
+
+    /// Lets in no more players than the limits allow. Only the first call counts.
+    pub fn limit(&self, limits: Limits) {
+        self.shared.capacity.limit(limits);
+    }
+
+    /// Measures what is sent to players. To be called several times a second if there is a limit on it.
+    pub fn measure_egress(&self) {
+        self.shared.capacity.measure(self.shared.metrics.total_egress_bytes(), now());
+    }
+
+    /// The share of the limits on players and egress that is in use, 1 being all of it.
+    pub fn used_capacity(&self) -> f64 {
+        self.shared.capacity.used()
+    }
+
+    /// Lets players go, or no longer, though their streams go on.
+    pub fn release(&self, release: Option<Release>) {
+        self.shared.releases.set(release);
+        self.wake_everyone();
+    }
+
+    /// Whether `session` publishes `key` here.
+    pub fn is_published_by(&self, key: &StreamKey, session: &Identity) -> bool {
+        // The map's lock is given back before the stream's is taken.
+        let stream = self.shared.streams.get(key).map(|stream| Arc::clone(&stream));
+        stream.is_some_and(|stream| stream.state().live.as_ref().is_some_and(|live| live.session == *session))
     }
 
     /// Lets another edge's pull in that this one is to shield the origins from. Where streams are fetched, what is absent is
@@ -178,6 +220,10 @@ impl Hub {
     /// Ends every reader, at its next block border, and lets no more in.
     pub fn shut_down(&self) {
         self.shared.ending.store(true, Ordering::Release);
+        self.wake_everyone();
+    }
+
+    fn wake_everyone(&self) {
         for stream in &self.shared.streams {
             stream.wakers.wake_everyone();
         }
@@ -192,6 +238,18 @@ fn now() -> Instant {
 impl Shared {
     fn is_ending(&self) -> bool {
         self.ending.load(Ordering::Acquire)
+    }
+
+    /// Takes a place for a player, which its reader gives back.
+    fn make_room(&self) -> Result<(), End> {
+        self.capacity.enter().map_err(|full| {
+            let (shortage, end) = match full {
+                Full::Players => (Shortage::Players, End::TooManyPlayers),
+                Full::Egress => (Shortage::Egress, End::TooMuchEgress),
+            };
+            self.metrics.refused_players(shortage).inc();
+            end
+        })
     }
 }
 

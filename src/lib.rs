@@ -16,6 +16,7 @@
 //! - [`net`]: listeners, sockets, DNS.
 //! - [`cluster`]: which origin holds a name, and the ranking that all servers share.
 //! - [`serve`] and [`pull`]: connections of clients, and connections to upstreams. They never call each other.
+//! - [`drain`]: the order to take leave of all clients.
 //! - [`admin`], [`metrics`], [`auth`], [`config`]: what surrounds the media.
 //! - [`server`]: the only place that puts them together; [`demo`] runs two of them.
 #![forbid(unsafe_code)]
@@ -25,6 +26,7 @@ pub mod auth;
 pub mod cluster;
 pub mod config;
 pub mod demo;
+pub mod drain;
 pub mod hub;
 pub mod media;
 pub mod metrics;

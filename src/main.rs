@@ -7,9 +7,9 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use rillcast::config::{self, Config, ConfigError, Log, LogFormat, Role};
 use rillcast::demo::{self, RtmpUrl};
-
+use rillcast::drain::Purpose;
 use rillcast::server::Server;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// A live streaming server for clusters.
@@ -72,15 +72,21 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Edge(sources) => serve(load(Role::Edge, &sources)?),
         Command::Demo => {
             start_log(&Log { level: "warn".to_owned(), ..Log::default() })?;
-            control_runtime()?.block_on(async { demo::run(stop_signal()?).await })
+            control_runtime()?.block_on(async {
+                let mut signals = Signals::listen()?;
+                let stop = async move {
+                    signals.next().await;
+                };
+                demo::run(stop).await
+            })
         }
         Command::Publish { demo: _, url } => {
             start_log(&Log::default())?;
             control_runtime()?.block_on(async {
-                let stop = stop_signal()?;
+                let mut signals = Signals::listen()?;
                 let started = || demo::say(&format!("publishing to {url}; Ctrl-C stops"));
                 tokio::select! {
-                    () = stop => Ok(()),
+                    _ = signals.next() => Ok(()),
                     ended = demo::publish(&url, started) => ended,
                 }
             })
@@ -97,18 +103,30 @@ fn load(role: Role, sources: &Sources) -> Result<Config, ConfigError> {
 fn serve(config: Config) -> anyhow::Result<()> {
     start_log(&config.log)?;
     control_runtime()?.block_on(async {
-        let stop = stop_signal()?;
+        let mut signals = Signals::listen()?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), role = %config.role, "starting");
         let server = Server::start(config).await?;
-        stop.await;
+        until_stopped(&server, &mut signals).await;
         tracing::info!("stopping");
-        let again = stop_signal()?;
         tokio::select! {
             () = server.stop() => {}
-            () = again => tracing::warn!("stopping at once"),
+            _ = signals.next() => tracing::warn!("stopping at once"),
         }
         Ok(())
     })
+}
+
+/// Completes when the server is to be stopped: it has drained, or there was a signal that does not wait for that.
+async fn until_stopped(server: &Server, signals: &mut Signals) {
+    tokio::select! {
+        () = server.drained() => return,
+        signal = signals.next() => if signal == SignalKind::interrupt() { return },
+    }
+    server.drain().begin(Purpose::Terminate);
+    tokio::select! {
+        () = server.drained() => {}
+        _ = signals.next() => {}
+    }
 }
 
 /// The runtime of everything that is not media: accepting, the admin port, signals.
@@ -121,16 +139,27 @@ fn control_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("cannot start the runtime")
 }
 
-/// Completes at the first SIGTERM or SIGINT after this call.
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    Ok(async move {
+/// SIGTERM and SIGINT, which no longer end the process by themselves.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?,
+        })
+    }
+
+    /// The next of them.
+    async fn next(&mut self) -> SignalKind {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => SignalKind::terminate(),
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
         }
-    })
+    }
 }
 
 fn start_log(log: &Log) -> anyhow::Result<()> {

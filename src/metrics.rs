@@ -16,7 +16,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-pub use labels::{ConnectResult, ConnectionResult, DropReason, LookupResult, MarkResult, Protocol, ReconnectReason};
+pub use labels::{
+    ConnectResult, ConnectionResult, DropReason, LookupResult, MarkResult, Protocol, ReconnectReason, Shortage,
+};
 use labels::{Labelled, One, ProtocolAndResult};
 pub use reason::Reason;
 
@@ -28,6 +30,12 @@ pub struct Metrics {
     pub streams: Gauge,
     /// Publishers that are clients of this process.
     pub publishers: Gauge,
+    /// Players that are pulls by other servers.
+    pub downstream_pulls: Gauge,
+    /// Connections that are open.
+    pub open_connections: Gauge,
+    /// 1 from the order to drain on, until it is taken back; else 0.
+    pub draining: Gauge,
     /// Streams being pulled from upstream, those in retry included.
     pub upstream_pulls: Gauge,
     /// Streams whose publisher is passed on upstream, those in retry included.
@@ -47,6 +55,7 @@ pub struct Metrics {
     players: Family<One<Protocol>, Gauge>,
     connections: Family<ProtocolAndResult, Counter>,
     disconnects: Family<One<Reason>, Counter>,
+    refused_players: Family<One<Shortage>, Counter>,
     ingress_bytes: Family<One<Protocol>, Counter>,
     egress_bytes: Family<One<Protocol>, Counter>,
     dropped_packets: Family<One<DropReason>, Counter>,
@@ -69,6 +78,9 @@ impl Metrics {
             registry: Registry::with_prefix("rillcast"),
             streams: Gauge::default(),
             publishers: Gauge::default(),
+            downstream_pulls: Gauge::default(),
+            open_connections: Gauge::default(),
+            draining: Gauge::default(),
             upstream_pulls: Gauge::default(),
             forwards: Gauge::default(),
             stream_conflicts: Counter::default(),
@@ -80,6 +92,7 @@ impl Metrics {
             players: Family::default(),
             connections: Family::default(),
             disconnects: Family::default(),
+            refused_players: Family::default(),
             ingress_bytes: Family::default(),
             egress_bytes: Family::default(),
             dropped_packets: Family::default(),
@@ -99,6 +112,11 @@ impl Metrics {
         registry.register("streams", "Streams that have media", self.streams.clone());
         registry.register("publishers", "Publishers connected to this process", self.publishers.clone());
         registry.register("players", "Players, pulls by edges included", self.players.clone());
+        let pulls = self.downstream_pulls.clone();
+        registry.register("downstream_pulls", "Players that are pulls by other servers", pulls);
+        registry.register("refused_players", "Players that a limit kept out", self.refused_players.clone());
+        registry.register("open_connections", "Connections that are open", self.open_connections.clone());
+        registry.register("draining", "Whether the process drains", self.draining.clone());
         registry.register("connections", "Connections accepted or refused", self.connections.clone());
         registry.register("disconnects", "Connections ended, by reason", self.disconnects.clone());
         registry.register("upstream_pulls", "Streams being pulled from upstream", self.upstream_pulls.clone());
@@ -131,6 +149,7 @@ impl Metrics {
                 drop(self.connections(protocol, result));
             }
         }
+        Shortage::ALL.iter().for_each(|&shortage| drop(self.refused_players(shortage)));
         Reason::ALL.iter().for_each(|&reason| drop(self.disconnects(reason)));
         DropReason::ALL.iter().for_each(|&reason| drop(self.dropped_packets(reason)));
         ConnectResult::ALL.iter().for_each(|&result| drop(self.upstream_connects(result)));
@@ -154,6 +173,11 @@ impl Metrics {
         self.disconnects.get_or_create_owned(&[("reason", reason)])
     }
 
+    /// Players that were refused for want of `shortage`.
+    pub fn refused_players(&self, shortage: Shortage) -> Counter {
+        self.refused_players.get_or_create_owned(&[("limit", shortage)])
+    }
+
     /// Bytes received over `protocol`.
     pub fn ingress_bytes(&self, protocol: Protocol) -> Counter {
         self.ingress_bytes.get_or_create_owned(&[("protocol", protocol)])
@@ -162,6 +186,11 @@ impl Metrics {
     /// Bytes sent over `protocol`.
     pub fn egress_bytes(&self, protocol: Protocol) -> Counter {
         self.egress_bytes.get_or_create_owned(&[("protocol", protocol)])
+    }
+
+    /// Bytes sent over all protocols.
+    pub fn total_egress_bytes(&self) -> u64 {
+        Protocol::ALL.iter().map(|&protocol| self.egress_bytes(protocol).get()).sum()
     }
 
     /// Packets that a player did not get, counted per player.
@@ -213,6 +242,11 @@ mod tests {
             "rillcast_peers 0",
             "rillcast_leases 0",
             "rillcast_players{protocol=\"rtmp\"} 0",
+            "rillcast_downstream_pulls 0",
+            "rillcast_open_connections 0",
+            "rillcast_draining 0",
+            "rillcast_refused_players_total{limit=\"players\"} 0",
+            "rillcast_refused_players_total{limit=\"egress\"} 0",
             "rillcast_players{protocol=\"http-flv\"} 0",
             "rillcast_players{protocol=\"ws-flv\"} 0",
             "rillcast_connections_total{protocol=\"rtmp\",result=\"accepted\"} 0",

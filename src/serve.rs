@@ -10,6 +10,7 @@ pub mod play;
 pub mod publish;
 pub mod rtmp;
 
+mod departure;
 mod heartbeat;
 mod link;
 mod outbound;
@@ -26,6 +27,7 @@ use crate::auth::{Acknowledgement, Mark, Standing};
 use crate::cluster::Cluster;
 use crate::cluster::place::Place;
 use crate::config::{Config, Role};
+use crate::drain::{Drain, Guest};
 use crate::hub::{End, Hub, PlayRequest, Reader, ShardId};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{Metrics, Protocol, Reason};
@@ -48,6 +50,8 @@ pub struct ServeContext {
     pub marks: Marks,
     /// The other origins, if it is one that has any.
     pub cluster: Option<Cluster>,
+    /// The order to drain, if there is one.
+    pub drain: Drain,
     /// Cancelled when connections are to end.
     pub stop: CancellationToken,
 }
@@ -61,6 +65,11 @@ pub struct Accepted {
     pub shard: ShardId,
     /// Its place among the connections.
     pub admitted: Admitted,
+    /// Its place among those that a drain waits for.
+    pub guest: Guest,
+    /// Cancelled when the listener that it came through is closed: from then on it is not to be used again once it is
+    /// idle.
+    pub closing: CancellationToken,
 }
 
 /// How long a peer has for a handshake, or for the head of a request.
@@ -120,6 +129,9 @@ const fn reason_of(end: End) -> Reason {
         End::Ended => Reason::StreamEnded,
         End::TracksChanged => Reason::TracksChanged,
         End::Unreachable => Reason::UpstreamLost,
+        End::TooManyPlayers => Reason::TooManyPlayers,
+        End::TooMuchEgress => Reason::TooMuchEgress,
+        End::Drained => Reason::Drained,
         End::Shutdown => Reason::Shutdown,
     }
 }

@@ -3,6 +3,8 @@
 //! The only place that knows all layers. It binds, starts shards, hands accepted sockets to them, joins hub and pull, and
 //! takes everything down in order. It holds no logic of its own about media.
 
+mod doors;
+mod draining;
 mod shards;
 
 use std::io;
@@ -10,29 +12,37 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::net::TcpListener;
+use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, AdminContext, Health};
 use crate::auth::{ClusterKey, Verifier};
 use crate::cluster::{Cluster, ClusterSettings};
-use crate::config::{Config, ListenAddress, MergeWindow, OnConflict, RTMP_PORT, Role};
+use crate::config::{Config, ListenAddress, MergeWindow, OnConflict, Percentage, RTMP_PORT, Role};
+use crate::drain::Drain;
 use crate::hub::{self, Hub, Identity, RingLimits, StreamSettings};
 use crate::media::stream_key::StreamKey;
-use crate::metrics::{ConnectionResult, Metrics, Protocol};
+use crate::metrics::Metrics;
 use crate::net::admission::Admission;
 use crate::net::dns::{Names, SetUpError};
 use crate::net::listener::{self, BindError};
 use crate::pull::{Forwarder, PullContext, Puller, SpawnOnShard};
+use crate::serve::ServeContext;
 use crate::serve::marks::Marks;
-use crate::serve::{Accepted, ServeContext, http, rtmp};
 
+use doors::{Doors, Gate};
+use draining::Draining;
 use shards::Shards;
 
-/// How long connections have to end when the server stops.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long connections have to end when the server stops: together with the admin port's, less than the five seconds
+/// that lie between `drain.hard_timeout` and the killing of the process.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long connections of the admin port have.
+const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often the egress is measured, where it is limited.
+const MEASURE_EVERY: Duration = Duration::from_millis(500);
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -78,9 +88,14 @@ pub struct Server {
     addresses: Vec<(Service, SocketAddr)>,
     hub: Hub,
     health: Arc<Health>,
+    drain: Drain,
+    /// Cancelled when a drain has come to the end of the process.
+    drained: CancellationToken,
     shards: Arc<Shards>,
+    /// Connections of clients, and pulls.
     connections: TaskTracker,
-    listeners: TaskTracker,
+    /// The one task that owns the listeners.
+    draining: TaskTracker,
     cluster: TaskTracker,
     admin: TaskTracker,
     /// One after the other cancelled when the server stops.
@@ -93,7 +108,7 @@ pub struct Server {
 impl Server {
     /// Binds every address and starts to serve. Either all of it works, or nothing is left behind.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let listeners = Listeners::bind(&config)?;
+        let bound = bind(&config)?;
         let config = Arc::new(config);
         let node = node_id(&config);
         let metrics = Arc::new(Metrics::new());
@@ -101,14 +116,17 @@ impl Server {
         let settings_from = Arc::clone(&config);
         let settings = Box::new(move |key: &StreamKey| stream_settings(&settings_from, key));
         let hub = Hub::new(settings, config.limits.ring_bytes as u64, Arc::clone(&metrics), dispatchers);
-        let mut server = Self {
-            addresses: Vec::new(),
+        hub.limit(player_limits(&config));
+        let server = Self {
+            addresses: addresses(&bound).map_err(StartError::Address)?,
             hub: hub.clone(),
             health: Arc::default(),
+            drain: Drain::new(draining::times(&config.drain)),
+            drained: CancellationToken::new(),
             shards: Arc::new(shards),
             connections: TaskTracker::new(),
-            listeners: TaskTracker::new(),
             cluster: TaskTracker::new(),
+            draining: TaskTracker::new(),
             admin: TaskTracker::new(),
             stop_accepting: CancellationToken::new(),
             stop_connections: CancellationToken::new(),
@@ -118,11 +136,8 @@ impl Server {
         if config.role == Role::Edge {
             server.join_upstream(&config, &metrics, &node)?;
         }
-        let cluster = if config.cluster.peers.is_empty() {
-            None
-        } else {
-            Some(server.join_cluster(&config, &metrics, &node, &listeners)?)
-        };
+        let cluster =
+            if config.cluster.peers.is_empty() { None } else { Some(server.join_cluster(&config, &metrics, &node)?) };
         let context = Arc::new(ServeContext {
             hub: hub.clone(),
             config: Arc::clone(&config),
@@ -130,22 +145,55 @@ impl Server {
             node: node.clone(),
             marks: Marks::new(Verifier::new(cluster_key(&config)), Arc::clone(&metrics)),
             cluster,
+            drain: server.drain.clone(),
             stop: server.stop_connections.clone(),
         });
-        let admin = Arc::new(AdminContext { hub, metrics, health: Arc::clone(&server.health), node });
         let limits = &config.limits;
         let admission = Arc::new(Admission::new(limits.max_connections, limits.max_connections_per_address));
-        for (service, listener) in listeners.bound {
-            let address = listener.local_addr().map_err(StartError::Address)?;
-            server.addresses.push((service, address));
-            match service {
-                Service::Admin => server.serve_admin(listener, Arc::clone(&admin)),
-                Service::Rtmp | Service::Http => server.accept(service, listener, &context, &admission),
-            }
-            tracing::info!(protocol = service.label(), %address, "listening");
+        let admin = Arc::new(AdminContext {
+            hub,
+            metrics,
+            health: Arc::clone(&server.health),
+            drain: server.drain.clone(),
+            admission: Arc::clone(&admission),
+            unready_at: limits.unready_at.map(Percentage::fraction),
+            node,
+        });
+        if limits.max_egress.is_some() {
+            server.admin.spawn(watch_egress(server.hub.clone(), server.stop_admin.clone()));
         }
+        server.listen(bound, context, admission, &admin).map_err(StartError::Address)?;
         server.health.ready();
         Ok(server)
+    }
+
+    /// Serves what was bound.
+    fn listen(
+        &self,
+        bound: Vec<(Service, ListenAddress, TcpListener)>,
+        context: Arc<ServeContext>,
+        admission: Arc<Admission>,
+        admin: &Arc<AdminContext>,
+    ) -> io::Result<()> {
+        let (admins, clients): (Vec<_>, Vec<_>) =
+            bound.into_iter().partition(|(service, ..)| *service == Service::Admin);
+        let shards = Arc::clone(&self.shards);
+        let gate = Gate { context, admission, shards, connections: self.connections.clone() };
+        let draining = Draining {
+            drain: self.drain.clone(),
+            doors: Doors::new(gate, clients)?,
+            hub: self.hub.clone(),
+            health: Arc::clone(&self.health),
+            finished: self.drained.clone(),
+        };
+        self.draining.spawn(draining.run(self.stop_accepting.clone()));
+        for (_, _, listener) in admins {
+            self.admin.spawn(admin::serve(listener, Arc::clone(admin), self.stop_admin.clone()));
+        }
+        for (service, address) in &self.addresses {
+            tracing::info!(protocol = service.label(), %address, "listening");
+        }
+        Ok(())
     }
 
     /// The first address that `service` listens on.
@@ -153,12 +201,22 @@ impl Server {
         self.addresses.iter().find(|(other, _)| *other == service).map(|(_, address)| *address)
     }
 
+    /// The way to have the server take leave of its clients.
+    pub const fn drain(&self) -> &Drain {
+        &self.drain
+    }
+
+    /// Completes when an order to drain and to exit has been carried out. The server is then to be stopped.
+    pub async fn drained(&self) {
+        self.drained.cancelled().await;
+    }
+
     /// Ends everything in order: readiness, listeners, players at a block border, publishers, pulls, the admin port.
     pub async fn stop(self) {
         self.health.stopping();
         self.stop_accepting.cancel();
-        self.listeners.close();
-        self.listeners.wait().await;
+        self.draining.close();
+        self.draining.wait().await;
         self.hub.shut_down();
         self.stop_connections.cancel();
         self.connections.close();
@@ -170,7 +228,7 @@ impl Server {
         self.cluster.wait().await;
         self.stop_admin.cancel();
         self.admin.close();
-        if timeout(STOP_TIMEOUT, self.admin.wait()).await.is_err() {
+        if timeout(ADMIN_STOP_TIMEOUT, self.admin.wait()).await.is_err() {
             tracing::warn!("admin connections were cut off");
         }
         drop(self.hub);
@@ -212,118 +270,58 @@ impl Server {
     }
 
     /// Has names granted by the other origins, and finds streams there.
-    fn join_cluster(
-        &self,
-        config: &Arc<Config>,
-        metrics: &Arc<Metrics>,
-        node: &str,
-        listeners: &Listeners,
-    ) -> Result<Cluster, StartError> {
+    fn join_cluster(&self, config: &Arc<Config>, metrics: &Arc<Metrics>, node: &str) -> Result<Cluster, StartError> {
         let names = Names::new(&config.dns.nameservers, Arc::clone(metrics))?;
         let unbound = SocketAddr::from(([0, 0, 0, 0], RTMP_PORT));
         let settings = ClusterSettings {
             config: Arc::clone(config),
             node: node.to_owned(),
             key: cluster_key(config),
-            rtmp: listeners.address(Service::Rtmp)?.unwrap_or(unbound),
-            http: listeners.address(Service::Http)?,
+            rtmp: self.address(Service::Rtmp).unwrap_or(unbound),
+            http: self.address(Service::Http),
         };
         let cluster = Cluster::new(settings, Arc::clone(metrics));
         self.hub.ask_before_publishing(Arc::new(cluster.clone()));
         self.cluster.spawn(cluster.clone().run(names, self.stop_cluster.clone()));
         Ok(cluster)
     }
-
-    /// Hands what comes in to the shards, until the server stops accepting.
-    fn accept(&self, service: Service, listener: TcpListener, context: &Arc<ServeContext>, admission: &Arc<Admission>) {
-        let gate = Gate {
-            service,
-            context: Arc::clone(context),
-            admission: Arc::clone(admission),
-            shards: Arc::clone(&self.shards),
-            connections: self.connections.clone(),
-        };
-        let stop = self.stop_accepting.clone();
-        self.listeners.spawn(async move {
-            loop {
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    (socket, peer) = listener::accept(&listener) => gate.enter(socket, peer),
-                }
-            }
-        });
-    }
-
-    fn serve_admin(&self, listener: TcpListener, context: Arc<AdminContext>) {
-        let stop = self.stop_admin.clone();
-        self.admin.spawn(admin::serve(listener, context, stop));
-    }
 }
 
-/// Bound and not yet accepting.
-struct Listeners {
-    bound: Vec<(Service, TcpListener)>,
-}
-
-impl Listeners {
-    fn bind(config: &Config) -> Result<Self, BindError> {
-        let each: [(Service, &[ListenAddress]); 3] = [
-            (Service::Rtmp, &config.rtmp.listen),
-            (Service::Http, &config.http.listen),
-            (Service::Admin, &config.admin.listen),
-        ];
-        let mut bound = Vec::new();
-        for (service, addresses) in each {
-            for address in addresses {
-                bound.push((service, listener::bind(*address)?));
-            }
+/// Binds what is configured; nothing is accepted yet.
+fn bind(config: &Config) -> Result<Vec<(Service, ListenAddress, TcpListener)>, BindError> {
+    let each: [(Service, &[ListenAddress]); 3] = [
+        (Service::Rtmp, &config.rtmp.listen),
+        (Service::Http, &config.http.listen),
+        (Service::Admin, &config.admin.listen),
+    ];
+    let mut bound = Vec::new();
+    for (service, addresses) in each {
+        for address in addresses {
+            bound.push((service, *address, listener::bind(*address)?));
         }
-        Ok(Self { bound })
     }
+    Ok(bound)
+}
 
-    /// The first address that is bound for `service`.
-    fn address(&self, service: Service) -> Result<Option<SocketAddr>, StartError> {
-        let bound = self.bound.iter().find(|(other, _)| *other == service);
-        bound.map(|(_, listener)| listener.local_addr().map_err(StartError::Address)).transpose()
+/// Measures what is sent, for the limit on it, until `stop`.
+async fn watch_egress(hub: Hub, stop: CancellationToken) {
+    let mut ticks = interval(MEASURE_EVERY);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => hub.measure_egress(),
+        }
     }
 }
 
-/// Between a listener and the shards.
-struct Gate {
-    service: Service,
-    context: Arc<ServeContext>,
-    admission: Arc<Admission>,
-    shards: Arc<Shards>,
-    connections: TaskTracker,
+/// Where the system has bound what.
+fn addresses(bound: &[(Service, ListenAddress, TcpListener)]) -> io::Result<Vec<(Service, SocketAddr)>> {
+    bound.iter().map(|(service, _, listener)| Ok((*service, listener.local_addr()?))).collect()
 }
 
-impl Gate {
-    fn enter(&self, socket: TcpStream, peer: SocketAddr) {
-        // IPv4 by its own name, also on a socket for both families.
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let protocol = if self.service == Service::Rtmp { Protocol::Rtmp } else { Protocol::HttpFlv };
-        let count = |result| self.context.metrics.connections(protocol, result).inc();
-        let Some(admitted) = self.admission.admit(peer.ip()) else {
-            count(ConnectionResult::Refused);
-            tracing::debug!(%peer, "no room for another connection");
-            return;
-        };
-        count(ConnectionResult::Accepted);
-        // The socket moves from the listener's runtime to a shard's.
-        let Ok(socket) = socket.into_std() else { return };
-        let (context, service) = (Arc::clone(&self.context), self.service);
-        self.shards.spawn(|shard| {
-            let accepted = Accepted { peer, shard, admitted };
-            self.connections.track_future(async move {
-                let Ok(socket) = TcpStream::from_std(socket) else { return };
-                // Boxed: within another future each would take the room of the largest, and every layer around it again.
-                match service {
-                    Service::Rtmp => Box::pin(rtmp::serve(context, socket, accepted)).await,
-                    Service::Http | Service::Admin => Box::pin(http::serve(context, socket, accepted)).await,
-                }
-            })
-        });
-    }
+fn player_limits(config: &Config) -> hub::Limits {
+    let limits = &config.limits;
+    hub::Limits { players: (limits.max_players != 0).then_some(limits.max_players), egress: limits.max_egress }
 }
 
 fn stream_settings(config: &Config, key: &StreamKey) -> StreamSettings {

@@ -5,6 +5,7 @@
 //! it panics with what it saw.
 
 pub mod browser;
+pub mod client;
 #[allow(dead_code, reason = "shared with the library's own tests, which use more of it")]
 pub mod dns;
 pub mod ffmpeg;

@@ -17,6 +17,7 @@ mod system {
     mod browser;
     mod demo;
     mod dns;
+    mod drain;
     mod enhanced;
     mod fan_out;
     mod faults;
@@ -31,6 +32,7 @@ mod system {
     mod late_joiners;
     mod marks;
     mod names;
+    mod overload;
     mod process;
     mod publishing;
     mod resume;

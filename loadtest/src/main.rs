@@ -150,10 +150,10 @@ fn compare_servers(arguments: &CompareArguments) -> anyhow::Result<()> {
 }
 
 fn counted_streams(numbers: &[u16]) -> String {
-    let texts: Vec<String> = numbers.iter().map(u16::to_string).collect();
-    match texts.as_slice() {
-        [one] if one == "1" => "one stream".to_owned(),
-        _ => format!("{} streams", texts.join(", ")),
+    match (numbers.iter().min(), numbers.iter().max()) {
+        (Some(1), Some(1)) => "one stream".to_owned(),
+        (Some(fewest), Some(most)) if fewest < most => format!("{fewest} to {most} streams"),
+        (_, most) => format!("{} streams", most.copied().unwrap_or(0)),
     }
 }
 

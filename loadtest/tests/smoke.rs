@@ -180,7 +180,7 @@ fn servers_on_one_core_are_swept_over_streams_and_stalled_players() {
     let files = ["--json", json.to_str().expect("UTF-8"), "--html", html.to_str().expect("UTF-8")];
     let load = ["compare", "--cases", "edge-auto", "--players", "10", "--streams", "1,3", "--stalled", "0,2"];
     let text = succeed(&[&load[..], &["--rounds", "1", "--bitrate", "500k"], &server, &files, &QUICK].concat());
-    for expected in ["1, 3 streams of 0.50 Mbit/s, one core each", "3 streams, 2 stalled: messages missing"] {
+    for expected in ["1 to 3 streams of 0.50 Mbit/s, one core each", "3 streams, 2 stalled: messages missing"] {
         assert!(text.contains(expected), "{expected} is not in {text}");
     }
     let report: Value = serde_json::from_slice(&std::fs::read(&json).expect("a report")).expect("JSON");

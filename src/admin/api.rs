@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::hub::{Headers, PullStatus, Source, StreamView};
@@ -23,8 +25,22 @@ pub(super) struct Envelope<T: Serialize> {
     content: T,
 }
 
+/// Why a request was not followed.
+#[derive(Debug, Serialize)]
+pub(super) struct Failure {
+    error: String,
+}
+
+impl Failure {
+    /// The answer with `status`, which stands in the envelope, too.
+    pub(super) fn of(context: &AdminContext, status: StatusCode, error: String) -> Response {
+        let Json(envelope) = Envelope::of(context, Self { error });
+        (status, Json(Envelope { code: u32::from(status.as_u16()), ..envelope })).into_response()
+    }
+}
+
 impl<T: Serialize> Envelope<T> {
-    fn of(context: &AdminContext, content: T) -> Json<Self> {
+    pub(super) fn of(context: &AdminContext, content: T) -> Json<Self> {
         Json(Self {
             code: 0,
             server: context.node.clone(),

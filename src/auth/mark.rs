@@ -29,6 +29,8 @@ const MAC: &str = ";mac=";
 pub struct Mark {
     /// The sender's node id.
     pub node: String,
+    /// Its software version, if it says so: to be shown, never to be acted upon.
+    pub version: Option<String>,
     /// The node ids that the stream will have passed, the sender last.
     pub path: Vec<String>,
     /// Whether it is a pull that the receiver is to shield the origins from.
@@ -40,7 +42,8 @@ pub struct Mark {
 impl Mark {
     /// The mark of a pull that `node` makes for its own players.
     pub fn of_pull(node: &str) -> Self {
-        Self { node: node.to_owned(), path: vec![node.to_owned()], is_shielded: false, session: None }
+        let version = Some(env!("CARGO_PKG_VERSION").to_owned());
+        Self { node: node.to_owned(), version, path: vec![node.to_owned()], is_shielded: false, session: None }
     }
 
     /// The mark of a pull that `node` makes through another edge, which shields the origins.
@@ -73,7 +76,11 @@ impl Mark {
     }
 
     fn to_unsigned_text(&self, now: SystemTime) -> String {
-        let mut text = format!("v={VERSION};node={};path={}", self.node, self.path.join(","));
+        let mut text = format!("v={VERSION};node={}", self.node);
+        if let Some(version) = &self.version {
+            text.push_str(&format!(";version={version}"));
+        }
+        text.push_str(&format!(";path={}", self.path.join(",")));
         if self.is_shielded {
             text.push_str(";shielded=1");
         }
@@ -90,11 +97,13 @@ impl Mark {
         if path.iter().any(String::is_empty) {
             return None;
         }
+        let text = |name| fields.get(name).map(str::to_owned);
         Some(Self {
             node: node.to_owned(),
+            version: text("version"),
             path,
             is_shielded: fields.get("shielded") == Some("1"),
-            session: fields.get("session").map(str::to_owned),
+            session: text("session"),
         })
     }
 }
@@ -181,6 +190,15 @@ mod tests {
         let mark = parse("v=1;node=a;path=b,a").unwrap();
         assert!(mark.has_passed("a") && mark.has_passed("b") && !mark.has_passed("c"));
         assert!(!mark.is_shielded);
+    }
+
+    #[test]
+    fn a_mark_tells_the_version_and_need_not() {
+        let mark = Mark::of_pull("a");
+        assert_eq!(mark.version.as_deref(), Some(env!("CARGO_PKG_VERSION")));
+        let (older, newer) =
+            (parse("v=1;node=a;path=a").unwrap(), parse("v=1;node=a;version=99.0.0-rc1;new=1").unwrap());
+        assert_eq!((older.version, newer.version.as_deref()), (None, Some("99.0.0-rc1")));
     }
 
     #[test]

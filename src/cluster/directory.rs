@@ -29,7 +29,7 @@ use super::place::Place;
 pub use peers::Member;
 
 use decisions::Decision;
-use holds::{HeldName, Hold};
+use holds::{Hold, Name};
 use peers::{Home, Peers};
 use searches::Search;
 
@@ -109,7 +109,8 @@ pub struct Directory {
     me: NodeId,
     peers: Peers,
     holds: BTreeMap<HoldId, Hold>,
-    held: HashMap<StreamKey, HeldName>,
+    /// The names that publishers here have or ask for.
+    names: HashMap<StreamKey, Name>,
     leases: HashMap<StreamKey, Noted>,
     decisions: HashMap<StreamKey, Decision>,
     searches: BTreeMap<SearchId, Search>,
@@ -165,7 +166,7 @@ impl Directory {
             peers: Peers::new(me.clone()),
             me,
             holds: BTreeMap::new(),
-            held: HashMap::new(),
+            names: HashMap::new(),
             leases: HashMap::new(),
             decisions: HashMap::new(),
             searches: BTreeMap::new(),
@@ -229,7 +230,7 @@ impl Directory {
                 }
             }
             Purpose::Decide { key, decision } => self.heard(&key, decision, ask, to, answer, now),
-            Purpose::Displace { key, decision } => self.displaced(&key, decision, ask, now),
+            Purpose::Displace { key, decision } => self.displaced(&key, decision, ask, answer, now),
             Purpose::SearchAtHome(search) => self.home_searched(search, answer, now),
             Purpose::Search(search) => self.searched(search, ask, to, answer),
             Purpose::Notice => {}

@@ -9,13 +9,14 @@ use super::duration::format_duration;
 use super::environment::variable;
 use super::layer::Layer;
 use super::mistake::Mistake;
-use super::sections::{Play, PlayPatch, Upstream};
+use super::sections::{Drain, Play, PlayPatch, Upstream};
 use super::upstream::OriginAddress;
 
 use super::{Config, Role};
 
 /// Checks the sections, once they are read. `complete` says that no source is missing from them.
 pub(super) fn sections(config: &Config, tree: &Layer, complete: bool, mistakes: &mut Vec<Mistake>) {
+    drain(&config.drain, tree, mistakes);
     lag(&config.play, "", |key| tree.get("play", key), mistakes);
     node_address(config, tree, mistakes);
     match config.role {
@@ -40,6 +41,25 @@ pub(super) fn app(config: &Config, entry: &AppEntry, patch: &PlayPatch, mistakes
     play.apply(patch);
     let prefix = format!("{}.", entry.path);
     lag(&play, &prefix, |key| entry.get("play", key), mistakes);
+}
+
+/// What is to come later must not come earlier. Only where one of the times is set: else it is wrong elsewhere.
+fn drain(drain: &Drain, tree: &Layer, mistakes: &mut Vec<Mistake>) {
+    let keys = ["propagation_delay", "soft_timeout", "window", "hard_timeout"];
+    let Some((key, value)) = keys.into_iter().find_map(|key| Some((key, tree.get("drain", key)?))) else { return };
+    let released = drain.soft_timeout + drain.window;
+    if drain.propagation_delay <= drain.soft_timeout && released <= drain.hard_timeout {
+        return;
+    }
+    let message = format!(
+        "must hold: propagation_delay <= soft_timeout <= soft_timeout + window <= hard_timeout; they are {:?} <= {:?} <= \
+         {:?} <= {:?}",
+        format_duration(drain.propagation_delay),
+        format_duration(drain.soft_timeout),
+        format_duration(released),
+        format_duration(drain.hard_timeout)
+    );
+    mistakes.push(Mistake::at(value, &format!("drain.{key}"), message));
 }
 
 /// A player must be able to jump before it is closed. Only where one of the two is set: else it is wrong elsewhere.

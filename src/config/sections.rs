@@ -12,6 +12,8 @@ use super::form::{List, Optional, Switch, Whole, Written, choice};
 use super::latency::MergeWindow;
 use super::listen::ListenAddress;
 use super::nameserver::Nameserver;
+use super::percentage::Percentage;
+use super::rate::Rate;
 use super::secret::{Hidden, Secret, SecretFile};
 use super::section::{Schema, section};
 use super::size::Size;
@@ -21,7 +23,7 @@ use super::upstream::OriginAddress;
 const MEBIBYTE: usize = 1 << 20;
 
 /// The schemas of all sections, in the order in which mistakes in them are reported.
-pub const SCHEMAS: [Schema; 11] = [
+pub const SCHEMAS: [Schema; 12] = [
     Node::SCHEMA,
     Log::SCHEMA,
     Rtmp::SCHEMA,
@@ -32,6 +34,7 @@ pub const SCHEMAS: [Schema; 11] = [
     Upstream::SCHEMA,
     Cluster::SCHEMA,
     Dns::SCHEMA,
+    Drain::SCHEMA,
     Limits::SCHEMA,
 ];
 
@@ -211,12 +214,32 @@ section! {
 }
 
 section! {
+    /// How the process takes leave of its clients when it is told to end, each time counted from then on.
+    "drain" Drain DrainPatch {
+        /// For how long connections are still accepted.
+        propagation_delay: Duration as Span = Duration::from_secs(10),
+        /// When clients begin to be released; at least `propagation_delay`.
+        soft_timeout: Duration as Span = Duration::from_secs(15),
+        /// Over how long, from then on, their releases are spread.
+        window: Duration as Span = Duration::from_secs(60),
+        /// When whoever is left is ended; at least `soft_timeout` and `window` together.
+        hard_timeout: Duration as Span = Duration::from_secs(90),
+    }
+}
+
+section! {
     /// What the process as a whole may take.
     "limits" Limits LimitsPatch {
         /// Connections of all protocols together; at least 1.
         max_connections: usize as Whole<1, { u64::MAX }> = 100_000,
         /// Connections from one IP address; 0 is any number.
         max_connections_per_address: usize as Whole<0, { u64::MAX }> = 0,
+        /// Players, pulls by other servers not counted; 0 is any number.
+        max_players: usize as Whole<0, { u64::MAX }> = 0,
+        /// What is sent over all protocols together, in bits a second, from which on no player is let in; any if unset.
+        max_egress: Option<u64> as Optional<Rate> = None,
+        /// The share of any of these limits, from which on the process is not ready; never if unset.
+        unready_at: Option<Percentage> as Optional<Written<Percentage>> = None,
         /// The media that all streams together hold, in bytes; at least one mebibyte.
         ring_bytes: usize as Size<MEBIBYTE> = 1024 * MEBIBYTE,
     }

@@ -3,6 +3,8 @@
 //! Owns where a player begins, what it gets before its first block, when it skips and when it ends. The serving sessions
 //! poll it for one piece of wire bytes at a time; there is no queue between them and the ring.
 
+mod leaving;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::time::Sleep;
 
+use crate::drain::spread::Share;
 use crate::metrics::{DropReason, Protocol};
 
 use super::block::{Block, WireForm};
@@ -52,6 +55,15 @@ pub enum End {
     /// No origin could be asked whether anybody publishes the stream.
     #[error("no origin can be reached")]
     Unreachable,
+    /// There are as many players as there may be.
+    #[error("the server has no room for another player")]
+    TooManyPlayers,
+    /// As much is sent as may be sent.
+    #[error("the server has no bandwidth left for another player")]
+    TooMuchEgress,
+    /// The server lets its players go, who find the stream at another one.
+    #[error("the server is going; the stream is at others")]
+    Drained,
     /// The server is stopping.
     #[error("the server is stopping")]
     Shutdown,
@@ -62,6 +74,8 @@ pub enum End {
 pub struct Reader {
     handle: StreamHandle,
     request: PlayRequest,
+    /// When among all players it is let go, if they are.
+    share: Share,
     waker: WakerSlot,
     since: Instant,
     /// The next block, once the player has begun.
@@ -137,6 +151,9 @@ impl Reader {
         let begin_at = state.ring.end();
         drop(state);
         handle.shared.metrics.players(request.protocol).inc();
+        if request.is_pull {
+            handle.shared.metrics.downstream_pulls.inc();
+        }
         Self::at(handle, request, begin_at, None)
     }
 
@@ -149,6 +166,7 @@ impl Reader {
     fn at(handle: StreamHandle, request: PlayRequest, begin_at: u64, tap: Option<TapStart>) -> Self {
         let waker = handle.stream.wakers.enter(request.shard);
         Self {
+            share: handle.shared.releases.next_share(),
             handle,
             request,
             waker,
@@ -319,6 +337,9 @@ impl Reader {
         if self.request.is_pull && self.session.as_ref().is_some_and(|(_, number)| *number != block.session()) {
             return Look::End(End::Ended);
         }
+        if self.goes_before(block, state, now) {
+            return Look::End(End::Drained);
+        }
         self.cursor = Some(cursor);
         Look::Block(Arc::clone(block))
     }
@@ -376,6 +397,9 @@ impl Reader {
         if self.session_has_changed(state) {
             return Some(End::Ended);
         }
+        if self.departs_at(state).is_some_and(|departs_at| now >= departs_at) {
+            return Some(End::Drained);
+        }
         if state.live.as_ref().is_some_and(|live| self.may_have(live)) {
             return None;
         }
@@ -383,9 +407,9 @@ impl Reader {
             return state.shielding.refuses(waiting, now);
         }
         if self.request.is_pull {
-            return Some(if self.session.is_some() { End::Ended } else { End::NotFound });
+            return Some(if self.session.is_some() || self.has_begun() { End::Ended } else { End::NotFound });
         }
-        let deadline = self.deadline(state)?;
+        let deadline = self.publisher_deadline(state)?;
         if now < deadline {
             return None;
         }
@@ -396,26 +420,9 @@ impl Reader {
         Some(End::NotFound)
     }
 
-    /// Until when the player waits while nobody publishes.
+    /// When the player, while there is nothing for it, ends at the latest.
     fn deadline(&self, state: &State) -> Option<Instant> {
-        if state.live.as_ref().is_some_and(|live| self.may_have(live)) {
-            return None;
-        }
-        if let Some(waiting) = self.waiting {
-            return Some(waiting.deadline());
-        }
-        if self.has_begun() {
-            return state.absent_until;
-        }
-        let wait = self.handle.stream.settings.play_wait;
-        (!wait.is_zero()).then(|| self.since + wait)
-    }
-
-    /// Until when a player that must know the tracks waits for a publisher that is there and sends no media.
-    fn media_deadline(&self, state: &State) -> Option<Instant> {
-        let wait = self.handle.stream.settings.play_wait;
-        let is_mute = state.live.as_ref().is_some_and(|live| live.first_media.is_none());
-        (is_mute && !wait.is_zero()).then(|| self.since + wait)
+        [self.publisher_deadline(state), self.departs_at(state)].into_iter().flatten().min()
     }
 
     /// Whether what `live` publishes is for this reader.
@@ -470,7 +477,13 @@ impl Drop for Reader {
             stream.shielding_changed.notify_one();
         }
         drop(state);
-        self.handle.shared.metrics.players(self.request.protocol).dec();
+        let shared = &self.handle.shared;
+        shared.metrics.players(self.request.protocol).dec();
+        if self.request.is_pull {
+            shared.metrics.downstream_pulls.dec();
+        } else {
+            shared.capacity.leave();
+        }
     }
 }
 

@@ -77,6 +77,16 @@ label_values! {
 }
 
 label_values! {
+    /// The limit that kept a player out.
+    Shortage {
+        /// `limits.max_players`.
+        Players = "players",
+        /// `limits.max_egress`.
+        Egress = "egress",
+    }
+}
+
+label_values! {
     /// Why players did not get packets.
     DropReason {
         /// The player lagged more than the soft limit and jumped to a newer keyframe.

@@ -55,6 +55,12 @@ label_values! {
         TracksChanged = "tracks_changed",
         /// The player read too slowly, or not at all.
         SlowPlayer = "slow_player",
+        /// There are as many players as `limits.max_players` allows.
+        TooManyPlayers = "too_many_players",
+        /// As much is sent as `limits.max_egress` allows.
+        TooMuchEgress = "too_much_egress",
+        /// The server drains: the client was let go, or a publisher not taken.
+        Drained = "drained",
         /// The server is stopping.
         Shutdown = "shutdown",
     }

@@ -29,6 +29,16 @@ impl Admission {
         Self { max_connections, max_per_address, connections: AtomicUsize::new(0), by_address: DashMap::new() }
     }
 
+    /// The connections that are open.
+    pub fn open_connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// The share of the total that is in use, 1 being all of it.
+    pub fn used(&self) -> f64 {
+        self.open_connections() as f64 / self.max_connections.max(1) as f64
+    }
+
     /// Lets a connection in, or not.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admitted> {
         let address = address.to_canonical();

@@ -57,6 +57,19 @@ const fn is_no_ipv6(code: i32) -> bool {
     matches!(code, 97 | 99)
 }
 
+/// The connections that wait to be accepted, of a listener that is then closed: those that come later are refused by the
+/// system, those that came before it are not.
+pub fn accept_waiting(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    let mut waiting = Vec::new();
+    // Past the runtime, which may not know yet of the latest ones.
+    let Ok(listener) = listener.into_std() else { return waiting };
+    while let Ok((socket, peer)) = listener.accept() {
+        let socket = socket.set_nonblocking(true).and_then(|()| TcpStream::from_std(socket));
+        waiting.extend(socket.ok().map(|socket| (socket, peer)));
+    }
+    waiting
+}
+
 /// Accepts the next connection. Whatever goes wrong is logged and tried again: a listener does not end by itself.
 pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
@@ -67,5 +80,35 @@ pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
                 tokio::time::sleep(RETRY_AFTER).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waited_when_a_listener_was_closed_is_accepted_and_who_came_later_is_refused() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let clients: Vec<_> = (0..5).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        let mut accepted: Vec<_> = accept_waiting(listener).into_iter().map(|(_, peer)| peer).collect();
+        let mut expected: Vec<_> = clients.iter().map(|client| client.local_addr().unwrap()).collect();
+        accepted.sort();
+        expected.sort();
+        assert_eq!(accepted, expected);
+        let refused = std::net::TcpStream::connect(address).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_was_closed_is_bound_again_though_its_connections_live_on() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = std::net::TcpStream::connect(address).unwrap();
+        let accepted = accept_waiting(listener);
+        let listener = bind(ListenAddress::Address(address)).unwrap();
+        assert_eq!(listener.local_addr().unwrap(), address);
+        drop((client, accepted));
     }
 }

@@ -61,7 +61,7 @@ pub(super) enum Reply {
 
 /// What follows from a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum Step {
     /// The stream is there.
     Take,
     /// The stream is nowhere.
@@ -86,12 +86,12 @@ impl Reply {
 
     /// Whoever ranks highest and lives is asked and nobody else, so that all edges come to the same one. Where it is this
     /// edge, the origins are this edge's to ask.
-    pub(super) const fn next(self) -> Next {
+    pub(super) const fn then(self) -> Step {
         match self {
-            Self::Sends => Next::Take,
-            Self::Absent => Next::GiveUp,
-            Self::Itself | Self::Refuses => Next::AskOrigins,
-            Self::Loop | Self::Dead => Next::AskNext,
+            Self::Sends => Step::Take,
+            Self::Absent => Step::GiveUp,
+            Self::Itself | Self::Refuses => Step::AskOrigins,
+            Self::Loop | Self::Dead => Step::AskNext,
         }
     }
 }
@@ -133,10 +133,10 @@ pub(super) async fn ask(
             Err(OpenError::Itself) => context.tiermates.met_itself(candidate.address, Instant::now()),
             Err(error) => note(context, &candidate, &error, LONGEST_REST),
         }
-        match reply.next() {
-            Next::GiveUp => return Answer::Absent,
-            Next::AskOrigins => return Answer::Nobody,
-            Next::AskNext | Next::Take => {}
+        match reply.then() {
+            Step::GiveUp => return Answer::Absent,
+            Step::AskOrigins => return Answer::Nobody,
+            Step::AskNext | Step::Take => {}
         }
     }
     Answer::Nobody
@@ -162,13 +162,13 @@ mod tests {
 
     #[test]
     fn whoever_ranks_highest_and_lives_decides() {
-        assert_eq!(Reply::Sends.next(), Next::Take);
-        assert_eq!(Reply::Absent.next(), Next::GiveUp);
+        assert_eq!(Reply::Sends.then(), Step::Take);
+        assert_eq!(Reply::Absent.then(), Step::GiveUp);
         for dead_or_loop in [Reply::Dead, Reply::Loop] {
-            assert_eq!(dead_or_loop.next(), Next::AskNext);
+            assert_eq!(dead_or_loop.then(), Step::AskNext);
         }
         for lives in [Reply::Itself, Reply::Refuses] {
-            assert_eq!(lives.next(), Next::AskOrigins);
+            assert_eq!(lives.then(), Step::AskOrigins);
         }
     }
 }

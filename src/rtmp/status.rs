@@ -12,6 +12,8 @@ pub enum Status {
     ConnectSuccess,
     /// The connection is refused.
     ConnectRejected,
+    /// The server is going, and takes nothing new.
+    ConnectAppShutdown,
     /// The server asks for the connection to be made again, here or elsewhere (enhanced RTMP v2, "Reconnect Request").
     ConnectReconnectRequest,
     /// Publishing may begin.
@@ -52,6 +54,7 @@ impl Status {
         match self {
             Self::ConnectSuccess => "NetConnection.Connect.Success",
             Self::ConnectRejected => "NetConnection.Connect.Rejected",
+            Self::ConnectAppShutdown => "NetConnection.Connect.AppShutdown",
             Self::ConnectReconnectRequest => "NetConnection.Connect.ReconnectRequest",
             Self::PublishStart => "NetStream.Publish.Start",
             Self::PublishBadName => "NetStream.Publish.BadName",
@@ -75,6 +78,7 @@ impl Status {
     pub const fn level(self) -> &'static str {
         match self {
             Self::ConnectRejected
+            | Self::ConnectAppShutdown
             | Self::PublishBadName
             | Self::PublishDenied
             | Self::PlayStreamNotFound

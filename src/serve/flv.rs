@@ -1,12 +1,13 @@
 //! HTTP-FLV: a stream as the body of a response that does not end.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, LOCATION};
+use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -22,6 +23,11 @@ use super::reason_of;
 
 /// How long the body of a pull is idle before it shows a sign of life, and between two of them.
 const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(1);
+
+/// When players for whom there is no room should ask again, at the earliest, in seconds.
+const RETRY_AFTER_AT_LEAST: u16 = 5;
+/// Over how many seconds, from then on, they are spread.
+const RETRY_SPREAD: u16 = 10;
 
 /// The body: the FLV header, then tags as they come.
 #[derive(Debug)]
@@ -82,11 +88,24 @@ async fn redirect(exchange: &Exchange, key: &StreamKey, standing: Option<&Standi
 /// The answer to a player that gets no stream.
 pub(super) fn refusal(exchange: &Exchange, end: End) -> Response<Body> {
     *exchange.reason.lock() = Some(reason_of(end));
-    match end {
-        End::Unreachable => text(StatusCode::SERVICE_UNAVAILABLE, "no origin can be reached\n"),
-        End::Shutdown => text(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping\n"),
-        _ => text(StatusCode::NOT_FOUND, "nobody publishes this stream\n"),
-    }
+    let line = match end {
+        End::NotFound | End::Ended | End::TracksChanged => {
+            return text(StatusCode::NOT_FOUND, "nobody publishes this stream\n");
+        }
+        End::TooManyPlayers => "the server has no room for another player\n",
+        End::TooMuchEgress => "the server has no bandwidth left for another player\n",
+        End::Drained => "the server is going; the stream is at others\n",
+        End::Unreachable => "no origin can be reached\n",
+        End::Shutdown => "the server is stopping\n",
+    };
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, line);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after(exchange.accepted.peer)));
+    response
+}
+
+/// When a player should ask again, in seconds: not all at the same time, though they were refused together.
+fn retry_after(peer: SocketAddr) -> u16 {
+    RETRY_AFTER_AT_LEAST + peer.port() % RETRY_SPREAD
 }
 
 /// A stream that is there, and how its FLV begins.

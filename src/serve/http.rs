@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
@@ -20,6 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -91,7 +92,9 @@ async fn run(context: &Arc<ServeContext>, stream: TcpStream, accepted: Accepted,
     let answer = tower::service_fn(move |request| {
         Box::pin(answer(Arc::clone(&answering), request).instrument(answering_in.clone()))
     });
+    let closing = exchange.accepted.closing.clone();
     let service = ServiceBuilder::new()
+        .map_response(move |response| say_if_last(response, &closing))
         .layer(fixed_header(CACHE_CONTROL, "no-store"))
         .layer(fixed_header(HeaderName::from_static("x-accel-buffering"), "no"))
         .layer(cors(&context.config.http.cors_origins))
@@ -107,7 +110,7 @@ async fn run(context: &Arc<ServeContext>, stream: TcpStream, accepted: Accepted,
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = context.stop.cancelled() => {
+        () = last_request(&exchange) => {
             // Bodies end by themselves; what waits for the next request ends here.
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -117,6 +120,16 @@ async fn run(context: &Arc<ServeContext>, stream: TcpStream, accepted: Accepted,
     match upgrade {
         Some(upgrade) if ended.is_ok() => (Protocol::WsFlv, Box::pin(ws::play(&exchange, upgrade)).await),
         _ => (Protocol::HttpFlv, reason_of(&exchange, ended)),
+    }
+}
+
+/// Completes when no other request is to be waited for on a connection whose listener is closed. The one that it was made
+/// for is answered, though it may not have come yet.
+async fn last_request(exchange: &Exchange) {
+    exchange.accepted.closing.cancelled().await;
+    let has_asked = exchange.reason.lock().is_some();
+    if !has_asked {
+        exchange.context.stop.cancelled().await;
     }
 }
 
@@ -132,6 +145,14 @@ fn reason_of(exchange: &Exchange, ended: hyper::Result<()>) -> Reason {
             known.filter(|reason| *reason != Reason::Done).unwrap_or(Reason::PeerLost)
         }
     }
+}
+
+/// Tells the client that its connection ends with this answer, where the listener is closed.
+fn say_if_last(mut response: Response<Body>, closing: &CancellationToken) -> Response<Body> {
+    if closing.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 async fn answer(exchange: Arc<Exchange>, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {

@@ -115,15 +115,16 @@ async fn send(connection: &mut Connection<'_>, mut reader: Reader, asked_at: Ins
             tokio::select! {
                 biased;
                 read = connection.link.read() => read?,
-                wire = poll_fn(|context| reader.poll_wire(context)), if !paused => match wire {
+                wire = poll_fn(|context| match paused {
+                    false => reader.poll_wire(context),
+                    true => reader.poll_end(context).map(Err),
+                }) => match wire {
                     Ok(bytes) => {
                         outbound.push(bytes);
                         has_media = true;
                     }
                     Err(end) => ended = Some(end),
                 },
-                // A reader that is polled is ended by the hub.
-                () = connection.context.stop.cancelled(), if paused => ended = Some(End::Shutdown),
                 beat = heartbeat.due(last_heard) => match beat {
                     Beat::Ask => connection.link.session.ping(0),
                     Beat::Dead => return Err(Reason::PeerLost),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep_until;
 
 use crate::auth::Standing;
-use crate::config;
+use crate::config::{self, Role};
 use crate::hub::{Identity, Permit, PublishError, PublishRequest, Publisher, Source};
 use crate::media::Tag;
 use crate::media::stream_key::StreamKey;
@@ -14,6 +14,7 @@ use crate::metrics::Reason;
 use crate::rtmp::server::ServerEvent;
 use crate::rtmp::status::Status;
 
+use super::departure::{Departure, Due};
 use super::heartbeat::{Beat, Heartbeat};
 use super::rtmp::Connection;
 
@@ -29,6 +30,11 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
         return Err(Reason::PublishDisabled);
     }
     let request = request(connection, &settings, named.query);
+    if !is_welcome(connection, &named.key, &request) {
+        let description = "this server is going and takes no new stream; publish to another one";
+        connection.link.session.reject_publish(Status::ConnectAppShutdown, description);
+        return Err(Reason::Drained);
+    }
     let Some(admitted) = admit(connection, &named.key, request).await? else { return Ok(()) };
     let (mut publisher, permit) = match admitted {
         Ok(admitted) => admitted,
@@ -71,6 +77,15 @@ fn request(connection: &Connection<'_>, settings: &config::Publish, query: Strin
         session: forwarded.unwrap_or_else(Identity::random),
         resume_timeout: settings.resume_timeout,
     }
+}
+
+/// Whether this server takes the publisher as far as a drain is concerned: an origin then takes none that it does not have
+/// already.
+fn is_welcome(connection: &Connection<'_>, key: &StreamKey, request: &PublishRequest) -> bool {
+    let context = connection.context;
+    context.config.role == Role::Edge
+        || !context.drain.is_ordered()
+        || (request.takes_over && context.hub.is_published_by(key, &request.session))
 }
 
 /// Gets the name, if whoever has a say in it agrees. `None` if the client has lost its patience first.
@@ -120,6 +135,8 @@ async fn take(
 ) -> Result<(), Reason> {
     let replaced = publisher.replaced().clone();
     let mut silence = Silence { since: Instant::now(), limit: settings.firstpkt_timeout };
+    let context = connection.context;
+    let mut departure = Departure::new(&context.drain, context.config.role, connection.can_reconnect);
     let mut tags: Vec<Tag> = Vec::new();
     let mut heartbeat = Heartbeat::new(connection.standing.is_some());
     loop {
@@ -156,9 +173,16 @@ async fn take(
         let last_heard = connection.link.last_heard;
         tokio::select! {
             biased;
-            () = connection.context.stop.cancelled() => return Err(Reason::Shutdown),
+            () = context.stop.cancelled() => return Err(Reason::Shutdown),
             () = replaced.cancelled() => return Err(Reason::PublishReplaced),
             () = permit.revoked().cancelled() => return Err(Reason::PublishReplaced),
+            due = departure.due() => match due {
+                Due::Request => {
+                    tracing::info!("asked to reconnect");
+                    connection.link.session.request_reconnect(None, "this server is going; connect again");
+                }
+                Due::Close => return Err(Reason::Drained),
+            },
             read = connection.link.read() => read?,
             () = publisher.seal_when_due() => {}
             beat = heartbeat.due(last_heard) => match beat {

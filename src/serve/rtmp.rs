@@ -35,6 +35,8 @@ pub(super) struct Connection<'a> {
     app: String,
     /// What the peer is, if it is a server that pulls.
     pub(super) standing: Option<Standing>,
+    /// Whether the peer, as a publisher, goes elsewhere when it is asked to.
+    pub(super) can_reconnect: bool,
 }
 
 /// Serves a connection until it ends, for whatever reason.
@@ -52,7 +54,8 @@ async fn run(context: &ServeContext, stream: TcpStream, accepted: &Accepted, spa
     let settings =
         ServerSettings { chunk_size: context.config.rtmp.chunk_size, window_acknowledgement: ACKNOWLEDGEMENT_WINDOW };
     let link = Link::new(stream, ServerSession::new(settings), &context.metrics);
-    let mut connection = Connection { context, accepted, span, link, app: String::new(), standing: None };
+    let mut connection =
+        Connection { context, accepted, span, link, app: String::new(), standing: None, can_reconnect: false };
     let Err(reason) = connection.run().await;
     // What the session has left to say explains the end to the peer.
     if !matches!(reason, Reason::PeerClosed | Reason::PeerLost | Reason::Probe | Reason::SlowPlayer) {
@@ -114,6 +117,8 @@ impl Connection<'_> {
         self.standing = self.context.marks.judge(request.mark.as_deref());
         tracing::debug!(app = request.app, flash_version = request.flash_version, standing = ?self.standing, "connect");
         self.app = request.app;
+        // Servers of ours can, be they verified or not.
+        self.can_reconnect = request.can_reconnect || self.standing.is_some();
         match &self.standing {
             Some(standing) => {
                 let acknowledgement = self.context.acknowledgement(standing);

@@ -274,7 +274,7 @@ impl Player<'_> {
         let (code, text) = match reason {
             Reason::PeerLost | Reason::SlowPlayer => return,
             Reason::StreamEnded | Reason::TracksChanged => (CloseCode::Normal, reason.label()),
-            Reason::Shutdown => (CloseCode::Away, reason.label()),
+            Reason::Shutdown | Reason::Drained => (CloseCode::Away, reason.label()),
             Reason::MessageTooLarge => (CloseCode::Size, reason.label()),
             Reason::ProtocolViolation => (CloseCode::Protocol, reason.label()),
             // The client has closed; this only sends what answers it.

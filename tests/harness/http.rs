@@ -179,7 +179,11 @@ pub fn request(address: SocketAddr, method: &str, target: &str) -> Response {
 
 /// Sends bytes as they are and reads one response.
 pub fn exchange(address: SocketAddr, request: &[u8], has_body: bool) -> io::Result<Response> {
-    let mut stream = connect(address);
+    exchange_on(connect(address), request, has_body)
+}
+
+/// The same on a connection that is there.
+pub fn exchange_on(mut stream: TcpStream, request: &[u8], has_body: bool) -> io::Result<Response> {
     stream.write_all(request)?;
     let mut source = BufReader::new(stream);
     let head = Head::read(&mut source)?;

@@ -42,6 +42,7 @@ pub struct ScriptedOrigin {
 }
 
 struct Shared {
+    node: String,
     script: Mutex<Script>,
     pace: Arc<Pace>,
     stopped: AtomicBool,
@@ -65,6 +66,7 @@ impl ScriptedOrigin {
         listener.set_nonblocking(true).expect("it can be polled");
         let rtmp = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared {
+            node: format!("scripted-{}", rtmp.port()),
             script: Mutex::new(script),
             pace: Pace::unlimited(),
             stopped: AtomicBool::new(false),
@@ -105,6 +107,11 @@ impl ScriptedOrigin {
     /// All media and data so far.
     pub fn tags(&self) -> Vec<Tag> {
         self.shared.tags.lock().unwrap().clone()
+    }
+
+    /// How many connections have come so far.
+    pub fn connections(&self) -> usize {
+        self.count(|_| true)
     }
 
     /// How many publishers it has.
@@ -210,7 +217,7 @@ fn converse(reader: &mut PacedReader, connection: &Arc<Connection>, shared: &Sha
                         ask_for_signs_of_life(connection);
                     }
                     (app, mark) = (request.app, request.mark);
-                    let acknowledgement = Acknowledgement::of("scripted").to_text();
+                    let acknowledgement = Acknowledgement::of(&shared.node).to_text();
                     let ours = [(PROPERTY, acknowledgement.as_str())];
                     session.accept_connect(if script.is_ours { &ours } else { &[] });
                 }

@@ -15,6 +15,9 @@ use super::wait_for;
 
 const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
 
+/// SIGTERM ends a server at once, unless a test is about the time it takes.
+const NO_DRAIN: &str = "[drain]\npropagation_delay = 0\nsoft_timeout = 0\nwindow = 0\nhard_timeout = 0\n";
+
 /// An address of this host, where nothing listens and which the kernel gives to no outgoing connection.
 pub fn free_address() -> SocketAddr {
     const FIRST: u16 = 20_000;
@@ -189,7 +192,7 @@ fn base_config(upstream: &[SocketAddr], [rtmp, http, admin]: [SocketAddr; 3]) ->
         if origins.is_empty() { String::new() } else { format!("[upstream]\norigins = [{}]\n", origins.join(", ")) };
     format!(
         "[log]\nlevel = \"info,rillcast=debug\"\nformat = \"json\"\n[rtmp]\nlisten = \"{rtmp}\"\n\
-         [http]\nlisten = \"{http}\"\n[admin]\nlisten = \"{admin}\"\n{upstream}"
+         [http]\nlisten = \"{http}\"\n[admin]\nlisten = \"{admin}\"\n{upstream}{NO_DRAIN}"
     )
 }
 

@@ -11,6 +11,7 @@ use super::harness::ffmpeg::{self, Tracks};
 use super::harness::nginx::Nginx;
 use super::harness::numbered::{Frame, video_header};
 use super::harness::player::{Player, Protocol};
+use super::harness::proxy::Proxy;
 use super::harness::publisher::{Content, Feed, Publisher};
 use super::harness::scripted_origin::{Script, ScriptedOrigin};
 use super::harness::server::{Server, free_address};
@@ -187,6 +188,26 @@ fn an_origin_that_falls_silent_is_left_for_the_next_one() {
 }
 
 #[test]
+fn a_connection_that_falls_silent_is_made_again_and_takes_over_from_what_is_left_of_it() {
+    for config in [KEY, ""] {
+        let origin = Server::origin(config);
+        let proxy = Proxy::to(origin.rtmp);
+        let edge = edge(&[proxy.address], config);
+        let feed = Publisher::start(&edge, STREAM).feed();
+        wait_until("the origin has the stream", || origin.stream(STREAM).is_some());
+        let at_origin = Player::join(Protocol::HttpFlv, &origin, STREAM);
+        at_origin.wait_for_frame(feed.session, feed.last_number());
+        proxy.swallow();
+        wait_until("the edge has noticed", || forwarded_to(&edge).is_none());
+        proxy.heal();
+        at_origin.wait_for_frame(feed.session, feed.last_number());
+        at_origin.assert_monotonic();
+        assert_eq!(at_origin.ending(), None);
+        assert!(!feed.is_closed());
+    }
+}
+
+#[test]
 fn a_single_origin_that_restarts_gets_its_publisher_back() {
     let mut origin = Server::origin_on_fixed_ports(KEY);
     let edge = edge(&[origin.rtmp], KEY);
@@ -294,6 +315,25 @@ fn an_origin_that_asks_to_be_left_keeps_the_publisher_until_the_next_one_has_it(
     assert!(!feed.is_closed());
     let moved = edge.metrics().labelled("rillcast_upstream_reconnects_total", "reason", "moved");
     assert_eq!(moved, 1.0);
+}
+
+#[test]
+fn an_origin_that_asks_to_be_left_keeps_the_publisher_as_long_as_there_is_no_other() {
+    let origin = ScriptedOrigin::start(Script { is_ours: true, refusal: None });
+    let edge = edge(&[origin.rtmp], "");
+    let feed = Publisher::start(&edge, STREAM).feed();
+    wait_until("the origin has media", || content(&origin).len() > 50);
+    origin.ask_to_leave();
+    // It has asked itself a few times, and found that it was there already.
+    let asked = origin.connections();
+    wait_until("others were looked for", || origin.connections() >= asked + 3);
+    let last = feed.last_number();
+    wait_until("it has still got media", || content(&origin).last().is_some_and(|frame| frame.number > last));
+    assert_eq!(origin.published().len(), 1);
+    assert!(!feed.is_closed());
+    origin.end(Status::UnpublishSuccess);
+    wait_until("it has the publisher again", || origin.published().len() == 2 && origin.publishers() >= 1);
+    assert!(!feed.is_closed());
 }
 
 #[test]

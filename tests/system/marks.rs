@@ -179,6 +179,13 @@ fn a_mark_is_good_for_one_connection() {
 }
 
 #[test]
+fn a_mark_of_a_version_to_come_is_acknowledged_with_the_version_that_is_here() {
+    let origin = origin(None);
+    assert_pull(&origin, "v=1;node=b;version=99.0.0-rc.1;shape=round;path=b,a");
+    assert_counted(&origin, &[("unsigned", 1.0)]);
+}
+
+#[test]
 fn who_sends_no_mark_is_an_ordinary_client_and_not_counted() {
     let origin = origin(Some(KEY));
     assert_ordinary_client(&origin, None);

@@ -116,6 +116,16 @@ fn a_stream_leaves_the_origin_once_for_the_whole_tier() {
 
 #[test]
 fn when_the_shield_dies_players_stay_and_its_successor_shields_the_origin() {
+    players_stay_when_the_shield_goes(Signal::KILL);
+}
+
+#[test]
+fn when_the_shield_stops_players_stay_and_its_successor_shields_the_origin() {
+    players_stay_when_the_shield_goes(Signal::TERM);
+}
+
+#[track_caller]
+fn players_stay_when_the_shield_goes(signal: Signal) {
     let origin = Server::origin("");
     let dns = view(&[]);
     let port = free_address().port();
@@ -131,7 +141,8 @@ fn when_the_shield_dies_players_stay_and_its_successor_shields_the_origin() {
     let players = players(&edges, STREAM);
     all_get_on(&players, &feed);
 
-    shield.kill();
+    shield.signal(signal);
+    shield.wait_for_exit();
     let goal = feed.last_number() + 100;
     wait_until("the players go on", || {
         most = most.max(pulls(&origin));

@@ -59,7 +59,9 @@ fn players_of_every_protocol_share_one_pull_over_http() {
     assert_eq!(edge.metrics().sum("rillcast_upstream_connects_total"), 1.0);
     assert_eq!(origin.metrics().labelled("rillcast_players", "protocol", "rtmp"), 0.0, "nothing goes over RTMP");
     assert_eq!(origin.metrics().labelled("rillcast_players", "protocol", "http-flv"), 2.0);
-    assert!(edge.metrics().labelled("rillcast_ingress_bytes_total", "protocol", "http-flv") > 1_000.0);
+    wait_until("what came is counted", || {
+        edge.metrics().labelled("rillcast_ingress_bytes_total", "protocol", "http-flv") > 1_000.0
+    });
     let upstream = edge.stream(STREAM).unwrap()["upstream"].clone();
     assert_eq!(upstream["address"], origin.http.to_string());
 }
@@ -132,6 +134,8 @@ fn the_same_session_pulled_again_repeats_nothing_and_misses_nothing() {
     for cut in 1..=3 {
         proxy.cut();
         wait_until("the pull is lost", || edge.metrics().sum("rillcast_upstream_reconnects_total") >= f64::from(cut));
+        // A cut that comes while nothing is pulled cuts nothing.
+        wait_until("it is pulled again", || connects(&edge, "connected") >= f64::from(cut + 1));
         wait_for_all(&players, &feed);
     }
     assert!(players.iter().all(|player| player.ending().is_none()));

@@ -85,7 +85,9 @@ fn figures(case: &Case) -> Vec<(String, &'static str, &'static str)> {
     if let Some(cost) = case.cost() {
         figures.push((number(cost), " ms", "CPU per delivered Gbit"));
     }
-    if let Some(bytes) = case.median(|run| run.resident_per_player) {
+    // With many streams, most of what a server grows by are their rings.
+    let resident = case.median(|run| run.resident_per_player).filter(|_| case.load.streams == 1);
+    if let Some(bytes) = resident {
         figures.push((number(bytes / 1024.0), " KB", "memory per player"));
     }
     figures

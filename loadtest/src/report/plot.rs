@@ -39,15 +39,13 @@ pub(crate) struct Key {
 
 /// Those that the report has figures for.
 pub(crate) fn all(report: &Report) -> Vec<Plot> {
-    let sweeps = [by_players(report), by_streams(report)];
-    [cost_and_delay(report), delay(report), throughput(report)]
-        .into_iter()
-        .chain(sweeps)
-        .chain([first_frame(report)])
-        .flatten()
-        .collect()
+    let sweeps: Vec<Plot> = [by_players(report), by_streams(report)].into_iter().flatten().collect();
+    let ramp = if sweeps.is_empty() { over_the_ramp(report) } else { None };
+    let first = [cost_and_delay(report), delay(report), throughput(report)].into_iter().flatten();
+    first.chain(sweeps).chain(ramp).chain(first_frame(report)).collect()
 }
 
+const PLAYERS: Axis = Axis { label: "players", scale: Scale::Linear };
 /// Servers have the first colours, in their order, and floors the last ones, which are greys.
 const SERVER_COLOURS: usize = 9;
 const FLOOR_COLOURS: usize = 3;
@@ -182,37 +180,36 @@ fn throughput(report: &Report) -> Option<Plot> {
     })
 }
 
-/// Over the loads if they have several numbers of players, else over the ramp.
+/// Over the loads, if they have several numbers of players.
 fn by_players(report: &Report) -> Option<Plot> {
     let most_streams = report.cases.iter().map(|case| case.load.streams).max();
     let alike = report.cases.iter().filter(|case| Some(case.load.streams) == most_streams);
-    let mut series = sweep(report, alike, |load| load.players);
-    let is_sweep = series.iter().any(|series| series.points.len() > 1);
-    if !is_sweep {
-        series = heaviest(report).filter_map(|case| ramp(report, case)).collect();
-    }
-    let x_axis = Axis { label: "players", scale: Scale::Linear };
-    let text = if is_sweep {
-        "Cores that the server kept busy at each number of players: a straight line is a constant cost per player."
-    } else {
-        "Cores that the server kept busy while players came, handshakes included, and its mean when all were there."
-    };
-    cores("CPU against players", text, &x_axis, &series)
+    let series = sweep(report, alike, |load| load.players);
+    let text =
+        "Cores that the server kept busy at each number of players: a straight line is a constant cost per player.";
+    cores("CPU against players", text, &PLAYERS, &series)
 }
 
 /// Over the loads, if they have several numbers of streams.
 fn by_streams(report: &Report) -> Option<Plot> {
     let most_players = report.cases.iter().map(|case| case.load.players).max();
     let alike = report.cases.iter().filter(|case| Some(case.load.players) == most_players);
-    let mut series = sweep(report, alike, |load| load.streams);
-    series.retain(|series| series.points.len() > 1);
+    let series = sweep(report, alike, |load| load.streams);
     let x_axis = Axis { label: "streams (logarithmic)", scale: Scale::Logarithmic };
-    let text = "Cores that the server kept busy while as many players were spread over more streams, taking the streams in \
-                included: a level line is a constant cost per player.";
+    let text = "Cores that the server kept busy while as many players were spread over more streams, taking the streams \
+                in included: a level line is a constant cost per player, at no cost per stream.";
     cores("CPU against streams", text, &x_axis, &series)
 }
 
-/// A line for each server, with a dot for each of its loads.
+/// While players came, if there is no sweep.
+fn over_the_ramp(report: &Report) -> Option<Plot> {
+    let series: Vec<Series> = heaviest(report).filter_map(|case| ramp(report, case)).collect();
+    let text =
+        "Cores that the server kept busy while players came, handshakes included, and its mean when all were there.";
+    cores("CPU against players", text, &PLAYERS, &series)
+}
+
+/// A line for each server that had several loads, with a dot for each of them.
 fn sweep<'a>(report: &Report, cases: impl Iterator<Item = &'a Case>, number: impl Fn(&Load) -> usize) -> Vec<Series> {
     let mut all: Vec<Series> = Vec::new();
     for case in cases {
@@ -223,6 +220,7 @@ fn sweep<'a>(report: &Report, cases: impl Iterator<Item = &'a Case>, number: imp
             None => all.push(Series { dots: true, ..line(report, case, vec![point]) }),
         }
     }
+    all.retain(|series| series.points.len() > 1);
     for series in &mut all {
         series.points.sort_by(|one, other| one.0.total_cmp(&other.0));
     }

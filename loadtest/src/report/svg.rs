@@ -64,7 +64,7 @@ pub(crate) struct Series {
 /// A chart's width and height.
 pub(crate) type Size = (f64, f64);
 
-const LEFT: f64 = 58.0;
+const LEFT: f64 = 72.0;
 const RIGHT: f64 = 18.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 44.0;
@@ -89,8 +89,10 @@ impl Range {
             Scale::Logarithmic => {
                 let low = positive.fold(f64::INFINITY, f64::min).min(high);
                 let low = if low.is_finite() && low > 0.0 { low } else { 0.1 };
-                let low = low * 0.8;
-                Self { scale, low, high: (high * 1.25).max(low * 10.0) }
+                let (low, high) = (low * 0.8, (high * 1.25).max(low));
+                // At least a decade, with the values in its middle.
+                let more = (low * 10.0 / high).max(1.0).sqrt();
+                Self { scale, low: low / more, high: high * more }
             }
         }
     }
@@ -220,7 +222,8 @@ fn draw(out: &mut String, series: &Series, placed: &[(f64, f64)]) {
 /// Names stand beside single dots, where no other name stands already.
 fn name_dots(out: &mut String, size: Size, series: &[Series], x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) {
     const LINE: f64 = 15.0;
-    const LETTER: f64 = 7.0;
+    // As wide as system fonts come in bold.
+    const LETTER: f64 = 8.2;
     const GAP: f64 = 10.0;
     let single = series.iter().filter(|series| series.dots && !series.joined);
     let mut dots: Vec<(f64, f64, &str)> = single
@@ -232,7 +235,8 @@ fn name_dots(out: &mut String, size: Size, series: &[Series], x: impl Fn(f64) ->
     for (x, y, name) in dots {
         let width = name.chars().count() as f64 * LETTER;
         let is_free = |(left, line): &(f64, f64)| {
-            let inside = *left > LEFT && left + width < size.0 && (TOP + 8.0..=size.1 - BOTTOM - 3.0).contains(line);
+            let inside =
+                *left > LEFT && left + width < size.0 - RIGHT && (TOP + 8.0..=size.1 - BOTTOM - 3.0).contains(line);
             let apart =
                 |(from, to, other): &(f64, f64, f64)| left > to || left + width < *from || (line - other).abs() >= LINE;
             inside && taken.iter().all(apart)

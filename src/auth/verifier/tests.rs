@@ -7,9 +7,9 @@ use crate::config::Secret;
 
 /// The example of docs/cluster.md, made with another implementation of HMAC.
 const EXAMPLE_KEY: &str = "correct horse battery staple";
-const EXAMPLE: &str = "v=1;node=edge-1-7d9f0a12;path=edge-1-7d9f0a12;t=1767225600;\
+const EXAMPLE: &str = "v=1;node=edge-1-7d9f0a12;version=0.1.0;path=edge-1-7d9f0a12;t=1767225600;\
                        nonce=000102030405060708090a0b0c0d0e0f;\
-                       mac=91011b20a0cb1f8112ec5d507959b559abfde1dffbd266dc33c6861648e33785";
+                       mac=f04dcb79d988b9467ca2eb522fd9cf8fa78557b113a70f2cc14df758099ab8a0";
 const EXAMPLE_TIME: u64 = 1_767_225_600;
 
 fn key(text: &str) -> ClusterKey {
@@ -25,7 +25,7 @@ fn verifier() -> Verifier {
 }
 
 fn mark() -> Mark {
-    Mark::of_pull("edge-1-7d9f0a12")
+    Mark { version: Some("0.1.0".to_owned()), ..Mark::of_pull("edge-1-7d9f0a12") }
 }
 
 /// Signs `text` whatever it is.
@@ -146,7 +146,10 @@ fn what_is_no_mark_is_malformed_with_and_without_a_key() {
 #[test]
 fn unknown_fields_are_signed_and_ignored() {
     let text = signed(&format!("v=1;colour=blue;node=a;t={EXAMPLE_TIME};nonce={:032x};shape", 1));
-    assert_eq!(verifier().judge(&text, at(EXAMPLE_TIME)), Standing::Verified(Mark::of_pull("a")));
+    assert_eq!(
+        verifier().judge(&text, at(EXAMPLE_TIME)),
+        Standing::Verified(Mark { version: None, ..Mark::of_pull("a") })
+    );
     let changed = text.replace("blue", "pink");
     assert_eq!(verifier().judge(&changed, at(EXAMPLE_TIME)), Standing::Refused(Refusal::Wrong));
 }

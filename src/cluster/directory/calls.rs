@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use crate::cluster::lease::{Lease, NodeId};
 use crate::cluster::message::{Answer, How, Item, Known};
+use crate::hub::Identity;
+use crate::media::stream_key::StreamKey;
 
 use super::decisions::Asker;
 use super::{Directory, Noted, Ticket};
@@ -22,11 +24,10 @@ impl Directory {
             Item::Grant(claim) => self.decide(claim, Asker::Peer(ticket), now),
             Item::Release { key, node, session } => {
                 if node == self.me {
-                    // By the home's decision the name goes to another.
-                    if self.own_lease(&key).is_some_and(|lease| lease.session == session) {
-                        self.lose(&key);
-                    }
-                } else if node == *from {
+                    let answer = self.give_up(&key, &session);
+                    return self.reply(ticket, answer);
+                }
+                if node == *from {
                     let is_it = |noted: &mut Noted| noted.lease.node == node && noted.lease.session == session;
                     if self.leases.get_mut(&key).is_some_and(is_it) {
                         self.leases.remove(&key);
@@ -44,6 +45,18 @@ impl Directory {
                 let answer = self.known(&key, now);
                 self.reply(ticket, answer);
             }
+        }
+    }
+
+    /// Gives a name up that a decision elsewhere gives to another; not to a publisher that the decision did not know.
+    fn give_up(&mut self, key: &StreamKey, session: &Identity) -> Answer {
+        match self.own_lease(key) {
+            Some(own) if own.session != *session => Answer::Rival(Known { lease: own.clone(), how: How::Held }),
+            Some(_) => {
+                self.lose(key);
+                Answer::Released
+            }
+            None => Answer::Released,
         }
     }
 

@@ -57,9 +57,9 @@ impl Directory {
             }
             if !claim.displaces(&pending.claim.lease) {
                 let ahead = pending.claim.lease.clone();
-                return self.deny(&asker, ahead);
+                return self.deny(&asker, ahead, now);
             }
-            self.abandon(&key, &claim.lease);
+            self.abandon(&key, &claim.lease, now);
         }
         let decision = Decision {
             number: self.number(),
@@ -130,10 +130,16 @@ impl Directory {
         self.conclude_if_ready(key, now);
     }
 
-    /// Takes that a rival has gone, or does not answer.
-    pub(super) fn displaced(&mut self, key: &StreamKey, number: u64, ask: AskId, now: Instant) {
+    /// Takes that a rival has gone, or does not answer, or has been followed by another on its node.
+    pub(super) fn displaced(&mut self, key: &StreamKey, number: u64, ask: AskId, answer: Option<Answer>, now: Instant) {
         let Some(decision) = self.decisions.get_mut(key).filter(|decision| decision.number == number) else { return };
         decision.open.remove(&ask);
+        if let Some(Answer::Rival(next)) = answer {
+            decision.rivals.retain(|rival| rival.lease.node != next.lease.node);
+            decision.rivals.push(next.clone());
+            decision.stage = Stage::Asking;
+            self.note(next.lease, now);
+        }
         self.conclude_if_ready(key, now);
     }
 
@@ -164,7 +170,7 @@ impl Directory {
             own.iter().chain(&noted).chain(&decision.rivals).filter(|rival| counts(rival)).cloned().collect();
         let stays = rivals.iter().find(|rival| rival.how == How::Asked || !claim.displaces(&rival.lease));
         if let Some(stays) = stays {
-            return self.abandon(key, &stays.lease.clone());
+            return self.abandon(key, &stays.lease.clone(), now);
         }
         decision.stage = Stage::Displacing;
         let number = decision.number;
@@ -202,15 +208,15 @@ impl Directory {
     }
 
     /// Refuses a claim that is being decided upon, in favour of `winner`.
-    fn abandon(&mut self, key: &StreamKey, winner: &Lease) {
+    fn abandon(&mut self, key: &StreamKey, winner: &Lease, now: Instant) {
         if let Some(decision) = self.decisions.remove(key) {
-            decision.askers.iter().for_each(|asker| self.deny(asker, winner.clone()));
+            decision.askers.iter().for_each(|asker| self.deny(asker, winner.clone(), now));
         }
     }
 
-    fn deny(&mut self, asker: &Asker, winner: Lease) {
+    fn deny(&mut self, asker: &Asker, winner: Lease, now: Instant) {
         match asker {
-            Asker::Hold(hold) => self.denied(*hold),
+            Asker::Hold(hold) => self.denied(*hold, now),
             Asker::Peer(ticket) => self.reply(*ticket, Answer::Denied(winner)),
         }
     }
@@ -245,7 +251,7 @@ impl Directory {
             if !claim.lease.wins_over(&pending) {
                 return Answer::Found(Known { lease: pending, how: How::Asked });
             }
-            self.abandon(key, &claim.lease);
+            self.abandon(key, &claim.lease, now);
         }
         // Until the other has decided, we decide nothing about this name without asking it.
         self.contested.insert(key.clone(), now + CONTESTED_FOR);

@@ -20,6 +20,8 @@ pub(super) struct Hold {
 
 #[derive(Debug, Clone, Copy)]
 enum Stage {
+    /// Another publisher here asks for the same name, and the answer is for both.
+    Following,
     /// The home cannot be asked yet.
     Waiting { until: Instant },
     /// The home is asked.
@@ -30,12 +32,12 @@ enum Stage {
     Granted,
 }
 
-/// A name that this node has.
+/// A name that publishers of this node have or ask for.
 #[derive(Debug, Default)]
-pub(super) struct HeldName {
+pub(super) struct Name {
     /// Its publishers here, the latest last: while one replaces the other there are two.
     holds: Vec<HoldId>,
-    /// Who has been told.
+    /// Who has been told that it is here.
     told: HashSet<NodeId>,
 }
 
@@ -45,9 +47,13 @@ impl Directory {
         let id = HoldId(self.number());
         let key = claim.lease.key.clone();
         let accepted = claim.lease.accepted;
-        let stage = Stage::Waiting { until: now + HOME_PATIENCE };
+        let is_held = self.own_lease(&key).is_some();
+        let name = self.names.entry(key).or_default();
+        let is_first = name.holds.is_empty();
+        name.holds.push(id);
+        let stage = if is_first { Stage::Waiting { until: now + HOME_PATIENCE } } else { Stage::Following };
         self.holds.insert(id, Hold { claim, stage });
-        if self.held.contains_key(&key) {
+        if is_held {
             // The name is here already. Who of our own publishers has it is none of the others' business.
             self.granted(id, accepted, now);
         } else {
@@ -58,25 +64,23 @@ impl Directory {
 
     /// Gives a name back, or takes a request for it back.
     pub fn release(&mut self, id: HoldId, now: Instant) {
-        let Some(Hold { claim, stage }) = self.holds.remove(&id) else { return };
+        let Some(Hold { claim, stage }) = self.forget(id) else { return };
         let key = claim.lease.key.clone();
         match stage {
-            Stage::Waiting { .. } => {}
+            Stage::Following => {}
+            Stage::Waiting { .. } => self.let_next_ask(&key, now),
             Stage::Asking(ask) => {
                 if let Some(ask) = self.asks.remove(&ask) {
                     self.tell_release(&ask.to, &claim.lease, now);
                 }
+                self.let_next_ask(&key, now);
             }
-            Stage::Deciding => self.withdraw(&key, &Asker::Hold(id)),
-            Stage::Granted => {
-                let Some(name) = self.held.get_mut(&key) else { return };
-                name.holds.retain(|other| *other != id);
-                if name.holds.is_empty() {
-                    self.end_name(&key, &claim.lease, now);
-                } else {
-                    self.announce(&key, now);
-                }
+            Stage::Deciding => {
+                self.withdraw(&key, &Asker::Hold(id));
+                self.let_next_ask(&key, now);
             }
+            Stage::Granted if self.own_lease(&key).is_some() => self.announce(&key, now),
+            Stage::Granted => self.end_name(&key, &claim.lease, now),
         }
     }
 
@@ -88,8 +92,8 @@ impl Directory {
 
     /// The lease of this node on a name, if it holds it.
     pub(super) fn own_lease(&self, key: &StreamKey) -> Option<&Lease> {
-        let latest = self.held.get(key)?.holds.last()?;
-        self.holds.get(latest).map(|hold| &hold.claim.lease)
+        let holds = self.names.get(key)?.holds.iter().rev().filter_map(|id| self.holds.get(id));
+        holds.filter(|hold| matches!(hold.stage, Stage::Granted)).map(|hold| &hold.claim.lease).next()
     }
 
     pub(super) fn pursue_waiting_holds(&mut self, now: Instant) {
@@ -127,7 +131,7 @@ impl Directory {
     pub(super) fn home_answered(&mut self, id: HoldId, answer: Option<Answer>, now: Instant) {
         match answer {
             Some(Answer::Leased { accepted }) => self.granted(id, accepted, now),
-            Some(Answer::Denied(_)) => self.denied(id),
+            Some(Answer::Denied(_)) => self.denied(id, now),
             _ => {
                 if let Some(claim) = self.holds.get(&id).map(|hold| hold.claim.clone()) {
                     self.decide_for(id, claim, now);
@@ -141,28 +145,58 @@ impl Directory {
         hold.stage = Stage::Granted;
         hold.claim.lease.accepted = accepted;
         let key = hold.claim.lease.key.clone();
-        self.held.entry(key.clone()).or_default().holds.push(id);
         self.leases.remove(&key);
         self.actions.push(Action::Granted(id));
-        self.announce(&key, now);
+        match self.next_follower(&key) {
+            Some((next, since)) => self.granted(next, since.max(accepted), now),
+            None => self.announce(&key, now),
+        }
     }
 
-    pub(super) fn denied(&mut self, id: HoldId) {
-        if self.holds.remove(&id).is_some() {
+    pub(super) fn denied(&mut self, id: HoldId, now: Instant) {
+        if let Some(hold) = self.forget(id) {
             self.actions.push(Action::Denied(id));
+            self.let_next_ask(&hold.claim.lease.key, now);
+        }
+    }
+
+    /// Takes a hold out, and the name with its last one.
+    fn forget(&mut self, id: HoldId) -> Option<Hold> {
+        let hold = self.holds.remove(&id)?;
+        if let Some(name) = self.names.get_mut(&hold.claim.lease.key) {
+            name.holds.retain(|other| *other != id);
+        }
+        if !matches!(hold.stage, Stage::Granted) {
+            self.drop_unused_name(&hold.claim.lease.key);
+        }
+        Some(hold)
+    }
+
+    /// The first publisher behind another, and when it was accepted.
+    fn next_follower(&self, key: &StreamKey) -> Option<(HoldId, u64)> {
+        let mut holds = self.names.get(key)?.holds.iter().filter_map(|id| Some((*id, self.holds.get(id)?)));
+        let follower = holds.find(|(_, hold)| matches!(hold.stage, Stage::Following));
+        follower.map(|(id, hold)| (id, hold.claim.lease.accepted))
+    }
+
+    /// Whoever asked for the name behind one that no longer does asks for itself.
+    fn let_next_ask(&mut self, key: &StreamKey, now: Instant) {
+        if let Some((id, _)) = self.next_follower(key) {
+            self.set_stage(id, Stage::Waiting { until: now + HOME_PATIENCE });
+            self.pursue(id, now);
         }
     }
 
     /// Says of every name that it is here.
     pub(super) fn announce_everything(&mut self, now: Instant) {
-        let keys: Vec<StreamKey> = self.held.keys().cloned().collect();
+        let keys: Vec<StreamKey> = self.names.keys().cloned().collect();
         keys.iter().for_each(|key| self.announce(key, now));
     }
 
     fn announce(&mut self, key: &StreamKey, now: Instant) {
         let Some(lease) = self.own_lease(key).cloned() else { return };
         for keeper in self.peers.keepers(key) {
-            if let Some(name) = self.held.get_mut(key) {
+            if let Some(name) = self.names.get_mut(key) {
                 name.told.insert(keeper.clone());
             }
             let purpose = Purpose::Refresh(key.clone());
@@ -195,16 +229,26 @@ impl Directory {
 
     /// Revokes every hold on a name. What was told of it ends with the next word of the other holder.
     pub(super) fn lose(&mut self, key: &StreamKey) {
-        let Some(name) = self.held.remove(key) else { return };
-        for id in name.holds {
-            self.holds.remove(&id);
+        let Some(name) = self.names.get(key) else { return };
+        let is_granted = |id: &HoldId| self.holds.get(id).is_some_and(|hold| matches!(hold.stage, Stage::Granted));
+        let lost: Vec<HoldId> = name.holds.iter().filter(|id| is_granted(id)).copied().collect();
+        for id in lost {
+            self.forget(id);
             self.actions.push(Action::Revoked(id));
         }
+        self.drop_unused_name(key);
     }
 
     fn end_name(&mut self, key: &StreamKey, lease: &Lease, now: Instant) {
-        let Some(name) = self.held.remove(key) else { return };
-        name.told.iter().for_each(|node| self.tell_release(node, lease, now));
+        let told = self.names.get_mut(key).map(|name| std::mem::take(&mut name.told)).unwrap_or_default();
+        told.iter().for_each(|node| self.tell_release(node, lease, now));
+        self.drop_unused_name(key);
+    }
+
+    fn drop_unused_name(&mut self, key: &StreamKey) {
+        if self.names.get(key).is_some_and(|name| name.holds.is_empty()) {
+            self.names.remove(key);
+        }
     }
 
     fn tell_release(&mut self, to: &NodeId, lease: &Lease, now: Instant) {

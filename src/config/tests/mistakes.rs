@@ -66,6 +66,27 @@ fn a_value_of_the_wrong_kind_says_what_it_is_instead() {
 }
 
 #[test]
+fn drain_times_that_do_not_follow_each_other_are_one_mistake_with_all_of_them() {
+    assert_eq!(
+        lines(load_text(Role::Edge, "upstream.origins = \"a\"\n[drain]\nwindow = \"2m\"\n")),
+        ["test.toml: drain.window: must hold: propagation_delay <= soft_timeout <= soft_timeout + window <= \
+          hard_timeout; they are \"10s\" <= \"15s\" <= \"135s\" <= \"90s\""]
+    );
+    let found = lines(load_text(Role::Origin, "[drain]\nsoft_timeout = \"9s\"\npropagation_delay = \"10s\"\n"));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].starts_with("test.toml: drain.propagation_delay: must hold: "), "{found:#?}");
+}
+
+#[test]
+fn drain_times_may_all_be_zero_or_the_same() {
+    for times in ["0", "\"5s\""] {
+        let keys = ["propagation_delay", "soft_timeout", "hard_timeout"].map(|key| format!("drain.{key} = {times}\n"));
+        let text = format!("{}drain.window = 0\n", keys.concat());
+        load_text(Role::Origin, &text).unwrap();
+    }
+}
+
+#[test]
 fn a_syntax_error_names_file_line_and_column() {
     let found = lines(load_text(Role::Origin, "[play]\ngop_cache = yes\n"));
     assert_eq!(found.len(), 1, "{found:#?}");
@@ -199,4 +220,27 @@ fn an_app_entry_must_say_what_it_matches() {
         lines(load_text(Role::Origin, "apps.match = \"live\"")),
         ["test.toml: apps: expected a list of tables, each headed [[apps]], found a table"]
     );
+}
+
+#[test]
+fn peers_need_a_key_and_are_the_origins_business() {
+    let peers = r#"cluster.peers = ["origins.test"]"#;
+    let keyless = "test.toml: cluster.peers: peers must know each other by a key: set cluster.key or cluster.key_file, the \
+                   same for all of them";
+    assert_eq!(lines(load_text(Role::Origin, peers)), [keyless]);
+    let with_key = format!("{peers}\ncluster.key = \"sixteen bytes or more\"");
+    assert_eq!(load_text(Role::Origin, &with_key).unwrap().cluster.peers.len(), 1);
+    let edge = format!("{with_key}\nupstream.origins = [\"origins.test\"]");
+    let foreign =
+        "test.toml: cluster.peers: an edge has no peers; peers are the origins that share their names with an origin";
+    assert_eq!(lines(load_text(Role::Edge, &edge)), [foreign]);
+}
+
+#[test]
+fn a_node_has_one_address() {
+    let address = |text: &str| load_text(Role::Origin, &format!("node.address = \"{text}\""));
+    assert!(address("origin-0.test:1936").unwrap().node.address.is_some());
+    let service =
+        "test.toml: node.address: expected one host and port, such as \"origin-0.example:1935\", not an SRV name";
+    assert_eq!(lines(address("_rtmp._tcp.origin.test")), [service]);
 }

@@ -1,3 +1,5 @@
+mod leaving;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::hub::{

@@ -23,8 +23,8 @@ const DECISION_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct ForwardConnection {
     wire: Wire,
     candidate: Candidate,
-    /// Whether the origin has acknowledged our mark.
-    is_ours: bool,
+    /// The origin's node id, if it has acknowledged our mark.
+    node: Option<String>,
     /// For how long the origin may take none of what it is sent.
     patience: Duration,
     last_ping: Instant,
@@ -67,7 +67,7 @@ impl ForwardConnection {
         let mut connection = Self {
             wire,
             candidate: candidate.clone(),
-            is_ours: false,
+            node: None,
             patience: context.settings.read_timeout,
             last_ping: Instant::now(),
         };
@@ -82,7 +82,8 @@ impl ForwardConnection {
             while let Some(event) = self.wire.client.next_event() {
                 match event {
                     ClientEvent::Connected { acknowledgement } => {
-                        self.is_ours = acknowledgement.as_deref().and_then(Acknowledgement::parse).is_some();
+                        let acknowledgement = acknowledgement.as_deref().and_then(Acknowledgement::parse);
+                        self.node = acknowledgement.map(|acknowledgement| acknowledgement.node);
                         return Ok(());
                     }
                     event => refusal(event)?,
@@ -112,6 +113,11 @@ impl ForwardConnection {
         &self.candidate
     }
 
+    /// The origin's node id, if it is one of our own kind.
+    pub(super) fn node(&self) -> Option<&str> {
+        self.node.as_deref()
+    }
+
     /// Whether the origin has been sent all that was written.
     pub(super) fn is_idle(&mut self) -> bool {
         !self.wire.has_unsent()
@@ -122,8 +128,9 @@ impl ForwardConnection {
     pub(super) async fn attend(&mut self) -> Result<(), Failure> {
         loop {
             let stalled_at = self.wire.has_unsent().then(|| self.wire.last_progress + self.patience);
-            let dead_at = self.is_ours.then(|| self.wire.last_byte + OURS_DEAD_AFTER);
-            let ping_at = self.is_ours.then(|| self.last_ping + PING_EVERY);
+            let is_ours = self.node.is_some();
+            let dead_at = is_ours.then(|| self.wire.last_byte + OURS_DEAD_AFTER);
+            let ping_at = is_ours.then(|| self.last_ping + PING_EVERY);
             let given_up_at = [stalled_at, dead_at].into_iter().flatten().min();
             let Some(alarm) = [given_up_at, ping_at].into_iter().flatten().min() else {
                 return self.wire.exchange().await;

@@ -50,12 +50,14 @@ impl Haste {
     }
 }
 
-/// Connects to `candidates` in their order, and publishes to the first that accepts the connection. Never to two at a time.
+/// Connects to `candidates` in their order, and publishes to the first that accepts the connection. Never to two at a time,
+/// and not to the node `avoided`, which several addresses may lead to.
 pub(super) async fn open(
     context: &PullContext,
     publication: &Publication,
     candidates: Vec<Candidate>,
     haste: Haste,
+    avoided: Option<&str>,
 ) -> Opened {
     let mut waiting = candidates.into_iter().peekable();
     let mut connecting = FuturesUnordered::new();
@@ -73,6 +75,9 @@ pub(super) async fn open(
             Some(answer) = connecting.next() => answer,
             () = until(alarm) => continue,
         };
+        if connected.as_ref().is_ok_and(|connection| avoided.is_some() && connection.node() == avoided) {
+            continue;
+        }
         match publish(connected).await {
             Ok(connection) => {
                 context.upstreams.note_answer(&candidate);

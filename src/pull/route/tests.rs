@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::super::shield::{Next, Reply};
+use super::super::shield::{Reply, Step};
 use super::*;
 
 const EDGES: usize = 5;
@@ -103,10 +103,10 @@ impl Tiermodel {
             Some(Upstream::Origin) => Reply::Sends,
             _ => return,
         };
-        match reply.next() {
-            Next::Take => self.serve_from(me, Upstream::Edge(other)),
-            Next::AskNext => self.ask(me, rank + 1),
-            Next::AskOrigins | Next::GiveUp => {
+        match reply.then() {
+            Step::Take => self.serve_from(me, Upstream::Edge(other)),
+            Step::AskNext => self.ask(me, rank + 1),
+            Step::AskOrigins | Step::GiveUp => {
                 self.stop_asking(me);
                 self.edges[me].asking = self.edges[me].serving.is_none().then_some(Asking::Origins);
             }

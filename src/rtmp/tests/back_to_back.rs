@@ -1,8 +1,9 @@
 use super::support::*;
 use crate::media::Kind;
+use crate::rtmp::amf0::Value;
 use crate::rtmp::chunk_writer::write_media;
 use crate::rtmp::server::STREAM_ID;
-use crate::rtmp::{ClientEvent, PlayRequest, PublishRequest, ServerEvent, ServerSession, Status};
+use crate::rtmp::{ClientEvent, Goal, PlayRequest, PublishRequest, ServerEvent, ServerSession, Status};
 
 const METADATA: &[u8] = b"\x02\x00\x0AonMetaData\x08\x00\x00\x00\x00\x00\x00\x09";
 
@@ -169,4 +170,59 @@ fn a_conversation_byte_by_byte_is_the_same() {
         }
     }
     assert_eq!(seen, [connected(), ClientEvent::Started { session: None }]);
+}
+
+#[test]
+fn a_server_of_the_cluster_asks_and_is_answered() {
+    let (mut client, mut server) = (client(Goal::Ask), ServerSession::new(SERVER));
+    assert_eq!(converse(&mut client, &mut server).client, [connected()]);
+    server.take_calls();
+    let calls = [client.call("lookup", Value::string("x")), client.call("lease", Value::Null)];
+    let asked = converse(&mut client, &mut server).server;
+    let transactions: Vec<f64> = asked
+        .iter()
+        .map(|event| match event {
+            ServerEvent::Call(call) => call.transaction,
+            other => panic!("not a call: {other:?}"),
+        })
+        .collect();
+    assert!(
+        matches!(&asked[0], ServerEvent::Call(call) if call.name == "lookup" && call.argument == Value::string("x"))
+    );
+
+    // In any order.
+    server.answer_call(transactions[1], None);
+    server.answer_call(transactions[0], Some(Value::Number(7.0)));
+    let answers = [(calls[1], None), (calls[0], Some(Value::Number(7.0)))];
+    let answers = answers.map(|(call, argument)| ClientEvent::Answered { call, argument });
+    assert_eq!(converse(&mut client, &mut server).client, answers);
+}
+
+#[test]
+fn who_is_no_server_of_the_cluster_asks_in_vain() {
+    let (mut client, mut server) = (client(Goal::Ask), ServerSession::new(SERVER));
+    converse(&mut client, &mut server);
+    let call = client.call("lookup", Value::string("x"));
+    let asked = converse(&mut client, &mut server);
+    assert_eq!(asked.server, []);
+    assert_eq!(asked.client, [ClientEvent::Answered { call, argument: None }]);
+}
+
+#[test]
+fn a_play_that_is_redirected_is_refused_with_the_place() {
+    let (mut client, mut server) = (client(play("elsewhere")), ServerSession::new(SERVER));
+    let mut told = Vec::new();
+    for _ in 0..10 {
+        server.feed(&client.take_output()).unwrap();
+        for event in server_events(&mut server) {
+            match event {
+                ServerEvent::Play(_) => server.redirect_play("rtmp://origin-2:1935/live/elsewhere"),
+                event => grant(&mut server, &event),
+            }
+        }
+        client.feed(&server.take_output()).unwrap();
+        told.extend(client_events(&mut client));
+    }
+    let [_, ClientEvent::Refused { redirect, .. }] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(redirect.as_deref(), Some("rtmp://origin-2:1935/live/elsewhere"));
 }

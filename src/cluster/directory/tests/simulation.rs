@@ -1,0 +1,97 @@
+//! Random days of a cluster.
+
+use proptest::prelude::*;
+
+use super::world::{SECOND, World};
+
+#[derive(Debug, Clone)]
+enum Happening {
+    Publish { node: usize, name: usize, takes_over: bool },
+    Leave(usize),
+    Pass(u64),
+    Separate(usize, usize),
+    Restart(usize),
+    Heal,
+}
+
+fn calm() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        4 => (0..4_usize, 0..2_usize, prop::bool::weighted(0.2))
+            .prop_map(|(node, name, takes_over)| Happening::Publish { node, name, takes_over }),
+        3 => (0..100_usize).prop_map(Happening::Leave),
+        3 => (0..200_u64).prop_map(Happening::Pass),
+        1 => (0..6_000_u64).prop_map(Happening::Pass),
+    ]
+}
+
+fn stormy() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        6 => calm(),
+        2 => (0..4_usize, 0..4_usize).prop_map(|(one, other)| Happening::Separate(one, other)),
+        1 => (0..4_usize).prop_map(Happening::Restart),
+        1 => Just(Happening::Heal),
+    ]
+}
+
+fn happen(world: &mut World, happening: Happening, replaces: bool) {
+    match happening {
+        Happening::Publish { takes_over: true, node, name } if world.publishers() > 0 => {
+            let from = world.publisher(name * 7 + node);
+            world.take_over(node, from);
+        }
+        Happening::Publish { node, name, .. } => {
+            world.publish(node, name, replaces);
+        }
+        Happening::Leave(number) if world.publishers() > 0 => world.leave(world.publisher(number)),
+        Happening::Leave(_) => {}
+        Happening::Pass(milliseconds) => world.run(milliseconds),
+        Happening::Separate(one, other) if one != other => world.separate(one, other),
+        Happening::Separate(..) => {}
+        Happening::Restart(node) => world.restart(node),
+        Happening::Heal => world.heal(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn while_links_are_up_a_name_never_has_two_holders(
+        seed in any::<u64>(),
+        is_young in any::<bool>(),
+        replaces in any::<bool>(),
+        day in prop::collection::vec(calm(), 1..60),
+    ) {
+        let mut world = World::new(4, seed);
+        world.run(if is_young { SECOND / 5 } else { 20 * SECOND });
+        world.watches_for_two = true;
+        for happening in day {
+            happen(&mut world, happening, replaces);
+        }
+        world.run(20 * SECOND);
+    }
+
+    #[test]
+    fn when_all_is_well_again_every_name_has_one_holder_and_is_found_from_everywhere(
+        seed in any::<u64>(),
+        replaces in any::<bool>(),
+        day in prop::collection::vec(stormy(), 1..60),
+    ) {
+        let mut world = World::new(4, seed);
+        for happening in day {
+            happen(&mut world, happening, replaces);
+        }
+        world.run(2 * SECOND);
+        world.heal();
+        let held: Vec<bool> = (0..2).map(|name| !world.holders(name).is_empty()).collect();
+        world.run(15 * SECOND);
+        for (name, was_held) in held.into_iter().enumerate() {
+            let holders = world.holders(name);
+            prop_assert_eq!(holders.len(), usize::from(was_held), "name {}", name);
+            for node in 0..4 {
+                let expected = holders.first().copied().filter(|holder| *holder != node);
+                prop_assert_eq!(world.locate(node, name), expected, "name {} from {}", name, node);
+            }
+        }
+    }
+}

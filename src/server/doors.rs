@@ -1,0 +1,138 @@
+//! The listeners of publishers and players: opened, closed, and opened again on the same addresses.
+//!
+//! Owns the way of a connection from its listener to a shard. The server opens the doors when it starts; the drain closes
+//! them, and opens them again when it is taken back.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::ListenAddress;
+use crate::metrics::{ConnectionResult, Protocol};
+use crate::net::admission::Admission;
+use crate::net::listener::{self, BindError};
+use crate::serve::{Accepted, ServeContext, http, rtmp};
+
+use super::Service;
+use super::shards::Shards;
+
+/// All listeners but the admin port's.
+pub(super) struct Doors {
+    gate: Arc<Gate>,
+    /// What was bound, with the ports that the system chose.
+    places: Vec<(Service, ListenAddress)>,
+    open: Option<Open>,
+}
+
+/// The listeners as long as they are open.
+struct Open {
+    closing: CancellationToken,
+    listeners: TaskTracker,
+}
+
+impl Doors {
+    /// Accepts on what has been bound as what.
+    pub(super) fn new(gate: Gate, bound: Vec<(Service, ListenAddress, TcpListener)>) -> io::Result<Self> {
+        let mut places = Vec::new();
+        let mut listeners = Vec::new();
+        for (service, configured, listener) in bound {
+            places.push((service, place(configured, listener.local_addr()?)));
+            listeners.push((service, listener));
+        }
+        let mut doors = Self { gate: Arc::new(gate), places, open: None };
+        doors.accept(listeners);
+        Ok(doors)
+    }
+
+    /// Listens again, on all addresses or on none.
+    pub(super) fn open(&mut self) -> Result<(), BindError> {
+        if self.open.is_none() {
+            let bind = |(service, address): &(Service, ListenAddress)| Ok((*service, listener::bind(*address)?));
+            let listeners = self.places.iter().map(bind).collect::<Result<_, BindError>>()?;
+            self.accept(listeners);
+        }
+        Ok(())
+    }
+
+    /// Takes no more connections, other than those that wait already. Dropping the future loses nothing.
+    pub(super) async fn close(&mut self) {
+        if let Some(open) = &self.open {
+            open.closing.cancel();
+            open.listeners.close();
+            open.listeners.wait().await;
+        }
+        self.open = None;
+    }
+
+    fn accept(&mut self, listeners: Vec<(Service, TcpListener)>) {
+        let open = Open { closing: CancellationToken::new(), listeners: TaskTracker::new() };
+        for (service, listener) in listeners {
+            open.listeners.spawn(accept(Arc::clone(&self.gate), service, listener, open.closing.clone()));
+        }
+        self.open = Some(open);
+    }
+}
+
+/// The address to bind again: what was configured, with the port that it got.
+fn place(configured: ListenAddress, bound: SocketAddr) -> ListenAddress {
+    match configured {
+        ListenAddress::Any(_) => ListenAddress::Any(bound.port()),
+        ListenAddress::Address(_) => ListenAddress::Address(bound),
+    }
+}
+
+/// Hands what comes in to the shards, until the listener is to be closed.
+async fn accept(gate: Arc<Gate>, service: Service, listener: TcpListener, closing: CancellationToken) {
+    loop {
+        tokio::select! {
+            biased;
+            () = closing.cancelled() => break,
+            (socket, peer) = listener::accept(&listener) => gate.enter(service, socket, peer, &closing),
+        }
+    }
+    for (socket, peer) in listener::accept_waiting(listener) {
+        gate.enter(service, socket, peer, &closing);
+    }
+}
+
+/// Between a listener and the shards.
+pub(super) struct Gate {
+    pub(super) context: Arc<ServeContext>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) shards: Arc<Shards>,
+    pub(super) connections: TaskTracker,
+}
+
+impl Gate {
+    fn enter(&self, service: Service, socket: TcpStream, peer: SocketAddr, closing: &CancellationToken) {
+        // IPv4 by its own name, also on a socket for both families.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let protocol = if service == Service::Rtmp { Protocol::Rtmp } else { Protocol::HttpFlv };
+        let count = |result| self.context.metrics.connections(protocol, result).inc();
+        let Some(admitted) = self.admission.admit(peer.ip()) else {
+            count(ConnectionResult::Refused);
+            tracing::debug!(%peer, "no room for another connection");
+            return;
+        };
+        count(ConnectionResult::Accepted);
+        // The socket moves from the listener's runtime to a shard's.
+        let Ok(socket) = socket.into_std() else { return };
+        let context = Arc::clone(&self.context);
+        let (guest, closing) = (context.drain.welcome(), closing.clone());
+        self.shards.spawn(|shard| {
+            let accepted = Accepted { peer, shard, admitted, guest, closing };
+            self.connections.track_future(async move {
+                let Ok(socket) = TcpStream::from_std(socket) else { return };
+                // Boxed: within another future each would take the room of the largest, and every layer around it again.
+                match service {
+                    Service::Rtmp => Box::pin(rtmp::serve(context, socket, accepted)).await,
+                    Service::Http | Service::Admin => Box::pin(http::serve(context, socket, accepted)).await,
+                }
+            })
+        });
+    }
+}
