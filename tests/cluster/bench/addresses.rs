@@ -57,11 +57,13 @@ impl Block {
         Self { number, next_host: 1, ports, _lock: lock }
     }
 
-    /// An address that nobody had before: a pod that is replaced gets another one.
+    /// An address that nobody had before, because a pod that is replaced gets another one, and where nobody listens: pods
+    /// of a bench that was killed may still be there.
     pub fn next_address(&mut self) -> Ipv4Addr {
-        let host = self.next_host;
-        assert!(host < LOCK_HOST, "the block has no more addresses");
-        self.next_host += 1;
-        Ipv4Addr::new(127, 0, self.number, host)
+        let free = (self.next_host..LOCK_HOST)
+            .find(|host| self.ports.are_free_on(Ipv4Addr::new(127, 0, self.number, *host)))
+            .expect("the block has a free address");
+        self.next_host = free + 1;
+        Ipv4Addr::new(127, 0, self.number, free)
     }
 }
