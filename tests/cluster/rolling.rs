@@ -32,7 +32,7 @@ fn edges_are_replaced_and_their_players_move_a_few_at_a_time() {
         cluster.wait_until_ready();
         let old = format!("edge-{number}");
         most_players = most_players.max(cluster.pod(&old).count("rillcast_players"));
-        assert_eq!(cluster.delete(&old), Some(0), "{old} ends properly");
+        cluster.delete(&old);
     }
     audience.wait_for_frames_after(Instant::now());
 
@@ -69,9 +69,10 @@ fn origins_are_replaced_and_nobody_is_disconnected() {
     let live = Live::start(&cluster, streams(scale::pick(9, 60)), &edges, scale::pick(18, 130));
 
     live.mark();
+    let mut slowest = Duration::ZERO;
     for number in (0..ORIGINS).rev() {
         let name = format!("origin-{number}");
-        assert_eq!(cluster.delete(&name), Some(0), "{name} ends properly");
+        slowest = slowest.max(cluster.delete(&name));
         cluster.start_pod(&name, Tier::Origins, 0, &origin);
         cluster.wait_until_ready();
     }
@@ -80,7 +81,10 @@ fn origins_are_replaced_and_nobody_is_disconnected() {
         cluster.pods(Tier::Origins).map(|origin| origin.published().len()).sum::<usize>() == live.streams.len()
     });
     let figures = live.audience.figures();
-    row(&format!("rolling restart of {ORIGINS} origins, publishers forwarded"), &figures);
+    row(
+        &format!("rolling restart of {ORIGINS} origins, publishers forwarded"),
+        format!("each ends within {:.0} s; {figures}", slowest.as_secs_f64()),
+    );
     live.assert_nobody_left();
     assert!(figures.gap(99) < scale::bound(Duration::from_secs(1)), "{figures}");
 }

@@ -1,6 +1,7 @@
 //! A cluster: its pods, and what the control plane does with them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -94,16 +95,17 @@ impl Cluster {
         self.plane.publish();
     }
 
-    /// Deletes a pod: it leaves DNS, gets SIGTERM, and is waited for. Gives its exit code.
+    /// Deletes a pod: it leaves DNS, gets SIGTERM, and is waited for; it has to end properly. Gives how long that took.
     #[track_caller]
-    pub fn delete(&mut self, name: &str) -> Option<i32> {
+    pub fn delete(&mut self, name: &str) -> Duration {
+        let begin = Instant::now();
         let mut pod = self.take(name);
         self.book.terminate(pod.address);
         self.plane.publish();
         pod.signal(Signal::TERM);
-        let code = pod.wait_for_exit();
+        assert_eq!(pod.wait_for_exit(), Some(0), "the exit code of {name}");
         self.book.remove(pod.address);
-        code
+        begin.elapsed()
     }
 
     #[track_caller]
