@@ -202,7 +202,12 @@ impl Directory {
     /// Lets time pass. To be called several times a second.
     pub fn tick(&mut self, now: Instant) {
         let late: Vec<AskId> = self.asks.iter().filter(|(_, ask)| ask.deadline <= now).map(|(id, _)| *id).collect();
-        late.into_iter().for_each(|ask| self.answered(ask, None, now));
+        for ask in late {
+            if let Some(Ask { to, purpose, .. }) = self.asks.get(&ask) {
+                tracing::debug!(peer = %to, ?purpose, "a peer does not answer in time");
+            }
+            self.answered(ask, None, now);
+        }
         self.pursue_waiting_holds(now);
         let keys: Vec<StreamKey> = self.decisions.keys().cloned().collect();
         keys.iter().for_each(|key| self.conclude_if_ready(key, now));

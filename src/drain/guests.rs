@@ -1,7 +1,7 @@
 //! Who is still there: the connections of clients, counted.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
@@ -18,12 +18,26 @@ pub(super) struct Guests {
 #[derive(Debug)]
 pub struct Guest {
     shared: Arc<Shared>,
+    left: AtomicBool,
+}
+
+impl Guest {
+    /// Is not waited for any more, though it stays: another server that is connected for as long as this one lives.
+    pub fn leave(&self) {
+        if self.left.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let guests = &self.shared.guests;
+        if guests.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            guests.gone.notify_waiters();
+        }
+    }
 }
 
 impl Guests {
     pub(super) fn welcome(shared: &Arc<Shared>) -> Guest {
         shared.guests.count.fetch_add(1, Ordering::AcqRel);
-        Guest { shared: Arc::clone(shared) }
+        Guest { shared: Arc::clone(shared), left: AtomicBool::new(false) }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -46,9 +60,6 @@ impl Guests {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        let guests = &self.shared.guests;
-        if guests.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            guests.gone.notify_waiters();
-        }
+        self.leave();
     }
 }

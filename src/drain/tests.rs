@@ -112,6 +112,8 @@ async fn all_are_gone_once_the_last_guest_has_left() {
     tokio::task::yield_now().await;
     assert!(!waiting.is_finished());
     assert_eq!(drain.guests(), 1);
-    drop(other);
+    other.leave();
     waiting.await.unwrap();
+    drop(other);
+    assert_eq!(drain.guests(), 0, "who has left leaves once");
 }

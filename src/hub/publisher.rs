@@ -11,7 +11,7 @@ use crate::media::stream_key::StreamKey;
 use super::demand::demand;
 use super::identity::Identity;
 use super::now;
-use super::state::{PublishError, PublishRequest, Source, State, Superseded};
+use super::state::{PublishError, PublishRequest, State, Superseded};
 use super::stream::{Pace, StreamHandle};
 
 /// Feeds one stream. Dropping it frees the name, whatever the way out was.
@@ -30,7 +30,7 @@ impl Publisher {
     pub(super) fn begin(handle: StreamHandle, request: PublishRequest) -> Result<Self, PublishError> {
         let session = request.session.clone();
         let (shared, stream) = (&handle.shared, &handle.stream);
-        let is_pull = request.source == Source::Pull;
+        let is_pull = request.source.is_pull();
         let mut state = stream.state();
         let was_live = state.live.is_some();
         let begun = state.begin_publish(request, now());

@@ -235,7 +235,7 @@ impl State {
 
     /// Whether a client publishes it here.
     fn has_client(&self) -> bool {
-        self.live.as_ref().is_some_and(|live| live.source != Source::Pull)
+        self.live.as_ref().is_some_and(|live| !live.source.is_pull())
     }
 
     /// Whether a publisher would be given the name at present.

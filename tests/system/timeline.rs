@@ -110,12 +110,14 @@ fn after_a_jump_between_keyframes_video_goes_on_at_the_next_one_and_headers_come
     let mut scene = Scene::start(SHORT_GOP, 35);
     scene.publisher.set_clock(0);
     scene.push(30);
-    for player in &scene.players {
+    let header = video_header(scene.publisher.session);
+    for (number, player) in scene.players.iter().enumerate() {
         player.assert_only_gaps_before_keyframes();
         player.assert_monotonic();
-        let header = video_header(scene.publisher.session);
+        // The origin's players come first. To an edge time has not jumped, and it passes on no headers that are in force.
+        let expected = if number < Protocol::ALL.len() { 2 } else { 1 };
         let headers = player.see(|seen| seen.tags.iter().filter(|tag| tag.payload == header).count());
-        assert!(headers >= 2, "the headers have come again");
+        assert!(headers >= expected, "the headers have come again");
     }
 }
 

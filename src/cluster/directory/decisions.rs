@@ -55,7 +55,7 @@ impl Directory {
                 pending.askers.push(asker);
                 return;
             }
-            if !claim.displaces(&pending.claim.lease) {
+            if !claim.is_ahead_of(&pending.claim) {
                 let ahead = pending.claim.lease.clone();
                 return self.deny(&asker, ahead, now);
             }
@@ -244,12 +244,19 @@ impl Directory {
         if let Some(own) = self.own_lease(key).filter(|_| *claimant != self.me) {
             return Answer::Found(Known { lease: own.clone(), how: How::Held });
         }
-        if let Some(pending) = self.decisions.get(key).map(|decision| decision.claim.lease.clone())
-            && pending.node != *claimant
+        if let Some(asking) = self.asking_claim(key).filter(|_| *claimant != self.me) {
+            // The grant may be on its way. Whoever is behind stands back, here as where it was asked for.
+            if !claim.is_ahead_of(asking) {
+                return Answer::Found(Known { lease: asking.lease.clone(), how: How::Asked });
+            }
+            self.stand_back(key, now);
+        }
+        if let Some(Decision { claim: pending, .. }) = self.decisions.get(key)
+            && pending.lease.node != *claimant
         {
             // Both of us see both claims, and find the same one ahead.
-            if !claim.lease.wins_over(&pending) {
-                return Answer::Found(Known { lease: pending, how: How::Asked });
+            if !claim.is_ahead_of(pending) {
+                return Answer::Found(Known { lease: pending.lease.clone(), how: How::Asked });
             }
             self.abandon(key, &claim.lease, now);
         }

@@ -96,6 +96,27 @@ impl Directory {
         holds.filter(|hold| matches!(hold.stage, Stage::Granted)).map(|hold| &hold.claim.lease).next()
     }
 
+    /// What a publisher here has asked the home for.
+    pub(super) fn asking_claim(&self, key: &StreamKey) -> Option<&Claim> {
+        let mut holds = self.names.get(key)?.holds.iter().filter_map(|id| self.holds.get(id));
+        holds.find(|hold| matches!(hold.stage, Stage::Asking(_))).map(|hold| &hold.claim)
+    }
+
+    /// Takes back what publishers here have asked the home for: another one's claim is ahead.
+    pub(super) fn stand_back(&mut self, key: &StreamKey, now: Instant) {
+        let Some(name) = self.names.get(key) else { return };
+        for id in name.holds.clone() {
+            let stage = self.holds.get(&id).map(|hold| hold.stage);
+            let Some(Stage::Asking(ask)) = stage else { continue };
+            let asked = self.asks.remove(&ask);
+            if let (Some(asked), Some(hold)) = (asked, self.forget(id)) {
+                self.tell_release(&asked.to, &hold.claim.lease, now);
+                self.actions.push(Action::Denied(id));
+            }
+        }
+        self.let_next_ask(key, now);
+    }
+
     pub(super) fn pursue_waiting_holds(&mut self, now: Instant) {
         let is_waiting = |hold: &Hold| matches!(hold.stage, Stage::Waiting { .. });
         let waiting: Vec<HoldId> = self.holds.iter().filter(|(_, hold)| is_waiting(hold)).map(|(id, _)| *id).collect();
@@ -112,7 +133,11 @@ impl Directory {
                 Stage::Asking(self.ask(&home, Item::Grant(claim), Purpose::Grant(id), HOME_PATIENCE, now))
             }
             Home::Unlinked(since) if now < until.min(since + HOME_PATIENCE) => return,
-            Home::Us | Home::Unlinked(_) | Home::Nowhere => return self.decide_for(id, claim, now),
+            Home::Us => return self.decide_for(id, claim, now),
+            Home::Unlinked(_) | Home::Nowhere => {
+                tracing::warn!(stream = %claim.lease.key, "the home cannot be asked: deciding without it");
+                return self.decide_for(id, claim, now);
+            }
         };
         self.set_stage(id, stage);
     }
@@ -134,6 +159,7 @@ impl Directory {
             Some(Answer::Denied(_)) => self.denied(id, now),
             _ => {
                 if let Some(claim) = self.holds.get(&id).map(|hold| hold.claim.clone()) {
+                    tracing::warn!(stream = %claim.lease.key, "the home does not answer: deciding without it");
                     self.decide_for(id, claim, now);
                 }
             }

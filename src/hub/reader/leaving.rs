@@ -37,7 +37,7 @@ impl Reader {
         }
         let is_bound = || {
             let source = state.live.as_ref().map(|live| &live.source);
-            self.request.is_pull && !matches!(source, Some(Source::Pull | Source::ShieldedPull))
+            self.request.is_pull && !source.is_some_and(Source::is_pull)
         };
         self.handle.shared.releases.departure(self.share, is_bound)
     }

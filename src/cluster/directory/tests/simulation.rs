@@ -53,7 +53,7 @@ fn happen(world: &mut World, happening: Happening, replaces: bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
     fn while_links_are_up_a_name_never_has_two_holders(
@@ -69,6 +69,26 @@ proptest! {
             happen(&mut world, happening, replaces);
         }
         world.run(20 * SECOND);
+    }
+
+    #[test]
+    fn of_those_that_ask_for_a_free_name_at_about_the_same_time_exactly_one_gets_it(
+        seed in any::<u64>(),
+        is_young in any::<bool>(),
+        replaces in any::<bool>(),
+        clocks in prop::array::uniform4(0..200_u64),
+        asks in prop::collection::vec((0..4_usize, 0..100_u64), 2..6),
+    ) {
+        let mut world = World::new(4, seed);
+        clocks.iter().enumerate().for_each(|(node, behind)| world.set_clock_behind(node, *behind));
+        world.run(if is_young { SECOND / 5 } else { 20 * SECOND });
+        world.watches_for_two = true;
+        for (node, pause) in asks {
+            world.publish(node, 0, replaces);
+            world.run(pause);
+        }
+        world.run(2 * SECOND);
+        prop_assert_eq!(world.holders(0).len(), 1);
     }
 
     #[test]

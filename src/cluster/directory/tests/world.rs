@@ -7,8 +7,8 @@ use super::*;
 
 /// A second in the world's milliseconds.
 pub(super) const SECOND: u64 = 1_000;
-/// The longest delay of a message, in milliseconds.
-const MAX_DELAY: u64 = 40;
+/// The longest delay of most messages, in milliseconds.
+const MAX_DELAY: u64 = 30;
 /// How long a broken connection may go unnoticed.
 const MAX_UNNOTICED: u64 = 3_000;
 const TICK: u64 = 50;
@@ -82,7 +82,7 @@ pub(super) struct World {
     /// The connections by their two ends, with a number each: what is on its way on one that is cut is lost.
     connections: HashMap<(usize, usize), u64>,
     allowed: HashMap<(usize, usize), bool>,
-    last_arrival: HashMap<(usize, usize), u64>,
+    last_arrival: HashMap<((usize, usize), usize), u64>,
     /// By when they happen, and in their order.
     events: BTreeMap<(u64, u64), (Option<Carrier>, Event)>,
     publishers: Vec<Publisher>,
@@ -163,12 +163,12 @@ impl World {
     /// Sends something that is lost with the connection, behind what is on its way in the same direction.
     fn send_on(&mut self, connection: (usize, usize), delay: u64, event: Event) {
         let Some(number) = self.connections.get(&connection).copied() else { return };
-        let direction = match &event {
-            Event::Answer { from, to, .. } | Event::Ask { from, to, .. } | Event::Connected { from, to } => {
-                (*from, *to)
-            }
-            Event::LinkLost { .. } | Event::SessionLost { .. } => connection,
+        // Each direction of each connection keeps its own order, and none of the others'.
+        let from = match &event {
+            Event::Answer { from, .. } | Event::Ask { from, .. } | Event::Connected { from, .. } => *from,
+            Event::LinkLost { .. } | Event::SessionLost { .. } => connection.0,
         };
+        let direction = (connection, from);
         let last = self.last_arrival.entry(direction).or_default();
         let at = (self.now + delay).max(*last + 1);
         *last = at;
@@ -411,7 +411,9 @@ impl World {
             return;
         }
         for action in self.nodes[node].directory.take_actions() {
-            let delay = 1 + self.random(MAX_DELAY);
+            // Now and then one takes long, but not so long that nobody waits for it.
+            let slowness = if self.random(8) == 0 { 4 } else { 1 };
+            let delay = 1 + self.random(MAX_DELAY) * slowness;
             match action {
                 Action::Send { to, ask, item } => {
                     let Some(to) = (0..self.nodes.len()).find(|other| self.id(*other) == to) else { continue };
