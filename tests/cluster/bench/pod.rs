@@ -19,6 +19,9 @@ use super::book::Tier;
 /// After which a pod would be killed (`terminationGracePeriodSeconds`).
 const GRACE_PERIOD: Duration = Duration::from_secs(95);
 
+/// Names a directory where the logs of all pods are kept, with what is logged for debugging.
+const LOGS: &str = "RILLCAST_POD_LOGS";
+
 /// What a process holds of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
@@ -148,10 +151,22 @@ impl Pod {
     }
 }
 
+impl Drop for Pod {
+    fn drop(&mut self) {
+        let Some(directory) = std::env::var_os(LOGS) else { return };
+        let file = std::path::Path::new(&directory).join(format!("{}-{}.log", self.name, self.address));
+        let log = self.process.stderr.all().join("\n");
+        if let Err(error) = fs::create_dir_all(&directory).and_then(|()| fs::write(&file, log)) {
+            println!("{} is not written: {error}", file.display());
+        }
+    }
+}
+
 fn base_config(name: &str, address: Ipv4Addr, ports: Ports, nameserver: SocketAddr) -> String {
     let Ports { rtmp, http, admin } = ports;
+    let level = if std::env::var_os(LOGS).is_some() { "debug" } else { "info" };
     format!(
-        "[node]\nname = \"{name}\"\n[log]\nlevel = \"info\"\nformat = \"json\"\n[rtmp]\nlisten = \"{address}:{rtmp}\"\n\
+        "[node]\nname = \"{name}\"\n[log]\nlevel = \"{level}\"\nformat = \"json\"\n[rtmp]\nlisten = \"{address}:{rtmp}\"\n\
          [http]\nlisten = \"{address}:{http}\"\n[admin]\nlisten = \"{address}:{admin}\"\n\
          [dns]\nnameservers = [\"{nameserver}\"]\n[cluster]\nkey = \"the key of the test bench\"\n"
     )
