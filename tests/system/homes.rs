@@ -9,6 +9,7 @@ use rillcast::auth::{Acknowledgement, ClusterKey, Mark};
 use rillcast::cluster::rank::rank;
 use rillcast::config::Secret;
 use rillcast::rtmp::{ClientEvent, ClientSession, ClientSettings, Goal};
+use rustix::process::Signal;
 
 use super::harness::dns::DnsServer;
 use super::harness::player::{Player, Protocol};
@@ -378,7 +379,6 @@ fn nobody_is_told_where_a_stream_is_who_has_not_proved_to_be_a_server() {
 
 #[test]
 fn an_origin_that_stands_still_delays_publishers_only_shortly() {
-    use rustix::process::Signal;
     let cluster = Cluster::start("");
     let name = (0..).map(|number| format!("live/still-{number}")).find(|name| cluster.ranked(name)[0] == 0).unwrap();
     cluster.origins[0].signal(Signal::STOP);
@@ -389,4 +389,14 @@ fn an_origin_that_stands_still_delays_publishers_only_shortly() {
     let refused = Publisher::attempt(cluster.origins[2].rtmp, &name, Content::default()).err();
     assert_eq!(refused.as_deref(), Some(BAD_NAME));
     cluster.origins[0].signal(Signal::CONT);
+}
+
+#[test]
+fn a_draining_origin_waits_for_no_peer_and_not_for_itself() {
+    let drain = "[drain]\npropagation_delay = \"0s\"\nsoft_timeout = \"0s\"\nwindow = \"0s\"\nhard_timeout = \"1h\"\n";
+    let mut cluster = Cluster::start(drain);
+    for origin in &mut cluster.origins {
+        origin.signal(Signal::TERM);
+        assert_eq!(origin.wait_for_exit(), Some(0));
+    }
 }
