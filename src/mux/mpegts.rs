@@ -29,7 +29,7 @@ pub const LEAD: u64 = 63_000;
 const AUDIO_UNIT_BYTES: usize = 2_048;
 const AUDIO_UNIT_MS: u64 = 120;
 /// A frame this far from where the one before it ended begins a unit of its own.
-const AUDIO_TOLERANCE_MS: u64 = 2;
+const AUDIO_TOLERANCE_MS: u64 = 1;
 /// A clock reference at least this often (ISO/IEC 13818-1, 2.7.2 wants 100 ms).
 const CLOCK_INTERVAL_MS: u64 = 80;
 
