@@ -33,7 +33,9 @@ fn audio(head: &[u8], rest: &[u8]) -> Packet {
 /// The tracks after these packets, none of which is an error.
 fn after(packets: &[Packet]) -> Tracks {
     let mut tracks = Tracks::default();
-    packets.iter().for_each(|packet| drop(tracks.take(packet).unwrap()));
+    for packet in packets {
+        tracks.take(packet).unwrap();
+    }
     tracks
 }
 
