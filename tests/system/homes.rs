@@ -400,3 +400,32 @@ fn a_draining_origin_waits_for_no_peer_and_not_for_itself() {
         assert_eq!(origin.wait_for_exit(), Some(0));
     }
 }
+
+#[test]
+fn a_pull_waits_for_a_publisher_that_is_on_its_way() {
+    let cluster = Cluster::start("");
+    let name = (0..).map(|number| format!("on-its-way-{number}")).find(|name| {
+        let ranked = cluster.ranked(&format!("live/{name}"));
+        ranked[0] == 0
+    });
+    let name = name.unwrap();
+    // The home says nothing, so that it takes its time until the name is granted.
+    cluster.origins[0].signal(Signal::STOP);
+    let address = cluster.origins[1].rtmp;
+    let publisher = {
+        let name = name.clone();
+        thread::spawn(move || {
+            let mut publisher = Client::publish(address, &name, "one");
+            let answer = publisher.next_event();
+            (publisher, answer)
+        })
+    };
+    wait_until("the origin is asked for the name", || {
+        cluster.origins[1].log().iter().any(|line| line["fields"]["message"] == "a publisher asks for the name")
+    });
+    let mark = mark(Some(KEY), None);
+    let mut pull = Client::connect(address, &mark, Goal::Play { name });
+    assert!(matches!(pull.next_event(), ClientEvent::Started { .. }), "the pull is not refused");
+    assert!(matches!(publisher.join().unwrap().1, ClientEvent::Started { .. }));
+    cluster.origins[0].signal(Signal::CONT);
+}

@@ -164,7 +164,7 @@ impl Drop for Pod {
 
 fn base_config(name: &str, address: Ipv4Addr, ports: Ports, nameserver: SocketAddr) -> String {
     let Ports { rtmp, http, admin } = ports;
-    let level = if std::env::var_os(LOGS).is_some() { "debug" } else { "info" };
+    let level = if std::env::var_os(LOGS).is_some() { "info,rillcast=debug" } else { "info" };
     format!(
         "[node]\nname = \"{name}\"\n[log]\nlevel = \"{level}\"\nformat = \"json\"\n[rtmp]\nlisten = \"{address}:{rtmp}\"\n\
          [http]\nlisten = \"{address}:{http}\"\n[admin]\nlisten = \"{address}:{admin}\"\n\
