@@ -86,8 +86,8 @@ impl Cutter {
         Self { lengths, target_s: None, open: None, waits_since: None }
     }
 
-    /// The target duration in seconds, once it is fixed.
-    pub(super) const fn target_s(&self) -> Option<u64> {
+    #[cfg(test)]
+    const fn target_s(&self) -> Option<u64> {
         self.target_s
     }
 

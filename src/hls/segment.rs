@@ -87,8 +87,7 @@ pub(super) struct Segment {
 impl Segment {
     /// What it is to HTTP.
     pub(super) fn object(&self) -> Object {
-        let media_type =
-            if self.initialisation.is_some() { MediaType::Fragments } else { MediaType::TransportStream };
+        let media_type = if self.initialisation.is_some() { MediaType::Fragments } else { MediaType::TransportStream };
         self.body.object(media_type)
     }
 }

@@ -46,12 +46,7 @@ pub(super) enum NoWriter {
 
 impl Writer {
     /// A writer of `tracks`; `number` is that of its first segment.
-    pub(super) fn new(
-        format: HlsFormat,
-        tracks: &Tracks,
-        number: u64,
-        memory: &Arc<Memory>,
-    ) -> Result<Self, NoWriter> {
+    pub(super) fn new(format: HlsFormat, tracks: &Tracks, number: u64, memory: &Arc<Memory>) -> Result<Self, NoWriter> {
         if let Some(codec) = tracks.refused_video.or(tracks.refused_audio) {
             return Err(NoWriter::Refused(codec));
         }

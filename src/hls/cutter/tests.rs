@@ -92,8 +92,7 @@ fn sound_before_the_first_keyframe_begins_nothing() {
 #[test]
 fn a_stream_that_never_has_a_keyframe_is_cut_anyway() {
     let mut cutter = cutter();
-    let steps: Vec<Step> =
-        pictures(40).map(|time| cutter.step(&frame(Track::Video, time, false), true, 0)).collect();
+    let steps: Vec<Step> = pictures(40).map(|time| cutter.step(&frame(Track::Video, time, false), true, 0)).collect();
     let cuts = steps.iter().filter(|step| matches!(step, Step::Cut { is_forced: true, .. })).count();
     assert!(steps.contains(&Step::Begin) && cuts >= 2, "{cuts} cuts");
 }
