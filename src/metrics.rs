@@ -4,6 +4,7 @@
 //! that are plain atomics; the admin port encodes them. Every series exists from the start, at zero. Nothing here is per
 //! stream: a cluster has too many of them for a time series each.
 
+mod dvr;
 mod labels;
 mod reason;
 
@@ -16,8 +17,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+pub use dvr::DvrMetrics;
 pub use labels::{
-    ConnectResult, ConnectionResult, DropReason, LookupResult, MarkResult, Protocol, ReconnectReason, Shortage,
+    ConnectResult, ConnectionResult, DropReason, LookupResult, MarkResult, Protocol, ReconnectReason,
+    RecordingDeletion, RecordingError, Shortage,
 };
 use labels::{Labelled, One, ProtocolAndResult};
 pub use reason::Reason;
@@ -52,6 +55,8 @@ pub struct Metrics {
     pub merge_window: Gauge<f64, AtomicU64>,
     /// From the play command to the first media write, in seconds.
     pub first_frame: Histogram,
+    /// Recordings.
+    pub dvr: DvrMetrics,
     players: Family<One<Protocol>, Gauge>,
     connections: Family<ProtocolAndResult, Counter>,
     disconnects: Family<One<Reason>, Counter>,
@@ -89,6 +94,7 @@ impl Metrics {
             ring_bytes: Gauge::default(),
             merge_window: Gauge::default(),
             first_frame: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
+            dvr: DvrMetrics::default(),
             players: Family::default(),
             connections: Family::default(),
             disconnects: Family::default(),
@@ -136,6 +142,7 @@ impl Metrics {
         registry.register_with_unit("first_frame", "Play command to first media", Unit::Seconds, first_frame);
         registry.register("dns_lookups", "Names resolved", self.dns_lookups.clone());
         registry.register("marks", "Marks of servers that pull", self.marks.clone());
+        self.dvr.register(registry);
         self.touch_every_series();
         self
     }
@@ -255,6 +262,12 @@ mod tests {
             "rillcast_marks_total{result=\"verified\"} 0",
             "rillcast_merge_window_seconds 0.0",
             "rillcast_first_frame_seconds_count 0",
+            "rillcast_dvr_recordings 0",
+            "rillcast_dvr_files_total 0",
+            "rillcast_dvr_bytes_total 0",
+            "rillcast_dvr_dropped_bytes_total 0",
+            "rillcast_dvr_errors_total{reason=\"full\"} 0",
+            "rillcast_dvr_deleted_files_total{reason=\"age\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }

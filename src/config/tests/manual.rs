@@ -10,11 +10,12 @@ fn manual(role: Role) -> String {
     std::fs::read_to_string(manual_path(role)).unwrap()
 }
 
-/// Whether a key does anything in a role: an origin pulls nothing, an edge has no peers.
+/// Whether a key does anything in a role: an origin pulls nothing, an edge has no peers and records nothing.
 fn concerns(role: Role, setting: &Setting) -> bool {
     match role {
         Role::Origin => setting.section != "upstream",
         Role::Edge => match setting.section {
+            "dvr" => false,
             "cluster" => setting.key != "peers",
             "node" => setting.key != "address",
             _ => true,
