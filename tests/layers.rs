@@ -27,6 +27,7 @@ const INPUT_OUTPUT_AND_CLOCK: &[&str] =
 /// `serve` and `pull` stand side by side and never see each other.
 const LAYERS: &[Layer] = &[
     Layer { module: "media", may_import: &[], must_not_name: INPUT_OUTPUT_AND_CLOCK },
+    Layer { module: "mux", may_import: &["media"], must_not_name: INPUT_OUTPUT_AND_CLOCK },
     Layer { module: "rtmp", may_import: &["media"], must_not_name: INPUT_OUTPUT_AND_CLOCK },
     Layer {
         module: "hub",
