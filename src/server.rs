@@ -5,6 +5,7 @@
 
 mod doors;
 mod draining;
+mod recording;
 mod shards;
 
 use std::io;
@@ -22,7 +23,7 @@ use crate::auth::{ClusterKey, Verifier};
 use crate::cluster::{Cluster, ClusterSettings};
 use crate::config::{Config, ListenAddress, MergeWindow, OnConflict, Percentage, RTMP_PORT, Role};
 use crate::drain::Drain;
-use crate::hub::{self, Hub, Identity, RingLimits, StreamSettings};
+use crate::hub::{self, Hub, Identity, OnSession, RingLimits, StreamSettings};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::Metrics;
 use crate::net::admission::Admission;
@@ -56,6 +57,9 @@ pub enum StartError {
     /// A thread or runtime could not be made.
     #[error("cannot start a shard: {0}")]
     Shard(io::Error),
+    /// The recorder's threads could not be made.
+    #[error("cannot start the recorder: {0}")]
+    Recorder(io::Error),
     /// The system's DNS settings cannot be used.
     #[error("cannot set up DNS: {0}")]
     Dns(#[from] SetUpError),
@@ -136,6 +140,16 @@ impl Server {
         if config.role == Role::Edge {
             server.join_upstream(&config, &metrics, &node)?;
         }
+        let recorder = recording::recorder(
+            &config,
+            &metrics,
+            &server.shards,
+            &server.connections,
+            server.stop_connections.clone(),
+        )
+        .map_err(StartError::Recorder)?;
+        let followers = recorder.iter().map(|recorder| Arc::new(recorder.clone()) as Arc<dyn OnSession>);
+        hub.tell_of_sessions(followers.collect());
         let cluster =
             if config.cluster.peers.is_empty() { None } else { Some(server.join_cluster(&config, &metrics, &node)?) };
         let context = Arc::new(ServeContext {
@@ -157,6 +171,7 @@ impl Server {
             drain: server.drain.clone(),
             admission: Arc::clone(&admission),
             unready_at: limits.unready_at.map(Percentage::fraction),
+            recordings: recorder.map(|recorder| recorder.library().clone()),
             node,
         });
         if limits.max_egress.is_some() {

@@ -21,6 +21,7 @@ pub mod process;
 pub mod proxy;
 pub mod publisher;
 pub mod redirecting;
+pub mod recordings;
 pub mod rtmp;
 pub mod scripted_origin;
 pub mod server;

@@ -55,6 +55,13 @@ impl FlvFile {
         write_tag(out, packet.kind, time as u32, &packet.payload);
     }
 
+    /// Appends a script tag of the writer's own to `out`: `body` begins with its AMF0 name. Players pass over names that they do
+    /// not know.
+    pub fn append_script(&mut self, body: &[u8], out: &mut BytesMut) {
+        self.bytes += (body.len() + TAG_OVERHEAD_BYTES) as u64;
+        write_tag(out, Kind::Data, 0, body);
+    }
+
     /// How large the file is.
     pub const fn bytes(&self) -> u64 {
         self.bytes
@@ -74,7 +81,9 @@ impl FlvFile {
     fn head(&self) -> Bytes {
         let metadata = self.metadata();
         let mut head = BytesMut::with_capacity(HEADER_BYTES + metadata.len() + TAG_OVERHEAD_BYTES);
-        head.put_slice(&header(self.tracks.audio.is_some(), self.tracks.video.is_some()));
+        let audio = self.tracks.audio.is_some() || self.tracks.refused_audio.is_some();
+        let video = self.tracks.video.is_some() || self.tracks.refused_video.is_some();
+        head.put_slice(&header(audio, video));
         write_tag(&mut head, Kind::Data, 0, &metadata);
         head.freeze()
     }
