@@ -20,6 +20,9 @@ mod scan;
 mod space;
 mod writer;
 
+#[cfg(test)]
+mod bench;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;

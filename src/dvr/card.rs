@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The most bytes that a card may take: far more than the longest names make.
+/// The most bytes of a file's head that are looked at for its card: far more than the longest names make.
 pub(super) const MAX_CARD_BYTES: usize = 16 << 10;
 
 /// A recording's card.

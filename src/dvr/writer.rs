@@ -7,7 +7,7 @@
 mod failure;
 mod open;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ use crate::mux::tracks::{TrackError, Tracks};
 
 use super::library::Library;
 use failure::Failure;
-use open::Open;
+use open::{Beginning, Open};
 
 /// For how long a keyframe is waited for to begin with, in the stream's milliseconds.
 const KEYFRAME_WAIT_MS: u64 = 10_000;
@@ -29,6 +29,9 @@ const KEYFRAME_WAIT_MS: u64 = 10_000;
 const CUT_WAIT_MS: u64 = 60_000;
 /// The longest recording there is: beyond, FLV players take times for negative. 24 days.
 const LONGEST_MS: u64 = i32::MAX as u64;
+/// How much sound may come before the first keyframe of a recording, in milliseconds, and in packets.
+const LEAD_MS: u64 = 100;
+const MAX_LEAD: usize = 64;
 /// The most bytes that wait for the tracks to be known.
 const MAX_WAITING_BYTES: usize = 8 << 20;
 /// After how long it is tried again when the disk has taken no more: at first, and at most.
@@ -57,6 +60,9 @@ pub(super) struct Writer {
     tracks: Tracks,
     /// The sequence headers in force.
     headers: BTreeMap<HeaderSlot, Packet>,
+    /// How often tracks, or what decoders need to know of them, have changed.
+    parameters: u64,
+    has_video: bool,
     /// What came before the tracks were known.
     waiting: Batch,
     open: Option<Open>,
@@ -64,6 +70,8 @@ pub(super) struct Writer {
     unopened_since: Option<u64>,
     /// Whether the next recording begins with any frame.
     begins_anywhere: bool,
+    /// The last sound before a keyframe that a recording may begin with.
+    lead: VecDeque<Packet>,
     stopped: Option<Stopped>,
 }
 
@@ -87,6 +95,9 @@ impl Writer {
             settings,
             tracks: Tracks::default(),
             headers: BTreeMap::new(),
+            parameters: 0,
+            has_video: false,
+            lead: VecDeque::new(),
             waiting: Batch::default(),
             open: None,
             unopened_since: None,
@@ -144,7 +155,7 @@ impl Writer {
         match packet.class {
             Class::Metadata | Class::Data => return,
             Class::Header(_) => {
-                if let Some(open) = self.open.as_mut().filter(|open| is_news && open.tracks == self.tracks) {
+                if let Some(open) = self.open.as_mut().filter(|open| is_news && open.parameters == self.parameters) {
                     open.append(packet);
                 }
                 return;
@@ -159,38 +170,61 @@ impl Writer {
         }
         match &mut self.open {
             Some(open) => open.append(packet),
-            None if self.stopped.is_some() => {
-                self.library.metrics().dvr.dropped_bytes.inc_by(packet.payload.len() as u64);
-            }
-            None => {}
+            None if self.stopped.is_some() => self.count_dropped(packet),
+            None => self.lead_with(packet),
+        }
+    }
+
+    fn count_dropped(&self, packet: &Packet) {
+        self.library.metrics().dvr.dropped_bytes.inc_by(packet.payload.len() as u64);
+    }
+
+    /// Keeps a moment of the sound that comes before the first keyframe: encoders send it a little earlier.
+    fn lead_with(&mut self, packet: &Packet) {
+        if packet.kind == Kind::Audio {
+            self.lead.push_back(packet.clone());
+        }
+        let begin = packet.timestamp.saturating_sub(LEAD_MS);
+        while self.lead.len() > MAX_LEAD || self.lead.front().is_some_and(|first| first.timestamp < begin) {
+            self.lead.pop_front();
         }
     }
 
     /// Takes account of tracks and headers. Returns whether a header says something new.
     fn note(&mut self, packet: &Packet) -> bool {
-        let changed = match self.tracks.take(packet) {
-            Ok(changed) => changed,
-            Err(error @ TrackError::Truncated) => {
-                tracing::debug!(stream = %self.key, %error, "a packet is odd");
-                false
-            }
-            Err(error) => {
-                tracing::warn!(stream = %self.key, %error, "a track may be missing from the recording");
-                true
-            }
+        self.has_video |= packet.kind == Kind::Video;
+        let before = match packet.class {
+            Class::Header(slot) => self.headers.insert(slot, packet.clone()),
+            _ => None,
         };
-        if changed && matches!(self.stopped, Some(Stopped::Tracks)) {
-            self.stopped = None;
+        let is_news = match packet.class {
+            Class::Header(_) => before.is_none_or(|before| before.payload != packet.payload),
+            _ => false,
+        };
+        let mut changed = matches!(packet.class, Class::Header(slot) if is_news && slot.is_main_sequence());
+        match self.tracks.take(packet) {
+            Ok(is_other) => changed |= is_other,
+            Err(error @ TrackError::Truncated) => tracing::debug!(stream = %self.key, %error, "a packet is odd"),
+            Err(error) => {
+                if is_news || !matches!(packet.class, Class::Header(_)) {
+                    tracing::warn!(stream = %self.key, %error, format = %self.settings.format, "a track is odd");
+                }
+                changed |= is_news || matches!(error, TrackError::Unsupported(_));
+            }
         }
-        let Class::Header(slot) = packet.class else { return false };
-        let before = self.headers.insert(slot, packet.clone());
-        before.is_none_or(|before| before.payload != packet.payload)
+        if changed {
+            self.parameters += 1;
+            if matches!(self.stopped, Some(Stopped::Tracks)) {
+                self.stopped = None;
+            }
+        }
+        is_news
     }
 
     /// Whether the open recording ends before `packet`: it is as long as it should be, or the tracks are others.
     fn is_at_an_end(&mut self, packet: &Packet) -> bool {
         let Some(open) = &self.open else { return false };
-        if open.tracks != self.tracks {
+        if open.parameters != self.parameters {
             return true;
         }
         let due = match self.settings.plan {
@@ -223,24 +257,28 @@ impl Writer {
 
     /// Whether decoding can begin with `packet`, where that matters.
     fn is_a_beginning(&self, packet: &Packet) -> bool {
-        let has_video = self.tracks.video.is_some() || self.tracks.refused_video.is_some();
-        match has_video && self.settings.wait_keyframe {
+        match self.has_video && self.settings.wait_keyframe {
             true => packet.kind == Kind::Video && packet.class == Class::Keyframe,
             false => true,
         }
     }
 
     fn begin(&mut self, first: &Packet, now_ms: u64) {
-        let begun = Open::begin(
-            &self.library,
-            &self.settings,
-            (&self.key, self.session.as_str()),
-            (&self.tracks, self.headers.values().cloned()),
-            first.timestamp,
+        let begin = first.timestamp.saturating_sub(LEAD_MS);
+        let lead: Vec<Packet> = self.lead.drain(..).filter(|packet| packet.timestamp >= begin).collect();
+        let origin = lead.first().map_or(first.timestamp, |packet| packet.timestamp.min(first.timestamp));
+        let beginning = Beginning {
+            key: &self.key,
+            session: self.session.as_str(),
+            tracks: &self.tracks,
+            headers: self.headers.values().cloned(),
+            parameters: self.parameters,
+            origin,
             now_ms,
-        );
-        match begun {
-            Ok(open) => {
+        };
+        match Open::begin(&self.library, &self.settings, beginning) {
+            Ok(mut open) => {
+                lead.iter().for_each(|packet| open.append(packet));
                 self.unopened_since = None;
                 self.begins_anywhere = false;
                 self.open = Some(open);

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use crate::dvr::card::{Card, MAX_CARD_BYTES};
 use crate::media::class::{Class, classify};
@@ -15,8 +15,10 @@ use crate::mux::tracks::Tracks;
 
 use super::{Head, Patch, Whole, read_at};
 
-/// The name of the script tag that the card is in, as AMF0 has it, and the marker of a long string behind it.
-const CARD_NAME: &[u8] = b"\x02\x00\x08rillcast\x0c";
+/// The property of `onMetaData` that the card is in.
+const CARD_NAME: &str = "rillcast";
+/// Its name as AMF0 has it, and the marker of a string behind it.
+const CARD: &[u8] = b"\x00\x08rillcast\x02";
 const TAG_HEADER_BYTES: usize = 11;
 /// How much of a tag tells what it is.
 const CLASS_BYTES: usize = 16;
@@ -34,12 +36,8 @@ impl Writer {
         origin: u64,
         out: &mut BytesMut,
     ) -> Self {
-        let mut file = FlvFile::begin(tracks, origin, out);
-        let card = card.to_bytes();
-        let mut script = BytesMut::from(CARD_NAME);
-        script.put_u32(card.len() as u32);
-        script.put_slice(&card);
-        file.append_script(&script, out);
+        let note = Some((CARD_NAME, card.to_bytes().into()));
+        let mut file = FlvFile::begin_with_note(tracks, origin, note, out);
         for header in headers {
             file.append(&Packet { timestamp: origin, ..header }, out);
         }
@@ -100,7 +98,7 @@ fn body(file: &File, tag: &Found, most: usize) -> io::Result<Option<Bytes>> {
     Ok(read_at(file, &mut body, tag.body_at)?.then(|| body.into()))
 }
 
-/// `onMetaData`, which comes first, and the card, which comes second.
+/// `onMetaData`, which comes first, and the card in it.
 struct Heads {
     metadata: Bytes,
     metadata_at: u64,
@@ -115,11 +113,11 @@ fn heads(file: &File) -> io::Result<Option<Heads>> {
     }
     let Some(first) = tag_at(file, HEADER_BYTES as u64)? else { return Ok(None) };
     let Some(metadata) = body(file, &first, MAX_CARD_BYTES)? else { return Ok(None) };
-    let Some(second) = tag_at(file, first.end)? else { return Ok(None) };
-    let Some(script) = body(file, &second, MAX_CARD_BYTES)? else { return Ok(None) };
-    let text = script.strip_prefix(CARD_NAME).and_then(|rest| rest.get(4..));
-    let card = text.and_then(Card::from_bytes);
-    Ok(card.map(|card| Heads { metadata, metadata_at: first.body_at, card, end: second.end }))
+    let card = behind(&metadata, CARD).and_then(|(_, rest)| {
+        let (size, rest) = rest.split_first_chunk::<2>()?;
+        Card::from_bytes(rest.get(..usize::from(u16::from_be_bytes(*size)))?)
+    });
+    Ok(card.map(|card| Heads { metadata, metadata_at: first.body_at, card, end: first.end }))
 }
 
 pub(super) fn read_head(file: &File) -> io::Result<Option<Head>> {
@@ -156,7 +154,12 @@ const FILE_SIZE: &[u8] = b"\x00\x08filesize\x00";
 
 /// Where a number of that name stands, and the number.
 fn number(metadata: &[u8], name: &[u8]) -> Option<(usize, f64)> {
+    let (at, rest) = behind(metadata, name)?;
+    Some((at, f64::from_be_bytes(*rest.first_chunk::<8>()?)))
+}
+
+/// What stands behind a name, and where. Names hold bytes that no text of a card does.
+fn behind<'a>(metadata: &'a [u8], name: &[u8]) -> Option<(usize, &'a [u8])> {
     let at = metadata.windows(name.len()).position(|window| window == name)? + name.len();
-    let value = metadata.get(at..)?.first_chunk::<8>()?;
-    Some((at, f64::from_be_bytes(*value)))
+    Some((at, &metadata[at..]))
 }

@@ -1,8 +1,9 @@
 //! One recording that is being written.
 
-use bytes::BytesMut;
-
 use std::io;
+use std::path::PathBuf;
+
+use bytes::BytesMut;
 
 use crate::config::Dvr;
 use crate::dvr::card::Card;
@@ -21,6 +22,22 @@ use super::failure::Failure;
 /// What has to be free of a disk for a recording to begin, beside `dvr.min_free`, in bytes: else it would end at once.
 pub(super) const ROOM_TO_BEGIN: u64 = 2 << 20;
 
+/// What a recording begins with.
+pub(super) struct Beginning<'a, H> {
+    pub(super) key: &'a StreamKey,
+    pub(super) session: &'a str,
+    pub(super) tracks: &'a Tracks,
+    /// The sequence headers in force.
+    pub(super) headers: H,
+    /// Which parameters these are.
+    pub(super) parameters: u64,
+    /// Its first moment on the stream's time line, in milliseconds.
+    pub(super) origin: u64,
+    /// The same on the wall clock, in milliseconds since 1970.
+    pub(super) now_ms: u64,
+}
+
+/// A recording and its file.
 #[derive(Debug)]
 pub(super) struct Open {
     id: String,
@@ -28,25 +45,25 @@ pub(super) struct Open {
     container: Container,
     /// What is not in the file yet.
     buffer: BytesMut,
-    /// The tracks that it was begun with.
-    pub(super) tracks: Tracks,
+    /// Which parameters of the tracks it was begun with.
+    pub(super) parameters: u64,
     /// The stream's time that is 0 in it.
     pub(super) origin: u64,
+    /// Whether there is a frame in it.
     has_media: bool,
-    dropped: u64,
-    directory: std::path::PathBuf,
+    /// The media that is taken and not in the file, in bytes.
+    unwritten: u64,
+    directory: PathBuf,
 }
 
 impl Open {
-    /// Makes the file of a recording whose first packet is at `origin`, on the stream's time line, and came at `now_ms`.
-    pub(super) fn begin(
+    /// Makes the file of a recording.
+    pub(super) fn begin<H: Iterator<Item = Packet>>(
         library: &Library,
         settings: &Dvr,
-        (key, session): (&StreamKey, &str),
-        (tracks, headers): (&Tracks, impl Iterator<Item = Packet>),
-        origin: u64,
-        now_ms: u64,
+        beginning: Beginning<'_, H>,
     ) -> Result<Self, Failure> {
+        let Beginning { key, session, tracks, headers, parameters, origin, now_ms } = beginning;
         let stem = expand(settings.path.parts(), key, session, now_ms)?;
         let card = Card {
             id: Identity::random().to_string(),
@@ -67,13 +84,12 @@ impl Open {
         library.add(card, settings.format, file.path().to_owned(), Size::default(), false);
         library.metrics().dvr.recordings.inc();
         tracing::info!(stream = %key, path = %file.path().display(), "recording");
-        let tracks = tracks.clone();
-        Ok(Self { id, file, container, buffer, tracks, origin, has_media: false, dropped: 0, directory })
+        Ok(Self { id, file, container, buffer, parameters, origin, has_media: false, unwritten: 0, directory })
     }
 
     /// Takes a packet.
     pub(super) fn append(&mut self, packet: &Packet) {
-        self.dropped += packet.payload.len() as u64;
+        self.unwritten += packet.payload.len() as u64;
         self.has_media |= self.container.append(packet, &mut self.buffer);
     }
 
@@ -94,7 +110,7 @@ impl Open {
         self.file.append(&self.buffer)?;
         library.metrics().dvr.bytes.inc_by(self.buffer.len() as u64);
         self.buffer.clear();
-        self.dropped = 0;
+        self.unwritten = 0;
         Ok(())
     }
 
@@ -134,7 +150,7 @@ impl Open {
     /// Makes of the file what can be made of what is in it. If that cannot be done now, it is done later.
     pub(super) fn give_up(self, library: &Library) {
         self.leave(library);
-        library.metrics().dvr.dropped_bytes.inc_by(self.dropped);
+        library.metrics().dvr.dropped_bytes.inc_by(self.unwritten);
         let path = self.file.path().to_owned();
         // The lock goes with the file.
         drop(self.file);
