@@ -59,7 +59,7 @@ pub use ring::RingLimits;
 pub use settings::{OnConflict, StreamSettings};
 pub use shielding::Missing;
 pub use state::{PublishError, PublishRequest, Source, Superseded};
-pub use tap::{Tap, Tapped};
+pub use tap::{Skipped, Tap, Tapped};
 pub use view::{LiveView, StreamView};
 
 use arrivals::Arrivals;

@@ -28,6 +28,7 @@ pub mod cluster;
 pub mod config;
 pub mod demo;
 pub mod drain;
+pub mod dvr;
 pub mod hls;
 pub mod hub;
 pub mod media;

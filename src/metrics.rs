@@ -4,6 +4,7 @@
 //! that are plain atomics; the admin port encodes them. Every series exists from the start, at zero. Nothing here is per
 //! stream: a cluster has too many of them for a time series each.
 
+mod dvr;
 mod hls;
 mod labels;
 mod reason;
@@ -17,9 +18,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+pub use dvr::DvrMetrics;
 pub use hls::{HlsDiskError, HlsMetrics};
 pub use labels::{
-    ConnectResult, ConnectionResult, DropReason, LookupResult, MarkResult, Protocol, ReconnectReason, Shortage,
+    ConnectResult, ConnectionResult, DropReason, LookupResult, MarkResult, Protocol, ReconnectReason,
+    RecordingDeletion, RecordingError, Shortage,
 };
 use labels::{Labelled, One, ProtocolAndResult};
 pub use reason::Reason;
@@ -56,6 +59,8 @@ pub struct Metrics {
     pub first_frame: Histogram,
     /// HLS.
     pub hls: HlsMetrics,
+    /// Recordings.
+    pub dvr: DvrMetrics,
     players: Family<One<Protocol>, Gauge>,
     connections: Family<ProtocolAndResult, Counter>,
     disconnects: Family<One<Reason>, Counter>,
@@ -94,6 +99,7 @@ impl Metrics {
             merge_window: Gauge::default(),
             first_frame: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
             hls: HlsMetrics::default(),
+            dvr: DvrMetrics::default(),
             players: Family::default(),
             connections: Family::default(),
             disconnects: Family::default(),
@@ -142,6 +148,7 @@ impl Metrics {
         registry.register("dns_lookups", "Names resolved", self.dns_lookups.clone());
         registry.register("marks", "Marks of servers that pull", self.marks.clone());
         self.hls.register(registry);
+        self.dvr.register(registry);
         self.touch_every_series();
         self
     }
@@ -268,6 +275,12 @@ mod tests {
             "rillcast_hls_dropped_packets_total 0",
             "rillcast_hls_disk_segments_total 0",
             "rillcast_hls_disk_errors_total{reason=\"full\"} 0",
+            "rillcast_dvr_recordings 0",
+            "rillcast_dvr_files_total 0",
+            "rillcast_dvr_bytes_total 0",
+            "rillcast_dvr_dropped_bytes_total 0",
+            "rillcast_dvr_errors_total{reason=\"full\"} 0",
+            "rillcast_dvr_deleted_files_total{reason=\"age\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }

@@ -6,6 +6,7 @@
 mod doors;
 mod draining;
 mod packaging;
+mod recording;
 mod shards;
 
 use std::io;
@@ -63,6 +64,9 @@ pub enum StartError {
     /// The thread that writes files of HLS could not be made.
     #[error("cannot start to write files of HLS: {0}")]
     Hls(io::Error),
+    /// The recorder's threads could not be made.
+    #[error("cannot start the recorder: {0}")]
+    Recorder(io::Error),
     /// The system's DNS settings cannot be used.
     #[error("cannot set up DNS: {0}")]
     Dns(#[from] SetUpError),
@@ -130,8 +134,12 @@ impl Server {
         let (connections, stop_connections) = (TaskTracker::new(), CancellationToken::new());
         let (weak, stop) = (hub.downgrade(), stop_connections.clone());
         let hls = packaging::library(&config, weak, &metrics, &shards, &connections, stop).map_err(StartError::Hls)?;
-        let followers = hls.iter().map(|library| Arc::new(library.clone()) as Arc<dyn OnSession>);
-        hub.tell_of_sessions(followers.collect());
+        let stop = stop_connections.clone();
+        let recorder =
+            recording::recorder(&config, &metrics, &shards, &connections, stop).map_err(StartError::Recorder)?;
+        let packages = hls.iter().map(|library| Arc::new(library.clone()) as Arc<dyn OnSession>);
+        let records = recorder.iter().map(|recorder| Arc::new(recorder.clone()) as Arc<dyn OnSession>);
+        hub.tell_of_sessions(packages.chain(records).collect());
         let server = Self {
             addresses: addresses(&bound).map_err(StartError::Address)?,
             hub: hub.clone(),
@@ -173,6 +181,7 @@ impl Server {
             drain: server.drain.clone(),
             admission: Arc::clone(&admission),
             unready_at: limits.unready_at.map(Percentage::fraction),
+            recordings: recorder.map(|recorder| recorder.library().clone()),
             node,
         });
         if limits.max_egress.is_some() {

@@ -20,6 +20,7 @@ pub mod player;
 pub mod process;
 pub mod proxy;
 pub mod publisher;
+pub mod recordings;
 pub mod redirecting;
 pub mod rtmp;
 pub mod scripted_origin;

@@ -20,6 +20,7 @@ fn context() -> Arc<AdminContext> {
         drain: Drain::new(Times { propagation_delay: hour, soft_timeout: hour, window: hour, hard_timeout: hour * 2 }),
         admission: Arc::new(Admission::new(10, 0)),
         unready_at: None,
+        recordings: None,
         node: "a-test".to_owned(),
     })
 }

@@ -9,7 +9,7 @@ use super::duration::format_duration;
 use super::environment::variable;
 use super::layer::Layer;
 use super::mistake::Mistake;
-use super::sections::{Drain, Hls, Play, Upstream};
+use super::sections::{Drain, Dvr, DvrFormat, Hls, Play, Upstream};
 use super::upstream::OriginAddress;
 
 use super::{Config, Role};
@@ -19,6 +19,7 @@ pub(super) fn sections(config: &Config, tree: &Layer, complete: bool, mistakes: 
     drain(&config.drain, tree, mistakes);
     lag(&config.play, "", |key| tree.get("play", key), mistakes);
     cuts(&config.hls, "", |key| tree.get("hls", key), mistakes);
+    recordings(config, &config.dvr, "", |key| tree.get("dvr", key), mistakes);
     node_address(config, tree, mistakes);
     match config.role {
         Role::Origin => {
@@ -38,9 +39,9 @@ pub(super) fn sections(config: &Config, tree: &Layer, complete: bool, mistakes: 
 
 /// Checks one entry of `[[apps]]`, as if it alone lay over the sections.
 pub(super) fn app(config: &Config, entry: &AppEntry, rule: &AppRule, mistakes: &mut Vec<Mistake>) {
+    let prefix = format!("{}.", entry.path);
     let mut play = config.play.clone();
     play.apply(&rule.play);
-    let prefix = format!("{}.", entry.path);
     lag(&play, &prefix, |key| entry.get("play", key), mistakes);
     let mut hls = config.hls.clone();
     hls.apply(&rule.hls);
@@ -49,6 +50,15 @@ pub(super) fn app(config: &Config, entry: &AppEntry, rule: &AppRule, mistakes: &
         if let Some(value) = entry.get("hls", key) {
             let message = "holds for the process as a whole: set it under [hls]".to_owned();
             mistakes.push(Mistake::at(value, &format!("{prefix}hls.{key}"), message));
+        }
+    }
+    let mut dvr = config.dvr.clone();
+    dvr.apply(&rule.dvr);
+    recordings(config, &dvr, &prefix, |key| entry.get("dvr", key), mistakes);
+    for key in ["max_bytes", "min_free"] {
+        if let Some(value) = entry.get("dvr", key) {
+            let message = "holds for all recordings of the process together: set it under [dvr]".to_owned();
+            mistakes.push(Mistake::at(value, &format!("{prefix}dvr.{key}"), message));
         }
     }
 }
@@ -66,6 +76,31 @@ fn cuts<'v>(hls: &Hls, prefix: &str, found: impl Fn(&str) -> Option<&'v Value>, 
     check(&["window", "fragment"], hls.window >= hls.fragment * 3, message);
     let message = format!("aof_ratio must not be less than td_ratio: they are {} and {}", hls.aof_ratio, hls.td_ratio);
     check(&["aof_ratio", "td_ratio"], hls.aof_ratio >= hls.td_ratio, message);
+}
+
+/// A recording's name must not say that it is something else, and an edge records nothing.
+fn recordings<'v>(
+    config: &Config,
+    dvr: &Dvr,
+    prefix: &str,
+    found: impl Fn(&str) -> Option<&'v Value>,
+    mistakes: &mut Vec<Mistake>,
+) {
+    if let Some(value) = found("enabled").filter(|_| dvr.enabled && config.role == Role::Edge) {
+        let message = "an edge records nothing; origins record what is published to them".to_owned();
+        mistakes.push(Mistake::at(value, &format!("{prefix}dvr.enabled"), message));
+    }
+    let expected = match dvr.format {
+        DvrFormat::Flv => "flv",
+        DvrFormat::Fmp4 => "mp4",
+    };
+    let set = [("path", found("path")), ("format", found("format"))];
+    let Some((key, value)) = set.into_iter().find_map(|(key, value)| Some((key, value?))) else { return };
+    if dvr.path.extension().is_some_and(|extension| extension != expected) {
+        let message =
+            format!("the path \"{}\" does not end in .{expected}, as recordings in {} do", dvr.path, dvr.format);
+        mistakes.push(Mistake::at(value, &format!("{prefix}dvr.{key}"), message));
+    }
 }
 
 /// What is to come later must not come earlier. Only where one of the times is set: else it is wrong elsewhere.

@@ -239,7 +239,7 @@ async fn next_batch(tap: &mut Option<Tap>) -> (Vec<(Tapped, u64)>, Option<End>) 
         while batch.len() < BATCH {
             match tap.poll_next(context) {
                 Poll::Ready(Ok(tapped)) => {
-                    let skipped = tap.take_skipped();
+                    let skipped = tap.take_skipped().packets;
                     batch.push((tapped, skipped));
                 }
                 Poll::Ready(Err(end)) => return Poll::Ready((std::mem::take(&mut batch), Some(end))),

@@ -58,7 +58,7 @@ fn a_value_of_the_wrong_kind_says_what_it_is_instead() {
              such as \"info,rillcast::pull=debug\", found a list",
             "test.toml: rtmp: expected a table, found 1935",
             "test.toml: http.listen: expected at least one entry, found an empty list",
-            "test.toml: play.play_wait: expected a duration such as \"350ms\", \"10s\", \"5m\" or \"1h\", found \
+            "test.toml: play.play_wait: expected a duration such as \"350ms\", \"10s\", \"5m\", \"1h\" or \"7d\", found \
              \"1979-05-27\"",
             "test.toml: limits.max_connections: expected a whole number of at least 1, found 100000.0",
         ]
