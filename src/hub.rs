@@ -28,6 +28,7 @@ mod steering;
 mod stream;
 mod tap;
 mod view;
+mod viewers;
 mod wake;
 
 use std::fmt;
@@ -59,11 +60,13 @@ pub use shielding::Missing;
 pub use state::{PublishError, PublishRequest, Source, Superseded};
 pub use tap::{Tap, Tapped};
 pub use view::{LiveView, StreamView};
+pub use viewers::ViewerId;
 
 use capacity::{Capacity, Full};
 use misses::Misses;
 use release::Releases;
 use stream::{Stream, StreamHandle};
+use viewers::Viewers;
 
 /// Tells what applies to a stream by its name.
 pub type SettingsSource = Box<dyn Fn(&StreamKey) -> StreamSettings + Send + Sync>;
@@ -87,6 +90,7 @@ pub(crate) struct Shared {
     misses: Misses,
     capacity: Capacity,
     releases: Releases,
+    viewers: Viewers,
     metrics: Arc<Metrics>,
     dispatchers: Dispatchers,
     on_demand: OnceLock<Arc<dyn OnDemand>>,
@@ -105,6 +109,7 @@ impl Hub {
             misses: Misses::default(),
             capacity: Capacity::default(),
             releases: Releases::new(),
+            viewers: Viewers::default(),
             metrics,
             dispatchers,
             on_demand: OnceLock::new(),

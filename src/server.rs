@@ -145,6 +145,7 @@ impl Server {
             node: node.clone(),
             marks: Marks::new(Verifier::new(cluster_key(&config)), Arc::clone(&metrics)),
             cluster,
+            hls: None,
             drain: server.drain.clone(),
             stop: server.stop_connections.clone(),
         });
