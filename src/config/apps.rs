@@ -8,10 +8,10 @@ use super::form::{Form, Written};
 use super::mistake::Mistake;
 use super::pattern::AppPattern;
 use super::section::known_table;
-use super::sections::{PlayPatch, PublishPatch};
+use super::sections::{HlsPatch, PlayPatch, PublishPatch};
 
 /// The keys of an entry.
-const KEYS: [&str; 3] = ["match", "play", "publish"];
+const KEYS: [&str; 4] = ["match", "play", "publish", "hls"];
 
 /// One entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,7 @@ pub(super) struct AppRule {
     pub(super) pattern: AppPattern,
     pub(super) play: PlayPatch,
     pub(super) publish: PublishPatch,
+    pub(super) hls: HlsPatch,
 }
 
 /// One entry as found in a file.
@@ -54,7 +55,13 @@ impl AppEntry {
         };
         let play = table.get("play").map(|value| PlayPatch::read(value, &path("play"), mistakes));
         let publish = table.get("publish").map(|value| PublishPatch::read(value, &path("publish"), mistakes));
-        Some(AppRule { pattern: pattern?, play: play.unwrap_or_default(), publish: publish.unwrap_or_default() })
+        let hls = table.get("hls").map(|value| HlsPatch::read(value, &path("hls"), mistakes));
+        Some(AppRule {
+            pattern: pattern?,
+            play: play.unwrap_or_default(),
+            publish: publish.unwrap_or_default(),
+            hls: hls.unwrap_or_default(),
+        })
     }
 
     /// The value at `section.key` in this entry.

@@ -4,12 +4,12 @@
 
 use ::config::{Value, ValueKind};
 
-use super::apps::AppEntry;
+use super::apps::{AppEntry, AppRule};
 use super::duration::format_duration;
 use super::environment::variable;
 use super::layer::Layer;
 use super::mistake::Mistake;
-use super::sections::{Drain, Play, PlayPatch, Upstream};
+use super::sections::{Drain, Hls, Play, Upstream};
 use super::upstream::OriginAddress;
 
 use super::{Config, Role};
@@ -18,6 +18,7 @@ use super::{Config, Role};
 pub(super) fn sections(config: &Config, tree: &Layer, complete: bool, mistakes: &mut Vec<Mistake>) {
     drain(&config.drain, tree, mistakes);
     lag(&config.play, "", |key| tree.get("play", key), mistakes);
+    cuts(&config.hls, "", |key| tree.get("hls", key), mistakes);
     node_address(config, tree, mistakes);
     match config.role {
         Role::Origin => {
@@ -36,11 +37,35 @@ pub(super) fn sections(config: &Config, tree: &Layer, complete: bool, mistakes: 
 }
 
 /// Checks one entry of `[[apps]]`, as if it alone lay over the sections.
-pub(super) fn app(config: &Config, entry: &AppEntry, patch: &PlayPatch, mistakes: &mut Vec<Mistake>) {
+pub(super) fn app(config: &Config, entry: &AppEntry, rule: &AppRule, mistakes: &mut Vec<Mistake>) {
     let mut play = config.play.clone();
-    play.apply(patch);
+    play.apply(&rule.play);
     let prefix = format!("{}.", entry.path);
     lag(&play, &prefix, |key| entry.get("play", key), mistakes);
+    let mut hls = config.hls.clone();
+    hls.apply(&rule.hls);
+    cuts(&hls, &prefix, |key| entry.get("hls", key), mistakes);
+    for key in ["path", "m3u8_file", "ts_file", "memory_bytes", "cache_bytes"] {
+        if let Some(value) = entry.get("hls", key) {
+            let message = "holds for the process as a whole: set it under [hls]".to_owned();
+            mistakes.push(Mistake::at(value, &format!("{prefix}hls.{key}"), message));
+        }
+    }
+}
+
+/// A playlist of less than three segments plays nowhere, and segments cannot be longer than players are told they are.
+fn cuts<'v>(hls: &Hls, prefix: &str, found: impl Fn(&str) -> Option<&'v Value>, mistakes: &mut Vec<Mistake>) {
+    let mut check = |keys: &[&str], holds: bool, message: String| {
+        let set = keys.iter().find_map(|key| Some((*key, found(key)?)));
+        if let Some((key, value)) = set.filter(|_| !holds) {
+            mistakes.push(Mistake::at(value, &format!("{prefix}hls.{key}"), message));
+        }
+    };
+    let (fragment, window) = (format_duration(hls.fragment), format_duration(hls.window));
+    let message = format!("window must be three times fragment at least: they are {window:?} and {fragment:?}");
+    check(&["window", "fragment"], hls.window >= hls.fragment * 3, message);
+    let message = format!("aof_ratio must not be less than td_ratio: they are {} and {}", hls.aof_ratio, hls.td_ratio);
+    check(&["aof_ratio", "td_ratio"], hls.aof_ratio >= hls.td_ratio, message);
 }
 
 /// What is to come later must not come earlier. Only where one of the times is set: else it is wrong elsewhere.

@@ -64,7 +64,7 @@ impl Block {
     }
 
     /// The number of packets that the stream had before this block.
-    pub(super) fn first_packet(&self) -> u64 {
+    pub fn first_packet(&self) -> u64 {
         self.first_packet
     }
 

@@ -211,7 +211,7 @@ fn an_app_entry_must_say_what_it_matches() {
         lines(load_text(Role::Origin, file)),
         [
             "test.toml: apps[0].match: missing: every entry says which apps it is for, such as match = \"live*\"",
-            "test.toml: apps[1].mw_latency: unknown key (known here: match, play, publish)",
+            "test.toml: apps[1].mw_latency: unknown key (known here: match, play, publish, hls)",
             "test.toml: apps[1].match: expected the name of an app, in which * stands for any characters, without \
              slashes around it, found \"\"",
         ]
@@ -243,4 +243,21 @@ fn a_node_has_one_address() {
     let service =
         "test.toml: node.address: expected one host and port, such as \"origin-0.example:1935\", not an SRV name";
     assert_eq!(lines(address("_rtmp._tcp.origin.test")), [service]);
+}
+
+#[test]
+fn a_window_of_hls_holds_three_segments_and_a_segment_no_more_than_its_target() {
+    let found = lines(load_text(Role::Origin, "[hls]\nfragment = \"10s\"\ntd_ratio = 6\n"));
+    assert_eq!(found, ["test.toml: hls.td_ratio: aof_ratio must not be less than td_ratio: they are 5 and 6"]);
+    let found = lines(load_text(Role::Origin, "[[apps]]\nmatch = \"a\"\nhls.window = \"5s\"\n"));
+    assert_eq!(
+        found,
+        ["test.toml: apps[0].hls.window: window must be three times fragment at least: they are \"5s\" and \"2s\""]
+    );
+}
+
+#[test]
+fn what_hls_is_for_the_whole_process_is_not_set_for_an_app() {
+    let found = lines(load_text(Role::Origin, "[[apps]]\nmatch = \"a\"\nhls.path = \"/tmp/hls\"\n"));
+    assert_eq!(found, ["test.toml: apps[0].hls.path: holds for the process as a whole: set it under [hls]"]);
 }
