@@ -191,6 +191,11 @@ impl Config {
         hls
     }
 
+    /// Whether any app's streams are to be had as HLS.
+    pub fn has_hls(&self) -> bool {
+        self.hls.enabled || self.apps.iter().any(|rule| rule.hls.enabled == Some(true))
+    }
+
     /// HLS where no app's settings say otherwise, and what holds for the process as a whole.
     pub const fn hls(&self) -> &Hls {
         &self.hls

@@ -209,6 +209,13 @@ impl Hub {
         stream.is_some_and(|stream| stream.state().live.as_ref().is_some_and(|live| live.session == *session))
     }
 
+    /// Whether `key` has a publisher here.
+    pub fn is_live(&self, key: &StreamKey) -> bool {
+        // The map's lock is given back before the stream's is taken.
+        let stream = self.shared.streams.get(key).map(|stream| Arc::clone(&stream));
+        stream.is_some_and(|stream| stream.state().live.is_some())
+    }
+
     /// Lets another edge's pull in that this one is to shield the origins from. Where streams are fetched, what is absent is
     /// fetched from an origin and waited for, but only until the origins have answered; elsewhere it is a pull like any.
     pub fn subscribe_shielded(&self, key: &StreamKey, request: PlayRequest) -> Result<Reader, End> {

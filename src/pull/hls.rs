@@ -150,7 +150,7 @@ impl Shared {
     /// The playlist as an origin has it now; one question for all who want it.
     async fn refreshed(self: &Arc<Self>, resource: &Resource) -> Result<Object, Absent> {
         let (shared, wanted) = (Arc::clone(self), resource.clone());
-        let (is_first, answer) = self.flights.join(resource, move || async move { shared.refresh(&wanted).await });
+        let (is_first, answer) = self.flights.join(resource, async move { shared.refresh(&wanted).await });
         if !is_first {
             self.count(FileKind::Playlist, RelayResult::Merged);
         }
@@ -203,7 +203,7 @@ impl Shared {
             return Err(absent);
         }
         let (shared, wanted) = (Arc::clone(self), resource.clone());
-        let (is_first, answer) = self.flights.join(resource, move || async move { shared.fetched(wanted).await });
+        let (is_first, answer) = self.flights.join(resource, async move { shared.fetched(wanted).await });
         if !is_first {
             self.count(FileKind::Segment, RelayResult::Merged);
         }
@@ -276,9 +276,9 @@ impl Shared {
     }
 
     fn count(&self, file: FileKind, result: RelayResult) {
-        self.metrics().hls_relay(file, result).inc();
+        self.metrics().hls_files.relayed(file, result).inc();
         if file == FileKind::Segment {
-            self.metrics().hls_cache_bytes.set(i64::try_from(self.segments.weighted_size()).unwrap_or(i64::MAX));
+            self.metrics().hls_files.cache_bytes.set(i64::try_from(self.segments.weighted_size()).unwrap_or(i64::MAX));
         }
     }
 

@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use crate::auth::Standing;
 use crate::hls::{Absent, Freshness, Object, Resource};
 use crate::hub::End;
-use crate::metrics::{Protocol, Reason};
+use crate::metrics::{FileKind, FileResult, Protocol, Reason};
 use crate::net::progress::Progress;
 
 use super::http::{Body, FileBody, text};
@@ -44,9 +44,32 @@ pub(super) async fn answer<B>(
     resource: &Resource,
     request: &Request<B>,
 ) -> (Response<Body>, Reason) {
-    let Some(library) = &context.hls else {
-        return (text(StatusCode::NOT_FOUND, "this server has no HLS\n"), Reason::StreamNotFound);
+    let (response, reason) = answer_uncounted(context, client, resource, request).await;
+    let file = if resource.file.is_playlist() { FileKind::Playlist } else { FileKind::Segment };
+    let result = match response.status() {
+        StatusCode::NOT_MODIFIED => FileResult::NotModified,
+        StatusCode::FOUND => FileResult::Redirected,
+        status if status.is_success() => FileResult::Sent,
+        StatusCode::NOT_FOUND => FileResult::Absent,
+        _ => FileResult::Refused,
     };
+    context.metrics.hls_files.requests(file, result).inc();
+    (response, reason)
+}
+
+async fn answer_uncounted<B>(
+    context: &ServeContext,
+    client: Client<'_>,
+    resource: &Resource,
+    request: &Request<B>,
+) -> (Response<Body>, Reason) {
+    let library = context.hls.as_ref().filter(|_| context.config.hls_for(resource.key.app()).enabled);
+    let Some(library) = library else {
+        return (text(StatusCode::NOT_FOUND, "this stream is not to be had as HLS here\n"), Reason::StreamNotFound);
+    };
+    if let Some(redirect) = redirect_early(context, &client, resource).await {
+        return (redirect, Reason::Redirected);
+    }
     let found = tokio::select! {
         found = library.find(resource) => found,
         () = context.stop.cancelled() => return refusal(&client, End::Shutdown),
@@ -54,10 +77,11 @@ pub(super) async fn answer<B>(
     let object = match found {
         Ok(object) => object,
         Err(absent) => {
-            return match redirect(context, &client, resource, &absent).await {
-                Some(redirect) => (redirect, Reason::Redirected),
-                None => not_there(&absent),
+            let elsewhere = match absent {
+                Absent::NoStream => redirect(context, &client, resource).await,
+                _ => None,
             };
+            return elsewhere.map_or_else(|| not_there(&absent), |redirect| (redirect, Reason::Redirected));
         }
     };
     if client.standing.is_none()
@@ -136,16 +160,20 @@ fn file(context: &ServeContext, client: Client<'_>, resource: &Resource, bytes: 
     Body::File(Box::new(FileBody::new(bytes, client.progress, client.is_multiplexed, sent)))
 }
 
-/// Sends a server to the origin that has the stream, if it is known.
-async fn redirect(
+/// The same where the stream was published here and is no longer: what is left of it must not hide where it goes on.
+async fn redirect_early(
     context: &ServeContext,
     client: &Client<'_>,
     resource: &Resource,
-    absent: &Absent,
 ) -> Option<Response<Body>> {
-    if *absent != Absent::NoStream {
+    if client.standing.is_none() || !resource.file.is_playlist() || context.hub.is_live(&resource.key) {
         return None;
     }
+    redirect(context, client, resource).await
+}
+
+/// Sends a server to the origin that has the stream, if it is known.
+async fn redirect(context: &ServeContext, client: &Client<'_>, resource: &Resource) -> Option<Response<Body>> {
     let http = context.elsewhere(&resource.key, client.standing).await?.http?;
     let url = format!("http://{http}/{}", resource.path());
     tracing::debug!(file = %resource, to = url, "redirecting");

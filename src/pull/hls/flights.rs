@@ -7,6 +7,7 @@ use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -29,14 +30,11 @@ where
 {
     /// Waits for the answer that is on its way, or has `work` find it; tells whether it is the latter. There is no answer if
     /// the work came to no end.
-    pub(super) fn join<Work>(
+    pub(super) fn join(
         &self,
         question: &Question,
-        work: impl FnOnce() -> Work,
-    ) -> (bool, impl Future<Output = Option<Answer>> + Send + use<Work, Question, Answer>)
-    where
-        Work: Future<Output = Answer> + Send + 'static,
-    {
+        work: impl Future<Output = Answer> + Send + 'static,
+    ) -> (bool, BoxFuture<'static, Option<Answer>>) {
         let mut under_way = self.under_way.lock();
         let known = under_way.get(question).cloned();
         let is_first = known.is_none();
@@ -44,7 +42,6 @@ where
             let (tell, answer) = watch::channel(None);
             under_way.insert(question.clone(), answer.clone());
             let landing = Landing { under_way: Arc::clone(&self.under_way), question: question.clone() };
-            let work = work();
             tokio::spawn(async move {
                 let found = work.await;
                 // From here on the question is asked anew.
@@ -53,7 +50,8 @@ where
             });
             answer
         });
-        (is_first, async move { answer.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone()) })
+        let answer = async move { answer.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone()) };
+        (is_first, Box::pin(answer))
     }
 }
 
@@ -85,9 +83,9 @@ mod tests {
     }
 
     impl Bench {
-        fn ask(&self, question: &'static str) -> (bool, impl Future<Output = Option<usize>> + Send + use<>) {
+        fn ask(&self, question: &'static str) -> (bool, BoxFuture<'static, Option<usize>>) {
             let worked = Arc::clone(&self.worked);
-            self.flights.join(&question, move || async move {
+            self.flights.join(&question, async move {
                 sleep(Duration::from_secs(1)).await;
                 worked.fetch_add(1, Ordering::SeqCst) + 1
             })
@@ -124,7 +122,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn work_that_comes_to_no_end_is_no_answer_and_leaves_nothing_behind() {
         let flights = Flights::<&str, usize>::default();
-        let answer = flights.join(&"a", || async { panic!("on purpose") }).1;
+        let answer = flights.join(&"a", async { panic!("on purpose") }).1;
         assert_eq!(answer.await, None);
         assert!(flights.under_way.lock().is_empty());
     }
