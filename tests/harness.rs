@@ -13,6 +13,7 @@ pub mod flv;
 pub mod http;
 pub mod metrics;
 pub mod nginx;
+pub mod nginx_hls;
 pub mod node_media_server;
 pub mod numbered;
 pub mod paced;

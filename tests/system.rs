@@ -25,6 +25,7 @@ mod system {
     mod flags;
     mod foreign;
     mod forward;
+    mod hls_foreign;
     mod homes;
     mod hostile;
     mod http;

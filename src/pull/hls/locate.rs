@@ -64,9 +64,13 @@ impl Shared {
             }
         }
         let asks_everybody = kept.is_some_and(Kept::stands_still);
+        // Who has it may not be among those that are found: it may be draining.
+        let mut known = self.locations.get(&resource.key).map(|location| location.candidate);
         let mut missing = Absent::Unreachable;
         for tier in [Tier::Primary, Tier::Backup] {
-            let candidates = self.context.upstreams.ranked(&resource.key, tier, UpstreamProtocol::HttpFlv).await;
+            let mut candidates = self.context.upstreams.ranked(&resource.key, tier, UpstreamProtocol::HttpFlv).await;
+            let is_new = |known: &Candidate| candidates.iter().all(|other| other.address != known.address);
+            candidates.extend(known.take().filter(is_new));
             match self.race(resource, candidates, asks_everybody).await {
                 Ok(found) => return Ok(self.settle(resource, found)),
                 Err(Absent::Unreachable) => {}
