@@ -191,7 +191,7 @@ impl Config {
         hls
     }
 
-    /// Whether any app's streams are to be had as HLS.
+    /// Whether any stream may be had as HLS.
     pub fn has_hls(&self) -> bool {
         self.hls.enabled || self.apps.iter().any(|rule| rule.hls.enabled == Some(true))
     }

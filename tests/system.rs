@@ -32,6 +32,7 @@ mod system {
     mod interoperation;
     mod late_joiners;
     mod marks;
+    mod mux;
     mod names;
     mod overload;
     mod process;

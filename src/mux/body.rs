@@ -127,8 +127,11 @@ fn enhanced(kind: Kind, frame_type: u8, mut packet: u8, mut rest: &[u8]) -> Resu
     })
 }
 
-/// Finds track 0 in a multitrack body, with its FourCC.
-fn first_track(track_layout: u8, mut rest: &[u8]) -> Result<Option<(&[u8; 4], &[u8])>, Truncated> {
+/// A track's FourCC, and what follows it.
+type NamedTrack<'a> = (&'a [u8; 4], &'a [u8]);
+
+/// Finds track 0 in a multitrack body.
+fn first_track(track_layout: u8, mut rest: &[u8]) -> Result<Option<NamedTrack<'_>>, Truncated> {
     let mut shared = None;
     if track_layout != layout::MANY_TRACKS_MANY_CODECS {
         let (code, behind) = rest.split_first_chunk::<4>().ok_or(Truncated)?;

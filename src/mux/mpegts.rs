@@ -29,7 +29,7 @@ pub const LEAD: u64 = 63_000;
 const AUDIO_UNIT_BYTES: usize = 2_048;
 const AUDIO_UNIT_MS: u64 = 120;
 /// A frame this far from where the one before it ended begins a unit of its own.
-const AUDIO_TOLERANCE_MS: u64 = 2;
+const AUDIO_TOLERANCE_MS: u64 = 1;
 /// A clock reference at least this often (ISO/IEC 13818-1, 2.7.2 wants 100 ms).
 const CLOCK_INTERVAL_MS: u64 = 80;
 
@@ -127,10 +127,10 @@ impl Muxer {
             _ => Bytes::new(),
         };
         let bytes = head.len() + frame.data.len();
-        let expected = self.pending.begin + self.pending.frames_ms(audio.samples_a_frame(), audio.sample_rate);
+        let expected = self.pending.end(audio.samples_a_frame(), audio.sample_rate);
         let fits = self.pending.bytes + bytes <= AUDIO_UNIT_BYTES
             && frame.timestamp.abs_diff(expected) <= AUDIO_TOLERANCE_MS
-            && frame.timestamp < self.pending.begin + AUDIO_UNIT_MS;
+            && frame.timestamp.saturating_sub(self.pending.begin) < AUDIO_UNIT_MS;
         if !fits {
             self.flush_audio(out);
         }
@@ -172,11 +172,12 @@ impl PendingAudio {
         self.frames.extend([head, frame.data.clone()]);
     }
 
-    /// How long the frames last that are here.
-    fn frames_ms(&self, samples: u32, sample_rate: u32) -> u64 {
+    /// When the frames end that are here.
+    fn end(&self, samples: u32, sample_rate: u32) -> u64 {
         // Two pieces a frame: its header and its data.
         let frames = (self.frames.len() / 2) as u64;
-        (frames * u64::from(samples) * 1_000 + u64::from(sample_rate) / 2) / u64::from(sample_rate.max(1))
+        let rate = u64::from(sample_rate.max(1));
+        self.begin.saturating_add((frames * u64::from(samples) * 1_000 + rate / 2) / rate)
     }
 }
 

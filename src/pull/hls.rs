@@ -29,7 +29,7 @@ use crate::metrics::{FileKind, Metrics, RelayResult};
 
 use super::PullContext;
 
-use fetch::{Client, FetchError};
+use fetch::{Client, FetchError, SILENT_FOR};
 use flights::Flights;
 use locate::Location;
 
@@ -245,7 +245,7 @@ impl Shared {
                 }
             };
             let path = self.path_of(resource, &location).await?;
-            match self.ask(&location.candidate, &path, resource).await {
+            match self.ask(&location.candidate, &path, resource, SILENT_FOR).await {
                 Ok(answer) => return Ok(object_of(resource, answer.bytes, answer.etag, location.is_ours)),
                 // The stream is here, and this is not among its segments.
                 Err(FetchError::Absent(Absent::Gone | Absent::Unsupported(_))) => return Err(Absent::Gone),

@@ -100,7 +100,7 @@ impl AudioTrack {
                 let info = stream_info(&data).ok_or("its STREAMINFO is missing")?;
                 let rate = u32::from_be_bytes([0, info[10], info[11], info[12]]) >> 4;
                 let channels = (info[12] >> 1 & 0b111) + 1;
-                (data.slice_ref(info), rate, channels)
+                (lasting(info), rate, channels)
             }
             AudioCodec::Mp3 => {
                 let header = mp3::Header::read(&data).ok_or("a frame of it has no MP3 header")?;
@@ -182,6 +182,15 @@ fn channels_of_opus(header: &[u8]) -> Result<u8, &'static str> {
         return Err("its channel mapping is broken");
     }
     Ok(channels)
+}
+
+/// `STREAMINFO` without what encoders know only at the end, and then send again: sizes of frames, the number of samples, a hash.
+fn lasting(info: &[u8]) -> Bytes {
+    let mut info = info.to_vec();
+    info[4..10].fill(0);
+    info[13] &= 0xf0;
+    info[14..].fill(0);
+    info.into()
 }
 
 /// Finds `STREAMINFO` (RFC 9639, 8.2) in a sequence header: it comes bare, as a metadata block, or behind the stream marker.

@@ -21,8 +21,8 @@ use tokio::time::timeout;
 use crate::auth::{Acknowledgement, MARK_HEADER};
 use crate::hls::Absent;
 
-/// How long an origin may be silent: before the head of its answer, and within the body.
-const SILENT_FOR: Duration = Duration::from_secs(3);
+/// How long an origin may be silent: before the head of an answer that it has, and within the body.
+pub(super) const SILENT_FOR: Duration = Duration::from_secs(3);
 /// How many files one origin is asked for at a time.
 const FETCHES_PER_ORIGIN: usize = 64;
 /// How long an unused connection is kept, and how many.
@@ -89,6 +89,8 @@ pub(super) struct Ask<'a> {
     pub(super) mark: &'a str,
     /// The most bytes that the file may have.
     pub(super) limit: usize,
+    /// How long it may be silent before it answers.
+    pub(super) patience: Duration,
 }
 
 /// The connections to all origins.
@@ -126,7 +128,7 @@ impl Client {
         let gate = self.gate(ask.address);
         // The time spent in front of the gate is not the origin's. It is never closed.
         let _permit = gate.acquire().await;
-        let answer = timeout(connect_timeout + SILENT_FOR, self.client.request(request)).await;
+        let answer = timeout(connect_timeout + ask.patience, self.client.request(request)).await;
         let response = answer.map_err(|_| FetchError::Silent)?.map_err(|error| {
             let cause = std::error::Error::source(&error).map_or_else(String::new, |cause| format!(": {cause}"));
             FetchError::Broken(format!("{error}{cause}"))

@@ -14,13 +14,15 @@ use crate::metrics::Protocol;
 use crate::pull::health::LONGEST_REST_WHILE_WAITED_FOR;
 use crate::pull::upstreams::{Candidate, Place, Tier};
 
-use super::fetch::{Answer, Ask, FetchError};
+use super::fetch::{Answer, Ask, FetchError, SILENT_FOR};
 use super::foreign::{self, Foreign, Misfit};
 use super::playlist::{self, Summary};
 use super::{Kept, STANDS_STILL_AFTER, Shared};
 
 /// How long one origin is asked before the next one is asked as well.
 const STAGGER: Duration = Duration::from_millis(250);
+/// How long a playlist may be waited for that nobody has had yet: at an origin that begins with it when it is asked.
+const FIRST_PLAYLIST_WITHIN: Duration = Duration::from_secs(15);
 /// How many redirects in a row are followed.
 const MAX_REDIRECTS: usize = 3;
 /// The most that a playlist may have, in bytes.
@@ -157,8 +159,10 @@ impl Shared {
             Some(location) if !location.is_ours && resource.file == File::Playlist => location.playlist.clone(),
             _ => own.clone(),
         };
+        let is_first = self.playlists.get(resource).is_none();
+        let patience = if is_first { FIRST_PLAYLIST_WITHIN } else { SILENT_FOR };
         for _ in 0..=MAX_REDIRECTS {
-            match self.ask(&candidate, &path, resource).await {
+            match self.ask(&candidate, &path, resource, patience).await {
                 Err(FetchError::Redirected(location)) => {
                     tracing::debug!(from = %candidate.address, to = location, "redirected");
                     let place = read_location(&location, &own).ok_or(FetchError::Invalid("it redirects elsewhere"))?;
@@ -196,7 +200,7 @@ impl Shared {
                 }
                 foreign::Read::Variant(variant) => path = variant,
             }
-            answer = self.ask(&candidate, &path, resource).await?;
+            answer = self.ask(&candidate, &path, resource, SILENT_FOR).await?;
         }
         Err(FetchError::Invalid("playlists of playlists of playlists"))
     }
@@ -207,10 +211,11 @@ impl Shared {
         candidate: &Candidate,
         path: &str,
         resource: &Resource,
+        patience: Duration,
     ) -> Result<Answer, FetchError> {
         let mark = self.context.sign(&Mark::of_pull(&self.context.node));
         let limit = if resource.file.is_playlist() { MAX_PLAYLIST_BYTES } else { MAX_SEGMENT_BYTES };
-        let ask = Ask { address: candidate.address, host: &candidate.name, path, mark: &mark, limit };
+        let ask = Ask { address: candidate.address, host: &candidate.name, path, mark: &mark, limit, patience };
         let answer = self.client.get(ask, self.context.settings.connect_timeout).await;
         if let Ok(answer) = &answer {
             self.metrics().ingress_bytes(Protocol::Hls).inc_by(answer.bytes.len() as u64);
