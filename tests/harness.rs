@@ -16,6 +16,7 @@ pub mod nginx;
 pub mod nginx_hls;
 pub mod node_media_server;
 pub mod numbered;
+pub mod origins;
 pub mod paced;
 pub mod player;
 pub mod process;

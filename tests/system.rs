@@ -25,6 +25,8 @@ mod system {
     mod flags;
     mod foreign;
     mod forward;
+    mod hls_browser;
+    mod hls_edge;
     mod hls_foreign;
     mod homes;
     mod hostile;

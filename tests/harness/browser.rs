@@ -55,7 +55,7 @@ const HLS_PAGE: &str = r#"<!doctype html>
 <title>Rillcast</title>
 <style>body { margin: 0; background: #222 } video { width: 640px; height: 360px; display: block }</style>
 <video muted playsinline></video>
-<button id="play">play</button>
+<button>play</button>
 <script src="/hls.js"></script>
 <script>
 "use strict";
@@ -65,7 +65,7 @@ const hls = new Hls();
 const errors = [];
 hls.on(Hls.Events.ERROR, (_, what) => { if (what.fatal) errors.push(what.type + " " + what.details); });
 hls.attachMedia(video);
-document.querySelector("#play").addEventListener("click", () => { hls.loadSource(url); video.play(); });
+document.querySelector("button").addEventListener("click", () => { hls.loadSource(url); video.play(); });
 </script>
 "#;
 
@@ -124,7 +124,7 @@ impl Browser {
     pub fn play_hls(&self, url: &str) {
         let page = format!("http://{}/hls?url={url}", self.page);
         self.command("url", &json!({ "url": page }));
-        let found = self.command("element", &json!({ "using": "css selector", "value": "#play" }));
+        let found = self.command("element", &json!({ "using": "css selector", "value": "button" }));
         let button = found.as_object().and_then(|found| found.values().next()).and_then(Value::as_str);
         let button = button.expect("the page has a button");
         self.command(&format!("element/{button}/click"), &json!({}));
@@ -143,6 +143,15 @@ impl Browser {
             width: seen["width"].as_u64().expect("a number"),
             errors: errors.filter_map(|error| error.as_str().map(str::to_owned)).collect(),
         }
+    }
+
+    /// How much of the stream, beyond where it plays, the browser has already.
+    #[track_caller]
+    pub fn seconds_in_store(&self) -> f64 {
+        let script = "const ranges = video.buffered;
+            return ranges.length ? ranges.end(ranges.length - 1) - video.currentTime : 0;";
+        let seen = self.command("execute/sync", &json!({ "script": script, "args": [] }));
+        seen.as_f64().expect("a number")
     }
 
     /// Writes what the page looks like into a PNG file.
