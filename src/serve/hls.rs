@@ -93,7 +93,7 @@ async fn answer_uncounted<B>(
             return refusal(&client, end);
         }
     }
-    tracing::debug!(file = %resource, bytes = object.bytes.len(), "found");
+    tracing::trace!(file = %resource, bytes = object.bytes.len(), "found");
     (respond(context, client, resource, request, object), Reason::Done)
 }
 
