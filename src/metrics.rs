@@ -6,6 +6,7 @@
 
 mod dvr;
 mod hls;
+mod hls_files;
 mod labels;
 mod reason;
 
@@ -20,6 +21,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use dvr::DvrMetrics;
 pub use hls::{HlsDiskError, HlsMetrics};
+pub use hls_files::{FileKind, FileResult, HlsFileMetrics, RelayResult};
 pub use labels::{
     ConnectResult, ConnectionResult, DropReason, LookupResult, MarkResult, Protocol, ReconnectReason,
     RecordingDeletion, RecordingError, Shortage,
@@ -61,6 +63,8 @@ pub struct Metrics {
     pub hls: HlsMetrics,
     /// Recordings.
     pub dvr: DvrMetrics,
+    /// Playlists and segments as files.
+    pub hls_files: HlsFileMetrics,
     players: Family<One<Protocol>, Gauge>,
     connections: Family<ProtocolAndResult, Counter>,
     disconnects: Family<One<Reason>, Counter>,
@@ -100,6 +104,7 @@ impl Metrics {
             first_frame: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
             hls: HlsMetrics::default(),
             dvr: DvrMetrics::default(),
+            hls_files: HlsFileMetrics::default(),
             players: Family::default(),
             connections: Family::default(),
             disconnects: Family::default(),
@@ -149,6 +154,7 @@ impl Metrics {
         registry.register("marks", "Marks of servers that pull", self.marks.clone());
         self.hls.register(registry);
         self.dvr.register(registry);
+        self.hls_files.register(registry);
         self.touch_every_series();
         self
     }
@@ -268,6 +274,10 @@ mod tests {
             "rillcast_marks_total{result=\"verified\"} 0",
             "rillcast_merge_window_seconds 0.0",
             "rillcast_first_frame_seconds_count 0",
+            "rillcast_hls_requests_total{file=\"segment\",result=\"sent\"} 0",
+            "rillcast_hls_relayed_total{file=\"segment\",result=\"fetched\"} 0",
+            "rillcast_hls_cache_bytes 0",
+            "rillcast_players{protocol=\"hls\"} 0",
             "rillcast_hls_streams 0",
             "rillcast_hls_segments_total 0",
             "rillcast_hls_memory_bytes 0",
