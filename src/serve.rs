@@ -33,7 +33,7 @@ use crate::drain::{Drain, Guest};
 use crate::hls::Library;
 use crate::hub::{End, Hub, PlayRequest, Reader, ShardId};
 use crate::media::stream_key::StreamKey;
-use crate::metrics::{Metrics, Protocol, Reason};
+use crate::metrics::{ConnectionResult, Metrics, Protocol, Reason};
 use crate::net::admission::Admitted;
 
 use marks::Marks;
@@ -109,6 +109,17 @@ impl ServeContext {
             (Some(cluster), Some(Standing::Verified(_))) => cluster.find(key).await,
             _ => None,
         }
+    }
+
+    /// Whether there is room for a connection, now that it has said whether it is a server. Counts those beyond the limit, of
+    /// which only servers may stay.
+    fn has_room(&self, accepted: &Accepted, protocol: Protocol, standing: Option<&Standing>) -> bool {
+        if !accepted.admitted.is_surplus() {
+            return true;
+        }
+        let result = if standing.is_some() { ConnectionResult::Accepted } else { ConnectionResult::Refused };
+        self.metrics.connections(protocol, result).inc();
+        standing.is_some()
     }
 
     /// Whether what is asked for with `mark` would come back here.

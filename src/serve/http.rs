@@ -221,13 +221,17 @@ async fn answer(exchange: Arc<Exchange>, mut request: Request<Incoming>) -> Resu
         }
     };
     exchange.is_for_files.store(matches!(target, Target::File(_)), Ordering::Relaxed);
+    let standing = route::standing(&exchange.context, request.headers());
+    if !exchange.context.has_room(&exchange.accepted, exchange.protocol(), standing.as_ref()) {
+        *exchange.reason.lock() = Some(Reason::TooManyConnections);
+        return Ok(route::no_room(exchange.accepted.peer));
+    }
     if let Target::Flv(key) = &target
         && *request.method() == Method::GET
         && ws::is_wanted(request.headers())
     {
         return Ok(ws::answer(&exchange, &mut request, key, asked_at).await);
     }
-    let standing = route::standing(&exchange.context, request.headers());
     let mark = standing.as_ref().and_then(Standing::mark);
     let mut response = if exchange.context.is_passed_by(mark) {
         *exchange.reason.lock() = Some(Reason::StreamNotFound);

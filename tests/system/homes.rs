@@ -152,6 +152,11 @@ fn a_stream_published_to_any_origin_is_found_with_one_redirect_at_most() {
             let player = Player::join(Protocol::Rtmp, edge, name);
             player.wait_for_frame(feed.session, feed.last_number());
         }
+        let upstream = |name| edge.stream(name).map(|stream| stream["upstream"]["address"].clone());
+        let is_at_home = |(name, origin): (_, &Server)| {
+            upstream(name).is_some_and(|at| at == origin.rtmp.to_string() || at == origin.http.to_string())
+        };
+        assert!(names.into_iter().zip(&cluster.origins).all(is_at_home), "shown is who sends, not who has redirected");
         let connects = edge.metrics().by_label("rillcast_upstream_connects_total", "result");
         assert_eq!(connects["connected"], 3.0, "{connects:?}");
         assert_eq!(connects["not_found"] + connects["failed"] + connects["refused"], 0.0, "{connects:?}");

@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use http::header::CONNECTION;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
@@ -16,11 +17,12 @@ use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, interval, timeout};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tracing::{Instrument, Span};
 
 use crate::auth::Standing;
-use crate::metrics::Reason;
+use crate::metrics::{Protocol, Reason};
 use crate::net::progress::Progress;
 use crate::serve::hls::{self, Client};
 use crate::serve::{Accepted, ServeContext};
@@ -43,6 +45,8 @@ const FAREWELL: Duration = Duration::from_secs(30);
 struct Multiplexed {
     context: Arc<ServeContext>,
     accepted: Accepted,
+    /// Cancelled when there is no room for the connection.
+    is_surplus: CancellationToken,
     /// Bodies that may not have left yet.
     bodies: Mutex<Vec<Weak<Progress>>>,
     requests: Mutex<Requests>,
@@ -62,6 +66,7 @@ pub(super) async fn run(context: &Arc<ServeContext>, stream: TcpStream, accepted
     let shared = Arc::new(Multiplexed {
         context: Arc::clone(context),
         accepted,
+        is_surplus: CancellationToken::new(),
         bodies: Mutex::default(),
         requests: Mutex::new(requests),
     });
@@ -115,6 +120,7 @@ impl Multiplexed {
             tokio::select! {
                 () = self.accepted.closing.cancelled() => return End::Leaving,
                 () = self.context.stop.cancelled() => return End::Leaving,
+                () = self.is_surplus.cancelled() => return End::Leaving,
                 _ = looks.tick() => {}
             }
             let mut bodies = self.bodies.lock();
@@ -185,6 +191,13 @@ async fn respond(shared: &Multiplexed, request: &Request<Incoming>) -> (Response
     };
     let context = &shared.context;
     let standing = route::standing(context, request.headers());
+    if !context.has_room(&shared.accepted, Protocol::Hls, standing.as_ref()) {
+        let mut response = route::no_room(shared.accepted.peer);
+        // HTTP/2 has no such field (RFC 9113, section 8.2.2): the connection is told to end by itself.
+        response.headers_mut().remove(CONNECTION);
+        shared.is_surplus.cancel();
+        return (response, Reason::TooManyConnections);
+    }
     let (mut response, reason) = if context.is_passed_by(standing.as_ref().and_then(Standing::mark)) {
         (route::loop_detected(), Reason::StreamNotFound)
     } else {

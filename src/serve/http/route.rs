@@ -1,13 +1,15 @@
 //! What a request asks for, by its path and method; the same over every version of HTTP.
 
-use http::header::{ALLOW, CACHE_CONTROL, HeaderName};
+use std::net::SocketAddr;
+
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, HeaderName, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use crate::auth::{MARK_HEADER, Standing};
 use crate::hls::Resource;
 use crate::media::stream_key::{NameError, StreamKey};
 use crate::metrics::Reason;
-use crate::serve::ServeContext;
+use crate::serve::{ServeContext, retry_after};
 
 use super::{Body, text};
 
@@ -64,6 +66,15 @@ const fn status_of(error: NameError) -> StatusCode {
 pub(super) fn standing(context: &ServeContext, headers: &HeaderMap) -> Option<Standing> {
     let mark = headers.get(MARK_HEADER).map(|mark| mark.to_str().unwrap_or_default());
     context.marks.judge(mark)
+}
+
+/// The answer on a connection that is one too many; it ends with it.
+pub(super) fn no_room(peer: SocketAddr) -> Response<Body> {
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "the server has no room for another connection\n");
+    response
+        .headers_mut()
+        .extend([(RETRY_AFTER, HeaderValue::from(retry_after(peer))), (CONNECTION, HeaderValue::from_static("close"))]);
+    response
 }
 
 /// The answer to who would be sent what it sends.
