@@ -110,7 +110,7 @@ fn an_mp4_file_holds_the_stream_from_its_begin_and_tells_its_duration() {
     let source = Source::encode(&[PICTURES, SOUND, H264, "-c:a aac -b:a 64k"]);
     let pieces = source.pieces();
     let mut bytes = BytesMut::new();
-    let mut file = Mp4File::begin(&pieces[0].0, pieces[0].1[0].timestamp, &mut bytes).unwrap();
+    let mut file = Mp4File::begin(&pieces[0].0, pieces[0].1[0].timestamp, &[], &mut bytes).unwrap();
     for (_, frames) in &pieces {
         file.flush(Some(&frames[0]), &mut bytes);
         frames.iter().for_each(|frame| file.push(frame.clone()).unwrap());

@@ -26,8 +26,8 @@ pub struct Mp4File {
     origin: u64,
     /// Where the duration is to be written.
     duration_at: u64,
-    /// When its last frame is presented, in milliseconds.
-    duration_ms: u64,
+    /// When its last frame begins, in milliseconds.
+    last_ms: u64,
     bytes: u64,
     /// The first frame of the seek track in the fragment that is being gathered.
     begin: Option<Entry>,
@@ -54,18 +54,19 @@ struct Index {
 }
 
 impl Mp4File {
-    /// Begins a file: appends its initialisation to `out`.
+    /// Begins a file: appends its initialisation to `out`, and behind it `boxes`, which may be empty: what a recorder has to say of the file.
     ///
     /// `origin` is the stream's time, in milliseconds, that becomes 0: that of the first frame.
-    pub fn begin(tracks: &Tracks, origin: u64, out: &mut BytesMut) -> Result<Self, Unfit> {
+    pub fn begin(tracks: &Tracks, origin: u64, boxes: &[u8], out: &mut BytesMut) -> Result<Self, Unfit> {
         let begin = out.len();
         let duration_at = initialisation::put(tracks, DurationBox::Reserved, out)?;
+        out.put_slice(boxes);
         Ok(Self {
             fragmenter: Fragmenter::new(tracks, origin),
             seek_track: if tracks.video.is_some() { Track::Video } else { Track::Audio },
             origin,
             duration_at: (duration_at - begin) as u64,
-            duration_ms: 0,
+            last_ms: 0,
             bytes: (out.len() - begin) as u64,
             begin: None,
             index: Index::default(),
@@ -74,11 +75,12 @@ impl Mp4File {
 
     /// Takes a frame; it waits in memory for [`Mp4File::flush`].
     pub fn push(&mut self, frame: Frame) -> Result<(), FragmentFull> {
-        let time = frame.presentation().saturating_sub(self.origin);
-        let entry = Entry { time: time.saturating_mul(TICKS_A_MS), is_keyframe: frame.is_keyframe, offset: self.bytes };
-        let track = frame.track;
+        let since_origin = |time: u64| time.saturating_sub(self.origin);
+        let time = since_origin(frame.presentation()).saturating_mul(TICKS_A_MS);
+        let entry = Entry { time, is_keyframe: frame.is_keyframe, offset: self.bytes };
+        let (track, begins_at) = (frame.track, since_origin(frame.timestamp));
         self.fragmenter.push(frame)?;
-        self.duration_ms = self.duration_ms.max(time);
+        self.last_ms = self.last_ms.max(begins_at);
         if track == self.seek_track {
             self.begin.get_or_insert(entry);
         }
@@ -100,7 +102,7 @@ impl Mp4File {
         self.flush(None, out);
         self.index.put(self.seek_track, out);
         let mut duration = BytesMut::new();
-        initialisation::put_duration(self.duration_ms, &mut duration);
+        initialisation::put_duration(self.duration_ms(), &mut duration);
         Patch { offset: self.duration_at, bytes: duration.freeze() }
     }
 
@@ -114,15 +116,15 @@ impl Mp4File {
         self.fragmenter.bytes()
     }
 
-    /// When the last frame is presented, in milliseconds; with the frames that wait.
-    pub const fn duration_ms(&self) -> u64 {
-        self.duration_ms
+    /// How long the file plays, in milliseconds; of the frames that wait up to the last one.
+    pub fn duration_ms(&self) -> u64 {
+        self.fragmenter.end_ms().max(self.last_ms)
     }
 }
 
 impl Index {
     fn add(&mut self, entry: Entry) {
-        let is_kept = self.seen % (1 << self.interval) == 0;
+        let is_kept = self.seen.is_multiple_of(1 << self.interval);
         self.seen += 1;
         if !is_kept {
             return;

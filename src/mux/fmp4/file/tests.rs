@@ -9,6 +9,9 @@ use crate::mux::tracks::{AudioCodec, AudioTrack};
 
 use super::*;
 
+/// A box of a recorder's.
+const BESIDE: &[u8] = b"\0\0\0\x0cfreecard";
+
 fn tracks() -> Tracks {
     let configuration = Bytes::from_static(b"\x11\x90");
     let audio = AudioTrack { codec: AudioCodec::Aac, configuration, sample_rate: 48_000, channels: 2 };
@@ -22,7 +25,7 @@ fn sound(timestamp: u64) -> Frame {
 /// A file of so many fragments, one a second, closed.
 fn closed(fragments: u64) -> BytesMut {
     let mut out = BytesMut::new();
-    let mut file = Mp4File::begin(&tracks(), 5_000, &mut out).unwrap();
+    let mut file = Mp4File::begin(&tracks(), 5_000, BESIDE, &mut out).unwrap();
     for number in 0..fragments {
         file.push(sound(5_000 + number * 1_000)).unwrap();
         file.flush(None, &mut out);
@@ -51,7 +54,7 @@ fn a_closed_file_tells_its_duration() {
         Any::Moov(movie) => Some(movie),
         _ => None,
     });
-    assert_eq!(movie.unwrap().mvex.unwrap().mehd.unwrap().fragment_duration, 3_000);
+    assert_eq!(movie.unwrap().mvex.unwrap().mehd.unwrap().fragment_duration, 3_021);
 }
 
 #[test]
@@ -70,7 +73,7 @@ fn an_index_at_the_end_leads_to_every_fragment() {
 #[test]
 fn a_file_that_was_never_closed_is_whole() {
     let mut out = BytesMut::new();
-    let mut file = Mp4File::begin(&tracks(), 0, &mut out).unwrap();
+    let mut file = Mp4File::begin(&tracks(), 0, &[], &mut out).unwrap();
     file.push(sound(0)).unwrap();
     file.flush(None, &mut out);
     file.push(sound(21)).unwrap();
@@ -93,7 +96,7 @@ fn an_index_stays_small_however_long_the_file_becomes() {
 #[test]
 fn a_fragment_that_begins_without_a_keyframe_is_not_in_the_index() {
     let mut out = BytesMut::new();
-    let mut file = Mp4File::begin(&tracks(), 0, &mut out).unwrap();
+    let mut file = Mp4File::begin(&tracks(), 0, &[], &mut out).unwrap();
     file.push(Frame { is_keyframe: false, ..sound(0) }).unwrap();
     file.flush(None, &mut out);
     assert_eq!(file.index.entries, []);
