@@ -17,6 +17,7 @@ pub mod node_media_server;
 pub mod numbered;
 pub mod paced;
 pub mod player;
+pub mod playlist;
 pub mod process;
 pub mod proxy;
 pub mod publisher;
@@ -24,6 +25,7 @@ pub mod redirecting;
 pub mod rtmp;
 pub mod scripted_origin;
 pub mod server;
+pub mod small_disk;
 pub mod tools;
 pub mod ws;
 

@@ -25,6 +25,7 @@ mod system {
     mod flags;
     mod foreign;
     mod forward;
+    mod hls_directory;
     mod homes;
     mod hostile;
     mod http;
