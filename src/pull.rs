@@ -18,8 +18,8 @@ mod target;
 mod upstreams;
 mod wire;
 
-pub use hls::HlsRelay;
 pub use forward::{Forwarder, SpawnOnShard};
+pub use hls::HlsRelay;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -173,7 +173,8 @@ async fn drive(watch: &Watch, progress: &Progress) -> anyhow::Result<Watched> {
         sleep(TICK).await;
         progress.set(first.elapsed().as_secs());
         let counts = counts.borrow();
-        progress.say(format!("{} started  {} failures  {} stalls", counts.started, counts.failed_requests, counts.stalls));
+        progress
+            .say(format!("{} started  {} failures  {} stalls", counts.started, counts.failed_requests, counts.stalls));
     }
     let seconds = first.elapsed().as_secs_f64();
     let cpu = read(&mut server).zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
@@ -224,7 +225,10 @@ impl Watched {
     /// The findings in words and numbers.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = vec![
-            format!("{} of {} viewers got segments, {:.3} Gbit in {:.1} s", self.started, self.viewers, self.gigabits, self.seconds),
+            format!(
+                "{} of {} viewers got segments, {:.3} Gbit in {:.1} s",
+                self.started, self.viewers, self.gigabits, self.seconds
+            ),
             format!(
                 "{} playlists and {} segments asked for, {} failed, {} stalls of {:.1} s in all, {} segments missed",
                 self.playlist_requests,
@@ -240,7 +244,10 @@ impl Watched {
             ),
         ];
         if let (Some(cost), Some(cores)) = (self.cpu_ms_per_gigabit, self.cores) {
-            lines.push(format!("the server took {cores:.2} cores, {cost:.0} ms for each Gbit; viewers took {:.2}", self.driver_cores));
+            lines.push(format!(
+                "the server took {cores:.2} cores, {cost:.0} ms for each Gbit; viewers took {:.2}",
+                self.driver_cores
+            ));
         }
         if let Some(requests) = self.origin_segment_requests {
             lines.push(format!("the origin was asked {requests} times for {} segments", self.segments));

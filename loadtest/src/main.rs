@@ -99,11 +99,15 @@ fn publish_streams(arguments: PublishArguments) -> anyhow::Result<()> {
 }
 
 fn play_streams(arguments: &PlayArguments) -> anyhow::Result<()> {
-    ensure!(arguments.hls == (arguments.url.protocol == Protocol::Hls), "--hls is for URLs that end with .m3u8, and they for it");
+    ensure!(
+        arguments.hls == (arguments.url.protocol == Protocol::Hls),
+        "--hls is for URLs that end with .m3u8, and they for it"
+    );
     if arguments.hls {
         return watch_streams(arguments);
     }
-    let PlayArguments { url, players, streams, stalled, pace, start_timeout, pid, allow_remote, output, .. } = arguments;
+    let PlayArguments { url, players, streams, stalled, pace, start_timeout, pid, allow_remote, output, .. } =
+        arguments;
     let play = Play {
         address: url.resolve(allow_remote.as_deref())?,
         target: url.clone(),

@@ -67,7 +67,9 @@ impl FromStr for Target {
                     protocol = Protocol::Hls;
                     name
                 }
-                None => name.strip_suffix(SUFFIX).context("an HTTP or WebSocket URL ends with .flv, or .m3u8 for HLS")?,
+                None => {
+                    name.strip_suffix(SUFFIX).context("an HTTP or WebSocket URL ends with .flv, or .m3u8 for HLS")?
+                }
             };
             url.stream = format!("{name}{query}");
         }

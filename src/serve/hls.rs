@@ -161,11 +161,7 @@ fn file(context: &ServeContext, client: Client<'_>, resource: &Resource, bytes: 
 }
 
 /// The same where the stream was published here and is no longer: what is left of it must not hide where it goes on.
-async fn redirect_early(
-    context: &ServeContext,
-    client: &Client<'_>,
-    resource: &Resource,
-) -> Option<Response<Body>> {
+async fn redirect_early(context: &ServeContext, client: &Client<'_>, resource: &Resource) -> Option<Response<Body>> {
     if client.standing.is_none() || !resource.file.is_playlist() || context.hub.is_live(&resource.key) {
         return None;
     }

@@ -148,7 +148,9 @@ fn http_2_with_prior_knowledge_serves_files_and_refuses_streams_without_end() {
     let url = |path: &str| format!("http://{}{path}", bench.edge.http);
     let told = "%{http_version} %{http_code} %{size_download}";
     let size = http::get(bench.edge.http, &segment).body.len();
-    let ask = |more: &[&str]| curl(&[&["--http2-prior-knowledge", "--output", "/dev/null", "--write-out", told], more].concat());
+    let ask = |more: &[&str]| {
+        curl(&[&["--http2-prior-knowledge", "--output", "/dev/null", "--write-out", told], more].concat())
+    };
     assert_eq!(ask(&[&url(&segment)]), format!("2 200 {size}"));
     assert_eq!(ask(&["--range", "0-187", &url(&segment)]), "2 206 188");
     assert_eq!(ask(&["--head", &url(&segment)]), "2 200 0");
@@ -190,7 +192,16 @@ fn an_http_2_peer_that_asks_for_too_much_is_bounded() {
     let url = format!("http://{}{PLAYLIST}", bench.edge.http);
     let long = format!("X-Long: {}", "a".repeat(60_000));
     let output = Command::new("curl")
-        .args(["--silent", "--http2-prior-knowledge", "--max-time", "10", "--output", "/dev/null", "--write-out", "%{http_code}"])
+        .args([
+            "--silent",
+            "--http2-prior-knowledge",
+            "--max-time",
+            "10",
+            "--output",
+            "/dev/null",
+            "--write-out",
+            "%{http_code}",
+        ])
         .args(["--header", &long, &url])
         .output()
         .unwrap();
@@ -293,7 +304,8 @@ fn a_stream_is_found_at_whichever_origin_has_it() {
 
 #[test]
 fn an_edge_that_drains_answers_on_connections_that_are_open_and_then_ends() {
-    const SLOW: &str = "[drain]\npropagation_delay = \"5s\"\nsoft_timeout = \"5s\"\nwindow = 0\nhard_timeout = \"20s\"\n";
+    const SLOW: &str =
+        "[drain]\npropagation_delay = \"5s\"\nsoft_timeout = \"5s\"\nwindow = 0\nhard_timeout = \"20s\"\n";
     let mut bench = Bench::start(SLOW);
     let segment = bench.segments(2).remove(0);
     bench.edge.signal(rustix::process::Signal::TERM);

@@ -296,9 +296,14 @@ mod tests {
         let read = |location| read_location(location, "/live/x.m3u8").map(|place| (place.host, place.port));
         assert_eq!(read("http://192.0.2.7:8080/live/x.m3u8"), Some(("192.0.2.7".to_owned(), 8080)));
         assert_eq!(read("http://[2001:db8::1]/live/x.m3u8"), Some(("2001:db8::1".to_owned(), 80)));
-        for location in
-            ["http://a/live/y.m3u8", "https://a/live/x.m3u8", "/live/x.m3u8", "file:///live/x.m3u8", "", "http://a/latest"]
-        {
+        for location in [
+            "http://a/live/y.m3u8",
+            "https://a/live/x.m3u8",
+            "/live/x.m3u8",
+            "file:///live/x.m3u8",
+            "",
+            "http://a/latest",
+        ] {
             assert_eq!(read(location), None, "{location}");
         }
     }

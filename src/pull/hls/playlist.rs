@@ -54,7 +54,10 @@ mod tests {
 
     #[test]
     fn a_playlist_of_playlists_has_no_target() {
-        assert_eq!(Summary::of("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nx.m3u8\n"), Some(Summary { target: None, end: 0 }));
+        assert_eq!(
+            Summary::of("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nx.m3u8\n"),
+            Some(Summary { target: None, end: 0 })
+        );
     }
 
     #[test]
@@ -66,7 +69,8 @@ mod tests {
 
     #[test]
     fn absurd_numbers_do_no_harm() {
-        let text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:99999999\n#EXT-X-MEDIA-SEQUENCE:{}\n#EXTINF:1,\na\n", u64::MAX);
+        let text =
+            format!("#EXTM3U\n#EXT-X-TARGETDURATION:99999999\n#EXT-X-MEDIA-SEQUENCE:{}\n#EXTINF:1,\na\n", u64::MAX);
         assert_eq!(Summary::of(&text), Some(Summary { target: Some(LONGEST_TARGET), end: u64::MAX }));
     }
 }

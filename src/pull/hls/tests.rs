@@ -292,8 +292,7 @@ async fn an_origin_that_speaks_for_its_peers_is_believed() {
 
 #[tokio::test]
 async fn why_there_is_no_playlist_is_passed_on() {
-    let origin =
-        Origin::start(1, 0, Box::new(|_| (404, OURS.to_owned(), b"MPEG-TS carries no Opus\n".to_vec()))).await;
+    let origin = Origin::start(1, 0, Box::new(|_| (404, OURS.to_owned(), b"MPEG-TS carries no Opus\n".to_vec()))).await;
     let edge = Edge::new(&[&origin], RESUME);
     let told = edge.get("live/x.m3u8").await;
     assert_eq!(told, Err(Absent::Unsupported("MPEG-TS carries no Opus".to_owned())));
