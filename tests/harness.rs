@@ -19,6 +19,7 @@ pub mod numbered;
 pub mod origins;
 pub mod paced;
 pub mod player;
+pub mod playlist;
 pub mod process;
 pub mod proxy;
 pub mod publisher;
@@ -27,6 +28,7 @@ pub mod redirecting;
 pub mod rtmp;
 pub mod scripted_origin;
 pub mod server;
+pub mod small_disk;
 pub mod tools;
 pub mod ws;
 

@@ -29,6 +29,7 @@ mod system {
     mod foreign;
     mod forward;
     mod hls_browser;
+    mod hls_directory;
     mod hls_edge;
     mod hls_foreign;
     mod homes;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::config::HlsFormat;
+use crate::media::Kind;
 use crate::media::class::{Class, HeaderSlot, Purpose};
 use crate::media::packet::Packet;
 use crate::metrics::Metrics;
@@ -14,7 +15,7 @@ use crate::mux::tracks::{TrackError, Tracks};
 
 use super::cutter::{Cutter, Lengths, Step};
 use super::memory::{Charge, Memory};
-use super::numbers::Numbers;
+use super::numbers::{Numbers, first_discontinuity};
 use super::program_clock::ProgramClock;
 use super::segment::{Body, Entry, Segment};
 use super::writer::Writer;
@@ -50,7 +51,10 @@ pub(super) struct Packer {
     /// Whether a frame has begun anything since the session or the last jump began.
     has_media: bool,
     finished: Vec<Finished>,
-    problem: Option<String>,
+    /// Why the container that was chosen cannot carry the tracks.
+    unfit: Option<String>,
+    /// What is wrong with the video track, and with the audio track.
+    broken: [Option<String>; 2],
     forced_cuts: u64,
 }
 
@@ -108,7 +112,8 @@ impl Packer {
             next: None,
             has_media: false,
             finished: Vec::new(),
-            problem: None,
+            unfit: None,
+            broken: [None, None],
             forced_cuts: 0,
         }
     }
@@ -119,7 +124,8 @@ impl Packer {
         self.tracks = Tracks::default();
         self.writer = None;
         self.held = Some(Vec::new());
-        self.problem = None;
+        self.unfit = None;
+        self.broken = [None, None];
         self.forced_cuts = 0;
     }
 
@@ -184,7 +190,8 @@ impl Packer {
 
     /// Why no segments are made, if none can be.
     pub(super) fn problem(&self) -> Option<&str> {
-        self.problem.as_deref()
+        // A stream of which half is missing is nothing that anybody has asked for.
+        self.broken.iter().chain([&self.unfit]).find_map(Option::as_deref)
     }
 
     /// The tracks.
@@ -199,12 +206,20 @@ impl Packer {
 
     /// Shows a packet to the tracks; returns whether they have changed by it.
     fn note_tracks(&mut self, packet: &Packet) -> bool {
+        let broken = &mut self.broken[usize::from(packet.kind == Kind::Audio)];
         match self.tracks.take(packet) {
-            Ok(has_changed) => has_changed,
-            Err(error) => {
+            Ok(false) => false,
+            Ok(true) => {
+                *broken = None;
+                true
+            }
+            Err(TrackError::Truncated) => {
                 self.means.metrics.hls.dropped_packets.inc();
-                tracing::debug!(%error, "a packet cannot be used for HLS");
-                !matches!(error, TrackError::Truncated)
+                false
+            }
+            Err(error) => {
+                *broken = Some(error.to_string());
+                true
             }
         }
     }
@@ -218,7 +233,7 @@ impl Packer {
         }
         if has_changed {
             self.writer = None;
-            self.problem = None;
+            self.unfit = None;
         }
         match Frame::from_packet(packet, &self.tracks) {
             Ok(Some(frame)) => {
@@ -260,12 +275,12 @@ impl Packer {
         let next = *self.next.get_or_insert_with(|| {
             let number = numbers.begin(now_ms);
             numbers.note(number);
-            Next { number, discontinuities: number, is_continuous: true, is_first: true }
+            Next { number, discontinuities: first_discontinuity(now_ms), is_continuous: true, is_first: true }
         });
-        if self.writer.is_none() && self.problem.is_none() {
+        if self.writer.is_none() && self.problem().is_none() {
             match Writer::new(self.format, &self.tracks, next.number, &self.means.memory) {
                 Ok(writer) => self.writer = Some(writer),
-                Err(problem) => self.problem = Some(problem.to_string()),
+                Err(unfit) => self.unfit = Some(unfit.to_string()),
             }
         }
         let Some(writer) = &mut self.writer else { return };

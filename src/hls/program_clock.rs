@@ -2,12 +2,11 @@
 //!
 //! Owns the relation between a stream's time line and the wall clock, for `EXT-X-PROGRAM-DATE-TIME`. Frames come late by
 //! whatever delays them, never early: the frame that came with the least delay tells most. Dates follow the stream's own
-//! time, and are led back to the wall clock slowly, since an encoder's clock drifts.
+//! time, and are led back to the wall clock slowly, since an encoder's clock drifts. They jump only where the stream does, and
+//! never back: a player finds its place by them.
 
 /// The most by which a segment's date is led back to the wall clock, in milliseconds.
 const STEP_MS: i64 = 20;
-/// A date that is this far off, in milliseconds, is put right at once: somebody has set the clock.
-const SET_MS: i64 = 5_000;
 
 /// Dates the segments of one stream. All times are in milliseconds; those of the wall clock since 1970.
 #[derive(Debug, Default)]
@@ -33,12 +32,9 @@ impl ProgramClock {
         let measured = begin as i64 + self.offset;
         let date = match self.last {
             Some((end, end_date)) => {
-                let expected = end_date as i64 + (begin as i64 - end as i64).max(0);
-                let difference = measured - expected;
-                if difference.abs() > SET_MS {
-                    measured
-                } else if is_continuous {
-                    expected + difference.clamp(-STEP_MS, STEP_MS)
+                if is_continuous {
+                    let expected = end_date as i64 + (begin as i64 - end as i64).max(0);
+                    expected + (measured - expected).clamp(-STEP_MS, STEP_MS)
                 } else {
                     // It cannot have been before the end of what came before.
                     measured.max(end_date as i64)
@@ -96,12 +92,24 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_is_followed_at_once() {
+    fn a_clock_that_was_set_ahead_is_followed_where_the_stream_breaks() {
         let mut clock = ProgramClock::default();
         clock.observe(0, WALL);
         clock.date(0, 2_000, false);
-        clock.observe(2_000, WALL - 3_600_000);
-        assert_eq!(clock.date(2_000, 2_000, true), WALL - 3_600_000);
+        clock.observe(2_000, WALL + 3_600_000);
+        assert_eq!(clock.date(2_000, 2_000, true), WALL + 2_020);
+        assert_eq!(clock.date(4_000, 2_000, false), WALL + 3_602_000);
+    }
+
+    #[test]
+    fn media_that_comes_faster_than_time_passes_does_not_set_dates_back() {
+        let mut clock = ProgramClock::default();
+        let dates = (0..10).map(|segment| {
+            clock.observe(segment * 10_000, WALL);
+            clock.date(segment * 10_000, 10_000, segment % 2 == 1)
+        });
+        let dates: Vec<u64> = dates.collect();
+        assert!(dates.windows(2).all(|pair| pair[1] + 20 >= pair[0] + 10_000), "{dates:?}");
     }
 
     #[test]

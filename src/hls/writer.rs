@@ -33,28 +33,14 @@ enum Muxer {
     Fragments { fragmenter: Fragmenter, initialisation: Arc<Initialisation> },
 }
 
-/// Why frames of these tracks become no segments.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NoWriter {
-    /// The stream has a track that nothing can carry.
-    #[error("{0} fits neither MPEG-TS nor fragmented MP4")]
-    Refused(crate::media::codec::Codec),
-    /// The container that was asked for cannot carry the tracks.
-    #[error(transparent)]
-    Unfit(#[from] Unfit),
-}
-
 impl Writer {
     /// A writer of `tracks`; `number` is that of its first segment.
-    pub(super) fn new(format: HlsFormat, tracks: &Tracks, number: u64, memory: &Arc<Memory>) -> Result<Self, NoWriter> {
-        if let Some(codec) = tracks.refused_video.or(tracks.refused_audio) {
-            return Err(NoWriter::Refused(codec));
-        }
+    pub(super) fn new(format: HlsFormat, tracks: &Tracks, number: u64, memory: &Arc<Memory>) -> Result<Self, Unfit> {
         let muxer = match (format, tracks.fits_mpegts()) {
             (HlsFormat::Auto | HlsFormat::Mpegts, Ok(())) => {
                 Muxer::TransportStream(Box::new(mpegts::Muxer::new(tracks)?))
             }
-            (HlsFormat::Mpegts, Err(unfit)) => return Err(unfit.into()),
+            (HlsFormat::Mpegts, Err(unfit)) => return Err(unfit),
             (HlsFormat::Auto | HlsFormat::Fmp4, _) => {
                 let bytes = fmp4::initialisation(tracks)?;
                 let charge = memory.charge(bytes.len());

@@ -199,6 +199,17 @@ fn a_codec_that_nothing_carries_is_a_problem() {
 }
 
 #[test]
+fn a_broken_header_is_a_problem_until_a_whole_one_comes() {
+    let mut bench = Bench::new(HlsFormat::Auto);
+    bench.take(&[packet(Kind::Video, 0, &AVC_RECORD[..20]), headers().remove(1)]);
+    assert_eq!(bench.take(&media(0, 3_000)), []);
+    assert!(bench.packer.problem().is_some_and(|problem| problem.starts_with("the H264 track cannot be used")));
+    bench.take(&headers()[..1]);
+    assert_eq!(lengths(&bench.take(&media(3_000, 5_040))), [2_000]);
+    assert_eq!(bench.packer.problem(), None);
+}
+
+#[test]
 fn groups_of_a_minute_do_not_fill_the_memory() {
     let mut bench = Bench::new(HlsFormat::Auto);
     bench.take(&headers());

@@ -16,8 +16,9 @@ pub(super) const PATIENCE_IN_TARGETS: u32 = 3;
 
 /// The header in which Apple's players name each playback.
 const PLAYBACK: HeaderName = HeaderName::from_static("x-playback-session-id");
-/// Parameters that are each viewer's own: a token, and the name that SRS's players are given.
-const OWN_PARAMETERS: [&str; 2] = ["token", "hls_ctx"];
+/// Parameters that are each viewer's own, in lower case: tokens and signatures, and the name that SRS's players are given.
+const OWN_PARAMETERS: [&str; 8] =
+    ["token", "access_token", "auth_key", "jwt", "sign", "signature", "txsecret", "hls_ctx"];
 
 /// The viewer that a request is from: one for each address, player and token.
 pub(super) fn id<B>(address: IpAddr, request: &Request<B>) -> ViewerId {
@@ -34,7 +35,8 @@ pub(super) fn id<B>(address: IpAddr, request: &Request<B>) -> ViewerId {
 }
 
 fn is_own(parameter: &str) -> bool {
-    parameter.split_once('=').is_some_and(|(name, _)| OWN_PARAMETERS.contains(&name))
+    let is_own = |name: &str| OWN_PARAMETERS.iter().any(|own| name.eq_ignore_ascii_case(own));
+    parameter.split_once('=').is_some_and(|(name, _)| is_own(name))
 }
 
 #[cfg(test)]
