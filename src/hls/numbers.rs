@@ -10,7 +10,10 @@
 //! two origins may differ by as much as the playlist has fallen behind: nearly the time that it has lived. Numbers stay below
 //! 2^31, which some players need, until 2037.
 //!
-//! The numbers of discontinuities begin at the same place. A playlist has no more of them than segments.
+//! The numbers of discontinuities have to be small: hls.js (1.7) keeps an array as long as the number and walks through all of
+//! it at each refresh, and with one of today's seconds a browser stands still for minutes. So they begin with the minutes, and
+//! after eleven days again at zero. Where one falls by that, or two origins begin in the same minute, the numbers of the segments
+//! still rise, and players go by those.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,6 +21,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const RATE: u64 = 4;
 /// 2020-01-01T00:00:00Z in milliseconds since 1970.
 const EPOCH_MS: u64 = 1_577_836_800_000;
+
+/// Numbers of discontinuities begin below this: walking through so many takes a browser about a millisecond.
+const DISCONTINUITIES: u64 = 1 << 14;
 
 /// The highest number given in this process: should the clock be set back, numbers are not.
 #[derive(Debug, Default)]
@@ -40,6 +46,11 @@ impl Numbers {
 /// The number that a playlist begins with at a time.
 const fn at(unix_ms: u64) -> u64 {
     unix_ms.saturating_sub(EPOCH_MS) / (1_000 / RATE)
+}
+
+/// How many discontinuities a playlist that begins now says it has behind it.
+pub(super) const fn first_discontinuity(unix_ms: u64) -> u64 {
+    (unix_ms / 60_000) % DISCONTINUITIES
 }
 
 /// Whether `number` may have been given before `unix_ms`: what is not, is no segment of ours.
@@ -79,6 +90,12 @@ mod tests {
         // A minute of segments of half a second, and one that ended early each second.
         let reached = first + 180 - 1;
         assert!(Numbers::default().begin(NOW_MS + 60_000) > reached);
+    }
+
+    #[test]
+    fn numbers_of_discontinuities_rise_with_the_minutes_and_stay_small() {
+        assert_eq!(first_discontinuity(NOW_MS + 120_000), first_discontinuity(NOW_MS) + 2);
+        assert!(first_discontinuity(u64::MAX) < 1 << 14);
     }
 
     #[test]

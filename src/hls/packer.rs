@@ -15,7 +15,7 @@ use crate::mux::tracks::{TrackError, Tracks};
 
 use super::cutter::{Cutter, Lengths, Step};
 use super::memory::{Charge, Memory};
-use super::numbers::Numbers;
+use super::numbers::{Numbers, first_discontinuity};
 use super::program_clock::ProgramClock;
 use super::segment::{Body, Entry, Segment};
 use super::writer::Writer;
@@ -275,7 +275,7 @@ impl Packer {
         let next = *self.next.get_or_insert_with(|| {
             let number = numbers.begin(now_ms);
             numbers.note(number);
-            Next { number, discontinuities: number, is_continuous: true, is_first: true }
+            Next { number, discontinuities: first_discontinuity(now_ms), is_continuous: true, is_first: true }
         });
         if self.writer.is_none() && self.problem().is_none() {
             match Writer::new(self.format, &self.tracks, next.number, &self.means.memory) {
