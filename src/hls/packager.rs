@@ -137,7 +137,7 @@ impl Packager {
             self.packer.begin_playlist();
         }
         self.packer.break_off();
-        let tap = session.tap(self.shard, TapStart::Session);
+        let tap = session.tap(self.shard, TapStart::Recent);
         self.progress = Progress {
             session: Some(session),
             gone_since: None,
