@@ -28,6 +28,7 @@ mod steering;
 mod stream;
 mod tap;
 mod view;
+mod viewers;
 mod wake;
 
 use std::fmt;
@@ -59,11 +60,13 @@ pub use shielding::Missing;
 pub use state::{PublishError, PublishRequest, Source, Superseded};
 pub use tap::{Tap, Tapped};
 pub use view::{LiveView, StreamView};
+pub use viewers::ViewerId;
 
 use capacity::{Capacity, Full};
 use misses::Misses;
 use release::Releases;
 use stream::{Stream, StreamHandle};
+use viewers::Viewers;
 
 /// Tells what applies to a stream by its name.
 pub type SettingsSource = Box<dyn Fn(&StreamKey) -> StreamSettings + Send + Sync>;
@@ -87,6 +90,7 @@ pub(crate) struct Shared {
     misses: Misses,
     capacity: Capacity,
     releases: Releases,
+    viewers: Viewers,
     metrics: Arc<Metrics>,
     dispatchers: Dispatchers,
     on_demand: OnceLock<Arc<dyn OnDemand>>,
@@ -105,6 +109,7 @@ impl Hub {
             misses: Misses::default(),
             capacity: Capacity::default(),
             releases: Releases::new(),
+            viewers: Viewers::default(),
             metrics,
             dispatchers,
             on_demand: OnceLock::new(),
@@ -202,6 +207,13 @@ impl Hub {
         // The map's lock is given back before the stream's is taken.
         let stream = self.shared.streams.get(key).map(|stream| Arc::clone(&stream));
         stream.is_some_and(|stream| stream.state().live.as_ref().is_some_and(|live| live.session == *session))
+    }
+
+    /// Whether `key` has a publisher here.
+    pub fn is_live(&self, key: &StreamKey) -> bool {
+        // The map's lock is given back before the stream's is taken.
+        let stream = self.shared.streams.get(key).map(|stream| Arc::clone(&stream));
+        stream.is_some_and(|stream| stream.state().live.is_some())
     }
 
     /// Lets another edge's pull in that this one is to shield the origins from. Where streams are fetched, what is absent is

@@ -5,6 +5,7 @@
 //! stream: a cluster has too many of them for a time series each.
 
 mod hls;
+mod hls_files;
 mod labels;
 mod reason;
 
@@ -18,6 +19,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 pub use hls::{HlsDiskError, HlsMetrics};
+pub use hls_files::{FileKind, FileResult, HlsFileMetrics, RelayResult};
 pub use labels::{
     ConnectResult, ConnectionResult, DropReason, LookupResult, MarkResult, Protocol, ReconnectReason, Shortage,
 };
@@ -56,6 +58,8 @@ pub struct Metrics {
     pub first_frame: Histogram,
     /// HLS.
     pub hls: HlsMetrics,
+    /// Playlists and segments as files.
+    pub hls_files: HlsFileMetrics,
     players: Family<One<Protocol>, Gauge>,
     connections: Family<ProtocolAndResult, Counter>,
     disconnects: Family<One<Reason>, Counter>,
@@ -94,6 +98,7 @@ impl Metrics {
             merge_window: Gauge::default(),
             first_frame: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
             hls: HlsMetrics::default(),
+            hls_files: HlsFileMetrics::default(),
             players: Family::default(),
             connections: Family::default(),
             disconnects: Family::default(),
@@ -142,6 +147,7 @@ impl Metrics {
         registry.register("dns_lookups", "Names resolved", self.dns_lookups.clone());
         registry.register("marks", "Marks of servers that pull", self.marks.clone());
         self.hls.register(registry);
+        self.hls_files.register(registry);
         self.touch_every_series();
         self
     }
@@ -261,6 +267,10 @@ mod tests {
             "rillcast_marks_total{result=\"verified\"} 0",
             "rillcast_merge_window_seconds 0.0",
             "rillcast_first_frame_seconds_count 0",
+            "rillcast_hls_requests_total{file=\"segment\",result=\"sent\"} 0",
+            "rillcast_hls_relayed_total{file=\"segment\",result=\"fetched\"} 0",
+            "rillcast_hls_cache_bytes 0",
+            "rillcast_players{protocol=\"hls\"} 0",
             "rillcast_hls_streams 0",
             "rillcast_hls_segments_total 0",
             "rillcast_hls_memory_bytes 0",

@@ -7,6 +7,7 @@
 mod connection;
 mod forward;
 mod health;
+mod hls;
 mod http_flv;
 mod race;
 mod rhythm;
@@ -18,6 +19,7 @@ mod upstreams;
 mod wire;
 
 pub use forward::{Forwarder, SpawnOnShard};
+pub use hls::HlsRelay;
 
 use std::future::Future;
 use std::net::SocketAddr;

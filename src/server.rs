@@ -23,14 +23,14 @@ use crate::auth::{ClusterKey, Verifier};
 use crate::cluster::{Cluster, ClusterSettings};
 use crate::config::{Config, ListenAddress, MergeWindow, OnConflict, Percentage, RTMP_PORT, Role};
 use crate::drain::Drain;
-use crate::hls::OriginLibrary;
+use crate::hls::{Library, OriginLibrary};
 use crate::hub::{self, Hub, Identity, OnSession, RingLimits, StreamSettings};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::Metrics;
 use crate::net::admission::Admission;
 use crate::net::dns::{Names, SetUpError};
 use crate::net::listener::{self, BindError};
-use crate::pull::{Forwarder, PullContext, Puller, SpawnOnShard};
+use crate::pull::{Forwarder, HlsRelay, PullContext, Puller, SpawnOnShard};
 use crate::serve::ServeContext;
 use crate::serve::marks::Marks;
 
@@ -47,6 +47,9 @@ const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 const HLS_STOP_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often the egress is measured, where it is limited.
 const MEASURE_EVERY: Duration = Duration::from_millis(500);
+
+/// How often it is looked which viewers have been silent for too long.
+const FORGET_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -149,9 +152,14 @@ impl Server {
             stop_cluster: CancellationToken::new(),
             stop_admin: CancellationToken::new(),
         };
-        if config.role == Role::Edge {
-            server.join_upstream(&config, &metrics, &node)?;
-        }
+        let hls: Option<Arc<dyn Library>> = match config.role {
+            Role::Origin => server.hls.clone().map(|library| Arc::new(library) as Arc<dyn Library>),
+            Role::Edge => {
+                let upstream = server.join_upstream(&config, &metrics, &node)?;
+                let cache_bytes = config.hls().cache_bytes as u64;
+                config.has_hls().then(|| Arc::new(HlsRelay::new(upstream, cache_bytes)) as Arc<dyn Library>)
+            }
+        };
         let cluster =
             if config.cluster.peers.is_empty() { None } else { Some(server.join_cluster(&config, &metrics, &node)?) };
         let context = Arc::new(ServeContext {
@@ -161,6 +169,7 @@ impl Server {
             node: node.clone(),
             marks: Marks::new(Verifier::new(cluster_key(&config)), Arc::clone(&metrics)),
             cluster,
+            hls,
             drain: server.drain.clone(),
             stop: server.stop_connections.clone(),
         });
@@ -175,6 +184,7 @@ impl Server {
             unready_at: limits.unready_at.map(Percentage::fraction),
             node,
         });
+        server.admin.spawn(watch_viewers(server.hub.clone(), server.stop_admin.clone()));
         if limits.max_egress.is_some() {
             server.admin.spawn(watch_egress(server.hub.clone(), server.stop_admin.clone()));
         }
@@ -260,7 +270,12 @@ impl Server {
     }
 
     /// Fetches from upstream what players want, and passes on to it what is published here.
-    fn join_upstream(&self, config: &Config, metrics: &Arc<Metrics>, node: &str) -> Result<(), StartError> {
+    fn join_upstream(
+        &self,
+        config: &Config,
+        metrics: &Arc<Metrics>,
+        node: &str,
+    ) -> Result<Arc<PullContext>, StartError> {
         let names = Names::new(&config.dns.nameservers, Arc::clone(metrics))?;
         let context = Arc::new(PullContext::new(
             config.upstream.clone(),
@@ -284,8 +299,8 @@ impl Server {
                 shards.spawn(|shard| connections.track_future(forward(shard)));
             }
         });
-        self.hub.ask_before_publishing(Arc::new(Forwarder::new(context, self.hub.downgrade(), spawn)));
-        Ok(())
+        self.hub.ask_before_publishing(Arc::new(Forwarder::new(Arc::clone(&context), self.hub.downgrade(), spawn)));
+        Ok(context)
     }
 
     /// Has names granted by the other origins, and finds streams there.
@@ -329,6 +344,17 @@ async fn watch_egress(hub: Hub, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => hub.measure_egress(),
+        }
+    }
+}
+
+/// Takes leave of viewers that have been silent for too long, until `stop`.
+async fn watch_viewers(hub: Hub, stop: CancellationToken) {
+    let mut ticks = interval(FORGET_EVERY);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => hub.forget_silent_viewers(),
         }
     }
 }

@@ -25,7 +25,10 @@ mod system {
     mod flags;
     mod foreign;
     mod forward;
+    mod hls_browser;
     mod hls_directory;
+    mod hls_edge;
+    mod hls_foreign;
     mod homes;
     mod hostile;
     mod http;
