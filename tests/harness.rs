@@ -25,6 +25,7 @@ pub mod recordings;
 pub mod rtmp;
 pub mod scripted_origin;
 pub mod server;
+pub mod tmpfs;
 pub mod tools;
 pub mod ws;
 
