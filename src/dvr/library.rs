@@ -325,12 +325,17 @@ impl Library {
 
     /// Deletes what is to be deleted by the rules.
     pub(super) fn sweep(&self) {
+        self.sweep_for(None);
+    }
+
+    /// The same with so many bytes more to be left free of a disk than its floor, if it has one.
+    fn sweep_for(&self, more: Option<(u64, u64)>) {
         let _one_at_a_time = self.shared.sweeping.lock();
         let mut recordings = Vec::new();
         let mut kept = Vec::new();
         let mut bounds = Bounds {
             max_bytes: self.shared.config.dvr().max_bytes.map(|bytes| bytes as u64),
-            missing: self.missing(),
+            missing: self.missing(more),
             ..Bounds::default()
         };
         for entry in self.shared.index.lock().entries.values() {
@@ -356,20 +361,24 @@ impl Library {
     }
 
     /// How many bytes each disk has less free than it should.
-    fn missing(&self) -> HashMap<u64, u64> {
+    fn missing(&self, more: Option<(u64, u64)>) -> HashMap<u64, u64> {
         let Some(min_free) = self.shared.config.dvr().min_free else { return HashMap::new() };
         let spaces = self.directories().filter_map(|directory| space::of(&directory).ok());
-        let missing = spaces.map(|space| (space.device, (min_free as u64).saturating_sub(space.free)));
+        let missing = spaces.map(|space| {
+            let more = more.filter(|(device, _)| *device == space.device).map_or(0, |(_, bytes)| bytes);
+            (space.device, (min_free as u64).saturating_add(more).saturating_sub(space.free))
+        });
         missing.filter(|(_, missing)| *missing > 0).collect()
     }
 
     /// Whether so many bytes more may be written to a disk. If not, old recordings are deleted, as far as the rules allow.
     pub(super) fn make_room(&self, directory: &Path, bytes: u64) -> io::Result<bool> {
         let wanted = bytes.saturating_add(self.shared.config.dvr().min_free.unwrap_or(0) as u64);
-        if space::of(directory)?.free >= wanted {
+        let space = space::of(directory)?;
+        if space.free >= wanted {
             return Ok(true);
         }
-        self.sweep();
+        self.sweep_for(Some((space.device, bytes)));
         Ok(space::of(directory)?.free >= wanted)
     }
 }

@@ -1,7 +1,7 @@
 //! Disks that are full, read-only or gone cost recordings, and never players.
 
 use super::harness::player::{Player, Protocol};
-use super::harness::publisher::{Content, Publisher};
+use super::harness::publisher::{Content, Feed, Publisher};
 use super::harness::recordings::{config, files, list};
 use super::harness::server::Server;
 use super::harness::tmpfs::Tmpfs;
@@ -13,10 +13,11 @@ const STREAM: &str = "live/disk";
 const CONTENT: Content = Content { audio: true, video: true, gop: 25, frame_size: 100_000, first_timestamp: 0 };
 
 struct Scene {
-    disk: Tmpfs,
     origin: Server,
-    feed: super::harness::publisher::Feed,
+    feed: Feed,
     player: Player,
+    /// Unmounted last.
+    disk: Tmpfs,
 }
 
 impl Scene {
