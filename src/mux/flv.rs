@@ -10,6 +10,7 @@ use crate::media::codec::Codec;
 use crate::media::flv::{HEADER_BYTES, TAG_OVERHEAD_BYTES, header, write_tag};
 use crate::media::packet::Packet;
 
+pub use super::patch::Patch;
 use super::tracks::{AudioCodec, Tracks, VideoCodec};
 
 /// A file being written.
@@ -23,15 +24,6 @@ pub struct FlvFile {
     /// The latest time in the file, in milliseconds.
     duration_ms: u64,
     bytes: u64,
-}
-
-/// Bytes that replace what was written at the begin of the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Patch {
-    /// Where in the file they begin.
-    pub offset: u64,
-    /// As many as there were.
-    pub bytes: Bytes,
 }
 
 impl FlvFile {
