@@ -9,6 +9,7 @@ mod check;
 mod duration;
 mod environment;
 mod form;
+mod hls_path;
 mod latency;
 mod layer;
 mod listen;
@@ -17,6 +18,7 @@ mod nameserver;
 mod pattern;
 mod percentage;
 mod rate;
+mod ratio;
 mod recording_path;
 mod secret;
 mod secret_file;
@@ -36,18 +38,20 @@ use layer::Layer;
 
 pub use duration::{DurationError, MAX_DURATION, format_duration, parse_duration};
 pub use form::Shape;
+pub use hls_path::{HlsPath, HlsPathError, HlsPathPart, PlaylistPath, SegmentPath};
 pub use latency::{MAX_MERGE_WINDOW, MergeWindow, MergeWindowError};
 pub use listen::{ListenAddress, ListenAddressError};
 pub use mistake::{ConfigError, Mistake};
 pub use percentage::Percentage;
 pub use rate::{RateError, format_rate, parse_rate};
+pub use ratio::Ratio;
 pub use recording_path::{PathPart, RecordingPath, RecordingPathError, TimeField};
 pub use secret::Secret;
 pub use section::{Key, Schema, Setting};
 pub use sections::{
-    Admin, AdminPatch, Cluster, ClusterPatch, Dns, DnsPatch, Drain, DrainPatch, Dvr, DvrFormat, DvrPatch, DvrPlan, Http,
-    HttpPatch, Limits, LimitsPatch, Log, LogFormat, LogPatch, Node, NodePatch, OnConflict, Play, PlayPatch, Publish, PublishPatch, Rtmp, RtmpPatch,
-    SCHEMAS, Upstream, UpstreamPatch, UpstreamProtocol,
+    Admin, AdminPatch, Cluster, ClusterPatch, Dns, DnsPatch, Drain, DrainPatch, Dvr, DvrFormat, DvrPatch, DvrPlan, Hls,
+    HlsFormat, HlsPatch, Http, HttpPatch, Limits, LimitsPatch, Log, LogFormat, LogPatch, Node, NodePatch, OnConflict,
+    Play, PlayPatch, Publish, PublishPatch, Rtmp, RtmpPatch, SCHEMAS, Upstream, UpstreamPatch, UpstreamProtocol,
 };
 pub use size::{SizeError, format_size, parse_size};
 pub use upstream::{OriginAddress, OriginAddressError, RTMP_PORT};
@@ -98,6 +102,7 @@ pub struct Config {
     play: Play,
     publish: Publish,
     dvr: Dvr,
+    hls: Hls,
     apps: Vec<AppRule>,
 }
 
@@ -153,6 +158,7 @@ impl Config {
             play: Play::default(),
             publish: Publish { enabled: role == Role::Origin, ..Publish::default() },
             dvr: Dvr::default(),
+            hls: Hls::default(),
             apps: Vec::new(),
         }
     }
@@ -209,6 +215,28 @@ impl Config {
         self.dvr.enabled || self.apps.iter().any(|rule| rule.dvr.enabled == Some(true))
     }
 
+    /// How an app's streams become HLS.
+    pub fn hls_for(&self, app: &str) -> Hls {
+        let mut hls = self.hls.clone();
+        for rule in self.apps.iter().filter(|rule| rule.pattern.matches(app)) {
+            hls.apply(&rule.hls);
+        }
+        // Entries are checked one by one; two together may still cross.
+        hls.window = hls.window.max(hls.fragment * 3);
+        hls.aof_ratio = hls.aof_ratio.max(hls.td_ratio);
+        hls
+    }
+
+    /// Whether any stream may be had as HLS.
+    pub fn has_hls(&self) -> bool {
+        self.hls.enabled || self.apps.iter().any(|rule| rule.hls.enabled == Some(true))
+    }
+
+    /// HLS where no app's settings say otherwise, and what holds for the process as a whole.
+    pub const fn hls(&self) -> &Hls {
+        &self.hls
+    }
+
     /// Every key of every section with the value in force, in the order of [`SCHEMAS`]; `[[apps]]` are not among them,
     /// and secrets are masked.
     pub fn settings(&self) -> Vec<Setting> {
@@ -225,6 +253,7 @@ impl Config {
             self.dns.settings(),
             self.drain.settings(),
             self.limits.settings(),
+            self.hls.settings(),
             self.dvr.settings(),
         ]
         .concat()
@@ -252,6 +281,7 @@ impl Config {
             drain: DrainPatch,
             limits: LimitsPatch,
             dvr: DvrPatch,
+            hls: HlsPatch,
         }
         check::sections(self, tree, complete, mistakes);
         for entry in &tree.apps {

@@ -29,6 +29,7 @@ pub mod config;
 pub mod demo;
 pub mod drain;
 pub mod dvr;
+pub mod hls;
 pub mod hub;
 pub mod media;
 pub mod metrics;

@@ -5,6 +5,7 @@
 //! stream: a cluster has too many of them for a time series each.
 
 mod dvr;
+mod hls;
 mod labels;
 mod reason;
 
@@ -18,6 +19,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 pub use dvr::DvrMetrics;
+pub use hls::{HlsDiskError, HlsMetrics};
 pub use labels::{
     ConnectResult, ConnectionResult, DropReason, LookupResult, MarkResult, Protocol, ReconnectReason,
     RecordingDeletion, RecordingError, Shortage,
@@ -57,6 +59,8 @@ pub struct Metrics {
     pub first_frame: Histogram,
     /// Recordings.
     pub dvr: DvrMetrics,
+    /// HLS.
+    pub hls: HlsMetrics,
     players: Family<One<Protocol>, Gauge>,
     connections: Family<ProtocolAndResult, Counter>,
     disconnects: Family<One<Reason>, Counter>,
@@ -95,6 +99,7 @@ impl Metrics {
             merge_window: Gauge::default(),
             first_frame: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
             dvr: DvrMetrics::default(),
+            hls: HlsMetrics::default(),
             players: Family::default(),
             connections: Family::default(),
             disconnects: Family::default(),
@@ -143,6 +148,7 @@ impl Metrics {
         registry.register("dns_lookups", "Names resolved", self.dns_lookups.clone());
         registry.register("marks", "Marks of servers that pull", self.marks.clone());
         self.dvr.register(registry);
+        self.hls.register(registry);
         self.touch_every_series();
         self
     }
@@ -268,6 +274,13 @@ mod tests {
             "rillcast_dvr_dropped_bytes_total 0",
             "rillcast_dvr_errors_total{reason=\"full\"} 0",
             "rillcast_dvr_deleted_files_total{reason=\"age\"} 0",
+            "rillcast_hls_streams 0",
+            "rillcast_hls_segments_total 0",
+            "rillcast_hls_memory_bytes 0",
+            "rillcast_hls_forced_cuts_total 0",
+            "rillcast_hls_dropped_packets_total 0",
+            "rillcast_hls_disk_segments_total 0",
+            "rillcast_hls_disk_errors_total{reason=\"full\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }

@@ -5,6 +5,7 @@
 
 mod doors;
 mod draining;
+mod packaging;
 mod recording;
 mod shards;
 
@@ -23,6 +24,7 @@ use crate::auth::{ClusterKey, Verifier};
 use crate::cluster::{Cluster, ClusterSettings};
 use crate::config::{Config, ListenAddress, MergeWindow, OnConflict, Percentage, RTMP_PORT, Role};
 use crate::drain::Drain;
+use crate::hls::OriginLibrary;
 use crate::hub::{self, Hub, Identity, OnSession, RingLimits, StreamSettings};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::Metrics;
@@ -42,6 +44,8 @@ use shards::Shards;
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long connections of the admin port have.
 const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the disk has for the last files of HLS.
+const HLS_STOP_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often the egress is measured, where it is limited.
 const MEASURE_EVERY: Duration = Duration::from_millis(500);
 
@@ -60,6 +64,9 @@ pub enum StartError {
     /// The recorder's threads could not be made.
     #[error("cannot start the recorder: {0}")]
     Recorder(io::Error),
+    /// The thread that writes files of HLS could not be made.
+    #[error("cannot start to write files of HLS: {0}")]
+    Hls(io::Error),
     /// The system's DNS settings cannot be used.
     #[error("cannot set up DNS: {0}")]
     Dns(#[from] SetUpError),
@@ -101,6 +108,8 @@ pub struct Server {
     /// The one task that owns the listeners.
     draining: TaskTracker,
     cluster: TaskTracker,
+    /// What an origin packages.
+    hls: Option<OriginLibrary>,
     admin: TaskTracker,
     /// One after the other cancelled when the server stops.
     stop_accepting: CancellationToken,
@@ -121,35 +130,37 @@ impl Server {
         let settings = Box::new(move |key: &StreamKey| stream_settings(&settings_from, key));
         let hub = Hub::new(settings, config.limits.ring_bytes as u64, Arc::clone(&metrics), dispatchers);
         hub.limit(player_limits(&config));
+        let shards = Arc::new(shards);
+        let (connections, stop_connections) = (TaskTracker::new(), CancellationToken::new());
+        let (weak, stop) = (hub.downgrade(), stop_connections.clone());
+        let hls = packaging::library(&config, weak, &metrics, &shards, &connections, stop).map_err(StartError::Hls)?;
+        let stop = stop_connections.clone();
+        let recorder = recording::recorder(&config, &metrics, &shards, &connections, stop);
+        let recorder = recorder.map_err(StartError::Recorder)?;
+        let packager = hls.iter().map(|library| Arc::new(library.clone()) as Arc<dyn OnSession>);
+        let followers =
+            packager.chain(recorder.iter().map(|recorder| Arc::new(recorder.clone()) as Arc<dyn OnSession>));
+        hub.tell_of_sessions(followers.collect());
         let server = Self {
             addresses: addresses(&bound).map_err(StartError::Address)?,
             hub: hub.clone(),
             health: Arc::default(),
             drain: Drain::new(draining::times(&config.drain)),
             drained: CancellationToken::new(),
-            shards: Arc::new(shards),
-            connections: TaskTracker::new(),
+            shards,
+            connections,
+            hls,
             cluster: TaskTracker::new(),
             draining: TaskTracker::new(),
             admin: TaskTracker::new(),
             stop_accepting: CancellationToken::new(),
-            stop_connections: CancellationToken::new(),
+            stop_connections,
             stop_cluster: CancellationToken::new(),
             stop_admin: CancellationToken::new(),
         };
         if config.role == Role::Edge {
             server.join_upstream(&config, &metrics, &node)?;
         }
-        let recorder = recording::recorder(
-            &config,
-            &metrics,
-            &server.shards,
-            &server.connections,
-            server.stop_connections.clone(),
-        )
-        .map_err(StartError::Recorder)?;
-        let followers = recorder.iter().map(|recorder| Arc::new(recorder.clone()) as Arc<dyn OnSession>);
-        hub.tell_of_sessions(followers.collect());
         let cluster =
             if config.cluster.peers.is_empty() { None } else { Some(server.join_cluster(&config, &metrics, &node)?) };
         let context = Arc::new(ServeContext {
@@ -237,6 +248,9 @@ impl Server {
         self.connections.close();
         if timeout(STOP_TIMEOUT, self.connections.wait()).await.is_err() {
             tracing::warn!(connections = self.connections.len(), "connections were cut off");
+        }
+        if let Some(hls) = &self.hls {
+            hls.stop(HLS_STOP_TIMEOUT).await;
         }
         self.stop_cluster.cancel();
         self.cluster.close();

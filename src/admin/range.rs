@@ -18,7 +18,8 @@ pub(super) enum Wanted {
 pub(super) fn wanted(range: Option<&str>, length: u64) -> Wanted {
     let Some(spec) = range.and_then(|range| range.trim().strip_prefix("bytes=")) else { return Wanted::All };
     let Some((first, last)) = spec.trim().split_once('-') else { return Wanted::All };
-    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
+    let number =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
     match (first, last) {
         ("", last) => match number(last) {
             None => Wanted::All,
@@ -70,7 +71,9 @@ mod tests {
 
     #[test]
     fn what_is_no_range_is_passed_over() {
-        for range in ["", "bytes", "bytes=", "bytes=-", "bytes=5-2", "bytes=0-1,4-5", "bytes=+1-2", "lines=1-2", "bytes=a-b"] {
+        for range in
+            ["", "bytes", "bytes=", "bytes=-", "bytes=5-2", "bytes=0-1,4-5", "bytes=+1-2", "lines=1-2", "bytes=a-b"]
+        {
             assert_eq!(wanted(Some(range), 10), Wanted::All, "{range}");
         }
         assert_eq!(wanted(None, 10), Wanted::All);

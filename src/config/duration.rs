@@ -102,7 +102,8 @@ mod tests {
 
     #[test]
     fn what_is_no_number_with_a_unit_is_refused() {
-        for text in ["", "s", "10", "00", "-1s", "+1s", "1.5s", "1 s", "1S", "1D", "1w", "1m30s", "1s ", "١s", "fast"] {
+        for text in ["", "s", "10", "00", "-1s", "+1s", "1.5s", "1 s", "1S", "1D", "1w", "1m30s", "1s ", "١s", "fast"]
+        {
             assert_eq!(parse_duration(text), Err(DurationError::Malformed), "{text:?}");
         }
     }

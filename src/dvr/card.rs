@@ -32,7 +32,8 @@ impl Card {
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let card: Self = serde_json::from_slice(bytes).ok()?;
         // The id is a part of URLs.
-        let harmless = !card.id.is_empty() && card.id.len() <= 64 && card.id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let harmless =
+            !card.id.is_empty() && card.id.len() <= 64 && card.id.bytes().all(|byte| byte.is_ascii_alphanumeric());
         harmless.then_some(card)
     }
 }

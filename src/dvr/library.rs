@@ -187,9 +187,11 @@ impl Library {
             Ok::<_, io::Error>((file, metadata.len()))
         });
         match opened.await.map_err(io::Error::other)? {
-            Ok((file, bytes)) => {
-                Ok(Reading { recording: Recording { bytes, ..recording }, file: Arc::new(file), disk: self.shared.disk.clone() })
-            }
+            Ok((file, bytes)) => Ok(Reading {
+                recording: Recording { bytes, ..recording },
+                file: Arc::new(file),
+                disk: self.shared.disk.clone(),
+            }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // Somebody has taken the file away.
                 self.shared.index.lock().remove(id);

@@ -27,12 +27,7 @@ pub(super) enum NameError {
 }
 
 /// Fills in a template: a relative path without extension, safe to be joined to a directory.
-pub(super) fn expand(
-    parts: &[PathPart],
-    key: &StreamKey,
-    session: &str,
-    begin_ms: u64,
-) -> Result<String, NameError> {
+pub(super) fn expand(parts: &[PathPart], key: &StreamKey, session: &str, begin_ms: u64) -> Result<String, NameError> {
     let time = Utc::from_unix_ms(begin_ms);
     let mut path = String::new();
     for part in parts {

@@ -49,7 +49,13 @@ impl Tap {
     pub(super) fn new(handle: StreamHandle, session: Identity, shard: ShardId, start: TapStart) -> Self {
         // Protocol and form are those of a player, which a tap is not.
         let request = PlayRequest { protocol: Protocol::Rtmp, form: WireForm::Flv, shard, is_pull: true };
-        Self { reader: Reader::tap(handle, request, start), session, began: false, next: None, skipped: Skipped::default() }
+        Self {
+            reader: Reader::tap(handle, request, start),
+            session,
+            began: false,
+            next: None,
+            skipped: Skipped::default(),
+        }
     }
 
     /// The same of one that has, as the stream's `number`th.

@@ -29,7 +29,8 @@ pub struct Listed {
 
 impl From<Value> for Listed {
     fn from(entry: Value) -> Self {
-        let text = |name: &str| entry[name].as_str().unwrap_or_else(|| panic!("{name} is missing in {entry}")).to_owned();
+        let text =
+            |name: &str| entry[name].as_str().unwrap_or_else(|| panic!("{name} is missing in {entry}")).to_owned();
         let number = |name: &str| entry[name].as_u64().unwrap_or_else(|| panic!("{name} is missing in {entry}"));
         Self {
             id: text("id"),

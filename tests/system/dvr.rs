@@ -138,9 +138,7 @@ fn mp4_segments_are_cut_at_keyframes_and_lose_nothing() {
 fn outlives_its_writer(format: &str, lost: f64) {
     let (mut origin, directory) = origin(&format!("format = \"{format}\""));
     let _publisher = ffmpeg::publish(Tracks::Both, &origin.rtmp_url(STREAM));
-    let seen = wait_for("six seconds are recorded", || {
-        list(&origin).into_iter().find(|one| one.duration_ms >= 6_000)
-    });
+    let seen = wait_for("six seconds are recorded", || list(&origin).into_iter().find(|one| one.duration_ms >= 6_000));
     assert!(!seen.is_complete);
     origin.kill();
     let [part] = &recordings::files(directory.path())[..] else { panic!("there is one file") };

@@ -89,7 +89,11 @@ fn a_floor_of_free_space_is_kept_by_deleting_the_oldest_recordings() {
     wait_until("some recordings had to go", || deleted() >= 3.0);
     scene.players_notice_nothing();
     let left = list(&scene.origin);
-    let bytes: u64 = files(&scene.disk.path().join("dvr")).iter().filter_map(|path| path.metadata().ok()).map(|file| file.len()).sum();
+    let bytes: u64 = files(&scene.disk.path().join("dvr"))
+        .iter()
+        .filter_map(|path| path.metadata().ok())
+        .map(|file| file.len())
+        .sum();
     assert!(bytes < 17 << 20, "{bytes} bytes, {left:?}");
     assert_eq!(scene.origin.metrics().sum("rillcast_dvr_dropped_bytes_total"), 0.0, "recording went on all the time");
 }

@@ -80,7 +80,10 @@ fn a_recording_is_downloaded_whole_and_in_parts() {
         assert!(answer.body == content[expected], "{range}");
     }
     let beyond = part(&format!("Range: bytes={length}-\r\n"));
-    assert_eq!((beyond.head.status, beyond.head.header("content-range")), (416, Some(format!("bytes */{length}").as_str())));
+    assert_eq!(
+        (beyond.head.status, beyond.head.header("content-range")),
+        (416, Some(format!("bytes */{length}").as_str()))
+    );
     assert_eq!(part(&format!("Range: bytes=0-9\r\nIf-Range: {tag}\r\n")).head.status, 206);
     assert_eq!(part("Range: bytes=0-9\r\nIf-Range: \"other\"\r\n").head.status, 200);
 }
@@ -151,7 +154,9 @@ fn a_server_that_records_nothing_has_an_empty_list() {
         assert_eq!(list(server), []);
         assert_eq!(request(server, "GET", "0123", "/file").head.status, 404);
         assert_eq!(request(server, "DELETE", "0123", "").head.status, 404);
-        for name in ["recordings", "files_total", "bytes_total", "dropped_bytes_total", "errors_total", "deleted_files_total"] {
+        for name in
+            ["recordings", "files_total", "bytes_total", "dropped_bytes_total", "errors_total", "deleted_files_total"]
+        {
             let name = format!("rillcast_dvr_{name}");
             assert!(server.metrics().has(&name), "{name} is missing");
             assert_eq!(server.metrics().sum(&name), 0.0, "{name}");

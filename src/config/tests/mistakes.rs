@@ -211,7 +211,7 @@ fn an_app_entry_must_say_what_it_matches() {
         lines(load_text(Role::Origin, file)),
         [
             "test.toml: apps[0].match: missing: every entry says which apps it is for, such as match = \"live*\"",
-            "test.toml: apps[1].mw_latency: unknown key (known here: match, play, publish, dvr)",
+            "test.toml: apps[1].mw_latency: unknown key (known here: match, play, publish, hls, dvr)",
             "test.toml: apps[1].match: expected the name of an app, in which * stands for any characters, without \
              slashes around it, found \"\"",
         ]
@@ -246,20 +246,33 @@ fn a_node_has_one_address() {
 }
 
 #[test]
+fn a_window_of_hls_holds_three_segments_and_a_segment_no_more_than_its_target() {
+    let found = lines(load_text(Role::Origin, "[hls]\nfragment = \"10s\"\ntd_ratio = 6\n"));
+    assert_eq!(found, ["test.toml: hls.td_ratio: aof_ratio must not be less than td_ratio: they are 5 and 6"]);
+    let found = lines(load_text(Role::Origin, "[[apps]]\nmatch = \"a\"\nhls.window = \"5s\"\n"));
+    assert_eq!(
+        found,
+        ["test.toml: apps[0].hls.window: window must be three times fragment at least: they are \"5s\" and \"2s\""]
+    );
+}
+
+#[test]
+fn what_hls_is_for_the_whole_process_is_not_set_for_an_app() {
+    let found = lines(load_text(Role::Origin, "[[apps]]\nmatch = \"a\"\nhls.path = \"/tmp/hls\"\n"));
+    assert_eq!(found, ["test.toml: apps[0].hls.path: holds for the process as a whole: set it under [hls]"]);
+}
+
+#[test]
 fn recordings_need_a_path_that_is_one() {
     let found = |lines: &str| lines_of_dvr(Role::Origin, lines);
     assert_eq!(
         found("path = \"rec/[vhost]/x\""),
-        [
-            "test.toml: dvr.path: expected no other placeholders than [app], [stream], [session], [2006], [01], [02], \
-             [15], [04], [05], [999] and [timestamp], found \"rec/[vhost]/x\""
-        ]
+        ["test.toml: dvr.path: expected no other placeholders than [app], [stream], [session], [2006], [01], [02], \
+             [15], [04], [05], [999] and [timestamp], found \"rec/[vhost]/x\""]
     );
     assert_eq!(
         found("path = \"rec/[stream].flv\"\nformat = \"fmp4\""),
-        [
-            "test.toml: dvr.path: the path \"rec/[stream].flv\" does not end in .mp4, as recordings in fmp4 do",
-        ]
+        ["test.toml: dvr.path: the path \"rec/[stream].flv\" does not end in .mp4, as recordings in fmp4 do",]
     );
     assert_eq!(
         found("duration = \"10ms\""),
@@ -269,7 +282,8 @@ fn recordings_need_a_path_that_is_one() {
 
 #[test]
 fn an_edge_records_nothing() {
-    let text = "[upstream]\norigins = [\"o:1935\"]\n[dvr]\nenabled = true\n[[apps]]\nmatch = \"a\"\ndvr.enabled = true\n";
+    let text =
+        "[upstream]\norigins = [\"o:1935\"]\n[dvr]\nenabled = true\n[[apps]]\nmatch = \"a\"\ndvr.enabled = true\n";
     let message = "an edge records nothing; origins record what is published to them";
     let expected = ["dvr.enabled", "apps[0].dvr.enabled"].map(|key| format!("test.toml: {key}: {message}"));
     assert_eq!(lines(load_text(Role::Edge, text)), expected);

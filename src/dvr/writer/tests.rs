@@ -1,6 +1,4 @@
-use crate::dvr::bench::{
-    Bench, audio_header, frame, frames_in, key, keyframe, packet, sound, video_header,
-};
+use crate::dvr::bench::{Bench, audio_header, frame, frames_in, key, keyframe, packet, sound, video_header};
 use crate::dvr::library::Filter;
 use crate::metrics::RecordingError;
 
@@ -23,10 +21,14 @@ fn batch(packets: impl IntoIterator<Item = Packet>) -> Batch {
 /// The timestamps of the frames of all complete recordings, the oldest first.
 fn recorded(bench: &Bench) -> Vec<Vec<(u8, u32)>> {
     let page = bench.library.list(&Filter::default(), 0, 1_000);
-    let mut paths: Vec<_> = page.recordings.iter().map(|recording| {
-        assert!(recording.is_complete);
-        recording.path.clone()
-    }).collect();
+    let mut paths: Vec<_> = page
+        .recordings
+        .iter()
+        .map(|recording| {
+            assert!(recording.is_complete);
+            recording.path.clone()
+        })
+        .collect();
     // By their numbers: they all began in the same moment.
     paths.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
     paths.iter().map(|path| frames_in(path)).collect()
@@ -161,8 +163,10 @@ fn a_directory_that_cannot_be_made_is_an_error_and_not_the_end() {
     std::fs::write(bench.root(), "a file is in the way").unwrap();
     let mut writer = writer(&bench);
     writer.write(batch([video_header(), keyframe(0)]));
-    let errors: u64 =
-        [RecordingError::Failed, RecordingError::Full].map(|reason| bench.metrics.dvr.errors(reason).get()).iter().sum();
+    let errors: u64 = [RecordingError::Failed, RecordingError::Full]
+        .map(|reason| bench.metrics.dvr.errors(reason).get())
+        .iter()
+        .sum();
     assert_eq!(errors, 1);
     // As if the pause were over.
     std::fs::remove_file(bench.root()).unwrap();
