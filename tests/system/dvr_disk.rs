@@ -109,7 +109,7 @@ fn a_floor_that_cannot_be_kept_ends_recording_and_leaves_other_files_alone() {
     let scene = Scene { disk, origin, feed, player };
     wait_until("nothing is recorded", || scene.errors("full") > 0.0);
     scene.players_notice_nothing();
-    assert_eq!(files(scene.disk.path()), [filling.clone()]);
+    assert_eq!(files(scene.disk.path()), std::slice::from_ref(&filling));
     assert_eq!(filling.metadata().unwrap().len(), length);
 }
 
