@@ -15,6 +15,7 @@
 //! - [`rtmp`]: the protocol as state machines, bytes in and events out. Pure.
 //! - [`hub`]: streams, blocks, rings, readers.
 //! - [`net`]: listeners, sockets, DNS.
+//! - [`dvr`]: what is published, as files.
 //! - [`cluster`]: which origin holds a name, and the ranking that all servers share.
 //! - [`serve`] and [`pull`]: connections of clients, and connections to upstreams. They never call each other.
 //! - [`drain`]: the order to take leave of all clients.

@@ -29,6 +29,7 @@ pub mod rtmp;
 pub mod scripted_origin;
 pub mod server;
 pub mod small_disk;
+pub mod tmpfs;
 pub mod tools;
 pub mod ws;
 

@@ -11,10 +11,11 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use crate::config::DvrFormat;
 use crate::media::packet::Packet;
+use crate::mux::patch::Patch;
 use crate::mux::tracks::{Tracks, Unfit};
 
 use super::card::Card;
@@ -34,11 +35,13 @@ pub(super) enum Container {
     Fmp4(Box<fmp4::Writer>),
 }
 
-/// Bytes that replace others of the same number.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Patch {
-    pub(super) offset: u64,
-    pub(super) bytes: Bytes,
+/// What is known of a recording at its end.
+#[derive(Debug)]
+pub(super) struct Closed {
+    /// How long it plays, in milliseconds.
+    pub(super) duration_ms: u64,
+    /// What is to be written once all else is in the file.
+    pub(super) patches: Vec<Patch>,
 }
 
 /// What the head of a recording says.
@@ -87,8 +90,8 @@ impl Container {
         }
     }
 
-    /// Appends what was kept, and gives what is to be patched once all is in the file.
-    pub(super) fn close(&mut self, out: &mut BytesMut) -> Patch {
+    /// Appends what was kept.
+    pub(super) fn close(self, out: &mut BytesMut) -> Closed {
         match self {
             Self::Flv(writer) => writer.close(),
             Self::Fmp4(writer) => writer.close(out),

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::container::Patch;
+use crate::mux::patch::Patch;
+
 use super::name::{MAX_NUMBER, numbered};
 
 /// What stands behind the name of a file that is being written.

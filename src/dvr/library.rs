@@ -116,6 +116,17 @@ struct Entry {
     device: u64,
 }
 
+impl Entry {
+    fn kept(&self) -> Kept {
+        Kept {
+            end_ms: self.recording.begin_ms.saturating_add(self.recording.duration_ms),
+            bytes: self.recording.bytes,
+            retention_ms: self.retention_ms,
+            device: self.device,
+        }
+    }
+}
+
 impl Index {
     fn get(&self, id: &str) -> Option<&Entry> {
         self.entries.get(&(*self.begins.get(id)?, id.to_owned()))
@@ -327,51 +338,54 @@ impl Library {
 
     /// Deletes what is to be deleted by the rules.
     pub(super) fn sweep(&self) {
+        self.sweep_for(None);
+    }
+
+    /// The same with so many bytes more to be left free of a disk than its floor, if it has one.
+    fn sweep_for(&self, more: Option<(u64, u64)>) {
         let _one_at_a_time = self.shared.sweeping.lock();
-        let mut recordings = Vec::new();
-        let mut kept = Vec::new();
         let mut bounds = Bounds {
             max_bytes: self.shared.config.dvr().max_bytes.map(|bytes| bytes as u64),
-            missing: self.missing(),
+            missing: self.missing(more),
             ..Bounds::default()
         };
-        for entry in self.shared.index.lock().entries.values() {
-            let recording = &entry.recording;
-            if !recording.is_complete {
-                bounds.open_bytes += recording.bytes;
-                continue;
-            }
-            kept.push(Kept {
-                end_ms: recording.begin_ms.saturating_add(recording.duration_ms),
-                bytes: recording.bytes,
-                retention_ms: entry.retention_ms,
-                device: entry.device,
-            });
-            recordings.push(recording.id.clone());
-        }
-        for (at, reason) in excess(&kept, &bounds, now_ms()) {
-            let Some(recording) = self.get(&recordings[at]) else { continue };
+        for (recording, reason) in self.excess(&mut bounds) {
             if let Err(error) = self.remove(&recording, reason) {
                 tracing::warn!(path = %recording.path.display(), %error, "a recording cannot be deleted");
             }
         }
     }
 
+    /// What is to be deleted for the bounds to hold.
+    fn excess(&self, bounds: &mut Bounds) -> Vec<(Recording, RecordingDeletion)> {
+        let index = self.shared.index.lock();
+        let open = index.entries.values().filter(|entry| !entry.recording.is_complete);
+        bounds.open_bytes = open.map(|entry| entry.recording.bytes).sum();
+        let complete: Vec<&Entry> = index.entries.values().filter(|entry| entry.recording.is_complete).collect();
+        let kept: Vec<Kept> = complete.iter().map(|entry| entry.kept()).collect();
+        let excess = excess(&kept, bounds, now_ms()).into_iter();
+        excess.map(|(at, reason)| (complete[at].recording.clone(), reason)).collect()
+    }
+
     /// How many bytes each disk has less free than it should.
-    fn missing(&self) -> HashMap<u64, u64> {
+    fn missing(&self, more: Option<(u64, u64)>) -> HashMap<u64, u64> {
         let Some(min_free) = self.shared.config.dvr().min_free else { return HashMap::new() };
         let spaces = self.directories().filter_map(|directory| space::of(&directory).ok());
-        let missing = spaces.map(|space| (space.device, (min_free as u64).saturating_sub(space.free)));
+        let missing = spaces.map(|space| {
+            let more = more.filter(|(device, _)| *device == space.device).map_or(0, |(_, bytes)| bytes);
+            (space.device, (min_free as u64).saturating_add(more).saturating_sub(space.free))
+        });
         missing.filter(|(_, missing)| *missing > 0).collect()
     }
 
     /// Whether so many bytes more may be written to a disk. If not, old recordings are deleted, as far as the rules allow.
     pub(super) fn make_room(&self, directory: &Path, bytes: u64) -> io::Result<bool> {
         let wanted = bytes.saturating_add(self.shared.config.dvr().min_free.unwrap_or(0) as u64);
-        if space::of(directory)?.free >= wanted {
+        let space = space::of(directory)?;
+        if space.free >= wanted {
             return Ok(true);
         }
-        self.sweep();
+        self.sweep_for(Some((space.device, bytes)));
         Ok(space::of(directory)?.free >= wanted)
     }
 }

@@ -32,6 +32,8 @@ const LONGEST_MS: u64 = i32::MAX as u64;
 /// How much sound may come before the first keyframe of a recording, in milliseconds, and in packets.
 const LEAD_MS: u64 = 100;
 const MAX_LEAD: usize = 64;
+/// The most bytes that the headers in force may have together, as in the hub.
+const MAX_HEADER_BYTES: usize = 1 << 20;
 /// The most bytes that wait for the tracks to be known.
 const MAX_WAITING_BYTES: usize = 8 << 20;
 /// After how long it is tried again when the disk has taken no more: at first, and at most.
@@ -193,14 +195,7 @@ impl Writer {
     /// Takes account of tracks and headers. Returns whether a header says something new.
     fn note(&mut self, packet: &Packet) -> bool {
         self.has_video |= packet.kind == Kind::Video;
-        let before = match packet.class {
-            Class::Header(slot) => self.headers.insert(slot, packet.clone()),
-            _ => None,
-        };
-        let is_news = match packet.class {
-            Class::Header(_) => before.is_none_or(|before| before.payload != packet.payload),
-            _ => false,
-        };
+        let is_news = matches!(packet.class, Class::Header(slot) if self.keep_header(slot, packet));
         let mut changed = matches!(packet.class, Class::Header(slot) if is_news && slot.is_main_sequence());
         match self.tracks.take(packet) {
             Ok(is_other) => changed |= is_other,
@@ -219,6 +214,18 @@ impl Writer {
             }
         }
         is_news
+    }
+
+    /// Puts a header in force. Returns whether it says something new; those are nothing that would fill the memory.
+    fn keep_header(&mut self, slot: HeaderSlot, packet: &Packet) -> bool {
+        let others = self.headers.iter().filter(|(other, _)| **other != slot);
+        let bytes = others.map(|(_, header)| header.payload.len()).sum::<usize>() + packet.payload.len();
+        let known = self.headers.get(&slot);
+        if bytes > MAX_HEADER_BYTES || known.is_some_and(|known| known.payload == packet.payload) {
+            return false;
+        }
+        self.headers.insert(slot, packet.clone());
+        true
     }
 
     /// Whether the open recording ends before `packet`: it is as long as it should be, or the tracks are others.

@@ -14,7 +14,7 @@ use super::harness::player::{Player, Protocol};
 use super::harness::publisher::{Content, Publisher};
 use super::harness::recordings::{self, list, origin, wait_for_complete};
 use super::harness::server::Server;
-use super::harness::{wait_for, wait_until};
+use super::harness::{tools, wait_for, wait_until};
 
 const STREAM: &str = "live/recorded";
 
@@ -260,4 +260,40 @@ fn players_get_every_frame_while_a_stream_is_recorded() {
         complete.map(|one| frames(&one.path).0.len()).sum::<usize>() == 205 * 2
     });
     assert!(list(&origin).len() > 5, "it was cut");
+}
+
+/// Publishes what the options make with a current ffmpeg, and compares what is recorded in both formats.
+#[track_caller]
+fn is_recorded_beyond_avc(options: &str) {
+    for format in ["flv", "fmp4"] {
+        let (origin, directory) = origin(&format!("format = \"{format}\""));
+        let source = directory.path().join("source.flv");
+        let mut command = ffmpeg::base(tools::enhanced_ffmpeg());
+        let inputs = "-f lavfi -t 3 -i testsrc2=size=320x180:rate=30 -f lavfi -t 3 -i sine=sample_rate=48000";
+        command.args(inputs.split(' ').chain(options.split(' '))).args(["-f", "flv"]).arg(&source);
+        ffmpeg::run(command);
+        let mut command = ffmpeg::base(tools::enhanced_ffmpeg());
+        command.arg("-re").arg("-i").arg(&source).args(["-c", "copy", "-f", "flv", &origin.rtmp_url(STREAM)]);
+        ffmpeg::run(command);
+        let [recording] = &wait_for_complete(&origin, 1)[..] else { panic!("there is one") };
+        let hashes = |path: &Path, track: &str| {
+            let mut command = ffmpeg::base(tools::enhanced_ffmpeg());
+            command.arg("-i").arg(path).args(["-map", track, "-fps_mode", "passthrough", "-f", "framemd5", "-"]);
+            ffmpeg::hashes(&ffmpeg::run(command))
+        };
+        let pictures = hashes(&source, "0:v");
+        assert_eq!(pictures.len(), 90);
+        assert_eq!(hashes(&recording.path, "0:v"), pictures, "{format}");
+    }
+}
+
+#[test]
+fn hevc_and_opus_are_recorded_in_both_formats() {
+    let video = "-c:v libx265 -preset ultrafast -x265-params keyint=30:open-gop=0:log-level=none";
+    is_recorded_beyond_avc(&format!("{video} -c:a libopus -b:a 64k"));
+}
+
+#[test]
+fn av1_is_recorded_in_both_formats() {
+    is_recorded_beyond_avc("-c:v libaom-av1 -usage realtime -cpu-used 8 -g 30 -row-mt 1 -c:a aac -b:a 64k");
 }

@@ -11,9 +11,10 @@ use crate::media::flv::{HEADER_BYTES, MAX_BODY_BYTES, TAG_OVERHEAD_BYTES};
 use crate::media::packet::Packet;
 use crate::media::{Kind, Tag};
 use crate::mux::flv::FlvFile;
+use crate::mux::patch::Patch;
 use crate::mux::tracks::Tracks;
 
-use super::{Head, Patch, Whole, read_at};
+use super::{Closed, Head, Whole, read_at};
 
 /// The property of `onMetaData` that the card is in.
 const CARD_NAME: &str = "rillcast";
@@ -49,9 +50,8 @@ impl Writer {
         matches!(packet.class, Class::Keyframe | Class::Frame)
     }
 
-    pub(super) fn close(&self) -> Patch {
-        let patch = self.file.close();
-        Patch { offset: patch.offset, bytes: patch.bytes }
+    pub(super) fn close(self) -> Closed {
+        Closed { duration_ms: self.file.duration_ms(), patches: vec![self.file.close()] }
     }
 
     pub(super) fn duration_ms(&self) -> u64 {

@@ -7,11 +7,12 @@ use bytes::{BufMut, BytesMut};
 
 use crate::dvr::card::{Card, MAX_CARD_BYTES};
 use crate::media::packet::Packet;
-use crate::mux::fmp4::{Fragmenter, TIMESCALE, initialisation};
+use crate::mux::fmp4::{Mp4File, TIMESCALE};
 use crate::mux::frame::{Frame, Track};
+use crate::mux::patch::Patch;
 use crate::mux::tracks::{Tracks, Unfit};
 
-use super::{Head, Patch, Whole, read_at};
+use super::{Closed, Head, Whole, read_at};
 
 /// What the box with the card is known by (ISO/IEC 14496-12, 11.1): a random number.
 const CARD_UUID: [u8; 16] =
@@ -30,54 +31,26 @@ const MAX_MOOF_BYTES: u64 = 8 << 20;
 #[derive(Debug)]
 pub(in crate::dvr) struct Writer {
     tracks: Tracks,
-    fragmenter: Fragmenter,
-    origin: u64,
-    /// When the fragment began that is gathered.
+    file: Mp4File,
+    /// When the fragment began that is gathered, on the stream's time line.
     fragment_from: u64,
-    /// When the last frame begins, and the longest time between two frames of a track, which it probably lasts.
-    last: Last,
+    /// Where the card has the duration.
     duration_at: u64,
-}
-
-/// The last frames of both tracks.
-#[derive(Debug, Default)]
-struct Last {
-    video: Option<u64>,
-    audio: Option<u64>,
-    end: u64,
-}
-
-impl Last {
-    fn note(&mut self, frame: &Frame) {
-        let last = match frame.track {
-            Track::Video => &mut self.video,
-            Track::Audio => &mut self.audio,
-        };
-        let before = last.replace(frame.timestamp);
-        let lasts = before.map_or(0, |before| frame.timestamp.saturating_sub(before)).min(LONG_FRAGMENT_MS);
-        self.end = self.end.max(frame.timestamp + lasts);
-    }
 }
 
 impl Writer {
     pub(super) fn begin(tracks: &Tracks, card: &Card, origin: u64, out: &mut BytesMut) -> Result<Self, Unfit> {
-        let before = out.len();
-        out.put_slice(&initialisation(tracks)?);
-        let duration_at = (out.len() - before + DURATION_AT) as u64;
-        let card = card.to_bytes();
-        out.put_u32((DURATION_AT + size_of::<u64>() + card.len()) as u32);
-        out.put_slice(b"uuid");
-        out.put_slice(&CARD_UUID);
-        out.put_u64(0);
-        out.put_slice(&card);
-        Ok(Self {
-            tracks: tracks.clone(),
-            fragmenter: Fragmenter::new(tracks, origin),
-            origin,
-            fragment_from: origin,
-            last: Last { end: origin, ..Last::default() },
-            duration_at,
-        })
+        let text = card.to_bytes();
+        let mut card = BytesMut::new();
+        card.put_u32((DURATION_AT + size_of::<u64>() + text.len()) as u32);
+        card.put_slice(b"uuid");
+        card.put_slice(&CARD_UUID);
+        card.put_u64(0);
+        card.put_slice(&text);
+        let begin = out.len();
+        let file = Mp4File::begin(tracks, origin, &card, out)?;
+        let duration_at = (out.len() - begin - card.len() + DURATION_AT) as u64;
+        Ok(Self { tracks: tracks.clone(), file, fragment_from: origin, duration_at })
     }
 
     pub(super) fn append(&mut self, packet: &Packet, out: &mut BytesMut) -> bool {
@@ -91,26 +64,27 @@ impl Writer {
         };
         let length = frame.timestamp.saturating_sub(self.fragment_from);
         let begins_one = frame.track == Track::Video && frame.is_keyframe && length >= SHORT_FRAGMENT_MS;
-        let is_full = self.fragmenter.bytes() + frame.data.len() > MAX_FRAGMENT_BYTES;
+        let is_full = self.file.waiting_bytes() + frame.data.len() > MAX_FRAGMENT_BYTES;
         if begins_one || length >= LONG_FRAGMENT_MS || is_full {
-            out.put_slice(&self.fragmenter.cut(Some(&frame), false));
+            self.file.flush(Some(&frame), out);
             self.fragment_from = frame.timestamp;
         }
-        self.last.note(&frame);
-        if let Err(error) = self.fragmenter.push(frame) {
+        if let Err(error) = self.file.push(frame) {
             tracing::debug!(%error, "a frame is not recorded");
             return false;
         }
         true
     }
 
-    pub(super) fn close(&mut self, out: &mut BytesMut) -> Patch {
-        out.put_slice(&self.fragmenter.cut(None, false));
-        Patch { offset: self.duration_at, bytes: self.duration_ms().to_be_bytes().to_vec().into() }
+    pub(super) fn close(mut self, out: &mut BytesMut) -> Closed {
+        self.file.flush(None, out);
+        let duration_ms = self.file.duration_ms();
+        let of_card = Patch { offset: self.duration_at, bytes: duration_ms.to_be_bytes().to_vec().into() };
+        Closed { duration_ms, patches: vec![self.file.close(out), of_card] }
     }
 
     pub(super) fn duration_ms(&self) -> u64 {
-        self.last.end - self.origin
+        self.file.duration_ms()
     }
 }
 

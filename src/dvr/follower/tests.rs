@@ -1,10 +1,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::mpsc as threads;
 
-use crate::dvr::bench::{Bench, FRAME, KEYFRAME, VIDEO_HEADER, frames_in, key, tag};
+use crate::dvr::bench::{AUDIO_HEADER, Bench, FRAME, KEYFRAME, VIDEO_HEADER, frames_in, key, tag};
 use crate::dvr::library::Filter;
 use crate::hub::{Dispatchers, Hub, OnSession, PublishRequest, Publisher, Source, StreamSettings};
-use crate::media::Kind;
+use crate::media::{Kind, Tag};
 
 use super::*;
 
@@ -89,6 +89,11 @@ impl Scene {
     }
 }
 
+/// With both, the tracks are known at once.
+fn headers() -> [Tag; 2] {
+    [tag(Kind::Video, 0, VIDEO_HEADER), tag(Kind::Audio, 0, AUDIO_HEADER)]
+}
+
 fn push(publisher: &mut Publisher, timestamps: std::ops::Range<u32>, gop: u32) {
     for number in timestamps {
         let body = if number.is_multiple_of(gop) { KEYFRAME } else { FRAME };
@@ -102,7 +107,7 @@ async fn a_disk_that_hangs_costs_the_recording_a_gap_and_nobody_else_a_moment() 
     let (release, held) = threads::channel::<()>();
     let hanging = scene.disk.begin(move || held.recv().is_ok());
     let mut publisher = scene.publish(&Identity::random());
-    publisher.push([tag(Kind::Video, 0, VIDEO_HEADER)]).unwrap();
+    publisher.push(headers()).unwrap();
     // Each as large as a batch may be: two wait at most, and the ring holds no more than a hundred.
     let large = [KEYFRAME, &vec![0; MAX_BATCH_BYTES / 2][..]].concat();
     for number in 0..6 {
@@ -128,7 +133,7 @@ async fn a_session_that_returns_goes_on_in_the_next_recording_without_a_frame_tw
     let scene = Scene::new();
     let session = Identity::random();
     let mut publisher = scene.publish(&session);
-    publisher.push([tag(Kind::Video, 0, VIDEO_HEADER)]).unwrap();
+    publisher.push(headers()).unwrap();
     push(&mut publisher, 0..20, 10);
     scene.wait_until("it is being recorded", |scene| scene.bench.metrics.dvr.bytes.get() > 0).await;
     // A player stays, so that the ring is kept.
@@ -149,7 +154,7 @@ async fn a_session_that_returns_goes_on_in_the_next_recording_without_a_frame_tw
 async fn what_is_open_when_the_recorder_stops_is_completed() {
     let scene = Scene::new();
     let mut publisher = scene.publish(&Identity::random());
-    publisher.push([tag(Kind::Video, 0, VIDEO_HEADER)]).unwrap();
+    publisher.push(headers()).unwrap();
     push(&mut publisher, 0..20, 10);
     scene.wait_until("it is being recorded", |scene| scene.bench.metrics.dvr.bytes.get() > 0).await;
     scene.hub.shut_down();

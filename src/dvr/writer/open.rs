@@ -40,8 +40,7 @@ pub(super) struct Beginning<'a, H> {
 /// A recording and its file.
 #[derive(Debug)]
 pub(super) struct Open {
-    id: String,
-    file: PartFile,
+    part: Part,
     container: Container,
     /// What is not in the file yet.
     buffer: BytesMut,
@@ -51,9 +50,16 @@ pub(super) struct Open {
     pub(super) origin: u64,
     /// Whether there is a frame in it.
     has_media: bool,
+    directory: PathBuf,
+}
+
+/// Its file, and what is known of it in the library.
+#[derive(Debug)]
+struct Part {
+    id: String,
+    file: PartFile,
     /// The media that is taken and not in the file, in bytes.
     unwritten: u64,
-    directory: PathBuf,
 }
 
 impl Open {
@@ -84,12 +90,13 @@ impl Open {
         library.add(card, settings.format, file.path().to_owned(), Size::default(), false);
         library.metrics().dvr.recordings.inc();
         tracing::info!(stream = %key, path = %file.path().display(), "recording");
-        Ok(Self { id, file, container, buffer, parameters, origin, has_media: false, unwritten: 0, directory })
+        let part = Part { id, file, unwritten: 0 };
+        Ok(Self { part, container, buffer, parameters, origin, has_media: false, directory })
     }
 
     /// Takes a packet.
     pub(super) fn append(&mut self, packet: &Packet) {
-        self.unwritten += packet.payload.len() as u64;
+        self.part.unwritten += packet.payload.len() as u64;
         self.has_media |= self.container.append(packet, &mut self.buffer);
     }
 
@@ -101,54 +108,64 @@ impl Open {
         if !library.make_room(&self.directory, 0)? {
             return Err(io::Error::from(io::ErrorKind::StorageFull).into());
         }
-        self.write(library)?;
-        library.grow(&self.id, self.size());
+        self.part.write(&mut self.buffer, library)?;
+        let size = Size { bytes: self.part.file.length(), duration_ms: self.container.duration_ms() };
+        library.grow(&self.part.id, size);
         Ok(())
     }
 
-    fn write(&mut self, library: &Library) -> io::Result<()> {
-        self.file.append(&self.buffer)?;
-        library.metrics().dvr.bytes.inc_by(self.buffer.len() as u64);
-        self.buffer.clear();
+    /// Completes the file. Without a frame in it there is nothing worth to be kept.
+    pub(super) fn close(self, library: &Library) -> Result<(), Failure> {
+        let Self { mut part, container, mut buffer, has_media, .. } = self;
+        if !has_media {
+            part.leave(library);
+            return Ok(part.file.discard()?);
+        }
+        let closed = container.close(&mut buffer);
+        let written = part
+            .write(&mut buffer, library)
+            .and_then(|()| closed.patches.iter().try_for_each(|patch| part.file.patch(patch)));
+        if let Err(error) = written {
+            part.give_up(library);
+            return Err(error.into());
+        }
+        part.finish(library, closed.duration_ms)
+    }
+
+    /// Makes of the file what can be made of what is in it. If that cannot be done now, it is done later.
+    pub(super) fn give_up(self, library: &Library) {
+        self.part.give_up(library);
+    }
+}
+
+impl Part {
+    fn write(&mut self, buffer: &mut BytesMut, library: &Library) -> io::Result<()> {
+        self.file.append(buffer)?;
+        library.metrics().dvr.bytes.inc_by(buffer.len() as u64);
+        buffer.clear();
         self.unwritten = 0;
         Ok(())
     }
 
-    fn size(&self) -> Size {
-        Size { bytes: self.file.length(), duration_ms: self.container.duration_ms() }
-    }
-
-    /// Completes the file. Without a frame in it there is nothing worth to be kept.
-    pub(super) fn close(mut self, library: &Library) -> Result<(), Failure> {
-        if !self.has_media {
-            self.leave(library);
-            return Ok(self.file.discard()?);
-        }
-        let patch = self.container.close(&mut self.buffer);
-        let written = self.write(library).and_then(|()| self.file.patch(&patch));
-        if let Err(error) = written {
-            self.give_up(library);
-            return Err(error.into());
-        }
-        let (id, size) = (self.id.clone(), self.size());
-        library.metrics().dvr.recordings.dec();
+    fn finish(self, library: &Library, duration_ms: u64) -> Result<(), Failure> {
+        let size = Size { bytes: self.file.length(), duration_ms };
         let path = self.file.path().to_owned();
+        library.metrics().dvr.recordings.dec();
         match self.file.finish() {
             Ok(path) => {
-                tracing::info!(path = %path.display(), bytes = size.bytes, duration_ms = size.duration_ms, "recorded");
-                library.complete_with(&id, path, size);
+                tracing::info!(path = %path.display(), bytes = size.bytes, duration_ms, "recorded");
+                library.complete_with(&self.id, path, size);
                 Ok(())
             }
             Err(error) => {
-                library.forget(&id);
+                library.forget(&self.id);
                 library.leave(path);
                 Err(error.into())
             }
         }
     }
 
-    /// Makes of the file what can be made of what is in it. If that cannot be done now, it is done later.
-    pub(super) fn give_up(self, library: &Library) {
+    fn give_up(self, library: &Library) {
         self.leave(library);
         library.metrics().dvr.dropped_bytes.inc_by(self.unwritten);
         let path = self.file.path().to_owned();

@@ -199,3 +199,20 @@ fn a_writer_that_is_dropped_completes_its_recording() {
     drop(writer);
     assert_eq!(recorded(&bench), [vec![(KEY, 0)]]);
 }
+
+#[test]
+fn headers_without_end_take_no_more_memory_than_a_bound() {
+    let bench = Bench::new("");
+    let mut writer = writer(&bench);
+    let huge = [&[0x17, 0][..], &vec![1; MAX_HEADER_BYTES]].concat();
+    writer.write(batch([packet(Kind::Video, 0, &huge), video_header(), keyframe(0)]));
+    for track in 1..=255 {
+        // Configurations of other tracks of a multitrack stream.
+        let body = [&[0x96, 0x00][..], b"avc1", &[track], &[0; 100_000]].concat();
+        writer.write(batch([packet(Kind::Video, 0, &body)]));
+    }
+    let kept: usize = writer.headers.values().map(|header| header.payload.len()).sum();
+    assert!(kept <= MAX_HEADER_BYTES && !writer.headers.is_empty(), "{kept}");
+    writer.finish();
+    assert_eq!(recorded(&bench), [vec![(KEY, 0)]]);
+}
