@@ -101,8 +101,8 @@ pub struct Config {
     pub limits: Limits,
     play: Play,
     publish: Publish,
-    dvr: Dvr,
     hls: Hls,
+    dvr: Dvr,
     apps: Vec<AppRule>,
 }
 
@@ -157,8 +157,8 @@ impl Config {
             limits: Limits::default(),
             play: Play::default(),
             publish: Publish { enabled: role == Role::Origin, ..Publish::default() },
-            dvr: Dvr::default(),
             hls: Hls::default(),
+            dvr: Dvr::default(),
             apps: Vec::new(),
         }
     }
@@ -181,6 +181,28 @@ impl Config {
             publish.apply(&rule.publish);
         }
         publish
+    }
+
+    /// How an app's streams become HLS.
+    pub fn hls_for(&self, app: &str) -> Hls {
+        let mut hls = self.hls.clone();
+        for rule in self.apps.iter().filter(|rule| rule.pattern.matches(app)) {
+            hls.apply(&rule.hls);
+        }
+        // Entries are checked one by one; two together may still cross.
+        hls.window = hls.window.max(hls.fragment * 3);
+        hls.aof_ratio = hls.aof_ratio.max(hls.td_ratio);
+        hls
+    }
+
+    /// Whether any stream may be had as HLS.
+    pub fn has_hls(&self) -> bool {
+        self.hls.enabled || self.apps.iter().any(|rule| rule.hls.enabled == Some(true))
+    }
+
+    /// HLS where no app's settings say otherwise, and what holds for the process as a whole.
+    pub const fn hls(&self) -> &Hls {
+        &self.hls
     }
 
     /// How an app's streams are recorded.
@@ -213,28 +235,6 @@ impl Config {
     /// Whether any stream may be recorded.
     pub fn records_anything(&self) -> bool {
         self.dvr.enabled || self.apps.iter().any(|rule| rule.dvr.enabled == Some(true))
-    }
-
-    /// How an app's streams become HLS.
-    pub fn hls_for(&self, app: &str) -> Hls {
-        let mut hls = self.hls.clone();
-        for rule in self.apps.iter().filter(|rule| rule.pattern.matches(app)) {
-            hls.apply(&rule.hls);
-        }
-        // Entries are checked one by one; two together may still cross.
-        hls.window = hls.window.max(hls.fragment * 3);
-        hls.aof_ratio = hls.aof_ratio.max(hls.td_ratio);
-        hls
-    }
-
-    /// Whether any stream may be had as HLS.
-    pub fn has_hls(&self) -> bool {
-        self.hls.enabled || self.apps.iter().any(|rule| rule.hls.enabled == Some(true))
-    }
-
-    /// HLS where no app's settings say otherwise, and what holds for the process as a whole.
-    pub const fn hls(&self) -> &Hls {
-        &self.hls
     }
 
     /// Every key of every section with the value in force, in the order of [`SCHEMAS`]; `[[apps]]` are not among them,
@@ -280,8 +280,8 @@ impl Config {
             dns: DnsPatch,
             drain: DrainPatch,
             limits: LimitsPatch,
-            dvr: DvrPatch,
             hls: HlsPatch,
+            dvr: DvrPatch,
         }
         check::sections(self, tree, complete, mistakes);
         for entry in &tree.apps {

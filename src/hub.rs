@@ -29,6 +29,7 @@ mod steering;
 mod stream;
 mod tap;
 mod view;
+mod viewers;
 mod wake;
 
 use std::fmt;
@@ -61,12 +62,14 @@ pub use shielding::Missing;
 pub use state::{PublishError, PublishRequest, Source, Superseded};
 pub use tap::{Skipped, Tap, Tapped};
 pub use view::{LiveView, StreamView};
+pub use viewers::ViewerId;
 
 use arrivals::Arrivals;
 use capacity::{Capacity, Full};
 use misses::Misses;
 use release::Releases;
 use stream::{Stream, StreamHandle};
+use viewers::Viewers;
 
 /// How long a pull waits for a publisher that is on its way.
 const ARRIVAL_PATIENCE: Duration = Duration::from_secs(2);
@@ -100,6 +103,7 @@ pub(crate) struct Shared {
     arrivals: Arrivals,
     capacity: Capacity,
     releases: Releases,
+    viewers: Viewers,
     metrics: Arc<Metrics>,
     dispatchers: Dispatchers,
     on_demand: OnceLock<Arc<dyn OnDemand>>,
@@ -119,6 +123,7 @@ impl Hub {
             arrivals: Arrivals::default(),
             capacity: Capacity::default(),
             releases: Releases::new(),
+            viewers: Viewers::default(),
             metrics,
             dispatchers,
             on_demand: OnceLock::new(),
@@ -229,6 +234,13 @@ impl Hub {
         // The map's lock is given back before the stream's is taken.
         let stream = self.shared.streams.get(key).map(|stream| Arc::clone(&stream));
         stream.is_some_and(|stream| stream.state().live.as_ref().is_some_and(|live| live.session == *session))
+    }
+
+    /// Whether `key` has a publisher here.
+    pub fn is_live(&self, key: &StreamKey) -> bool {
+        // The map's lock is given back before the stream's is taken.
+        let stream = self.shared.streams.get(key).map(|stream| Arc::clone(&stream));
+        stream.is_some_and(|stream| stream.state().live.is_some())
     }
 
     /// Lets another edge's pull in that this one is to shield the origins from. Where streams are fetched, what is absent is

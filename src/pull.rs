@@ -7,6 +7,7 @@
 mod connection;
 mod forward;
 mod health;
+mod hls;
 mod http_flv;
 mod race;
 mod rhythm;
@@ -17,6 +18,7 @@ mod target;
 mod upstreams;
 mod wire;
 
+pub use hls::HlsRelay;
 pub use forward::{Forwarder, SpawnOnShard};
 
 use std::future::Future;

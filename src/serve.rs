@@ -4,6 +4,7 @@
 //! them accepted sockets; they bring clients and hub together and know nothing of where a stream comes from.
 
 pub mod flv;
+pub mod hls;
 pub mod http;
 pub mod marks;
 pub mod play;
@@ -17,6 +18,7 @@ mod outbound;
 mod peer;
 mod ws;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +30,7 @@ use crate::cluster::Cluster;
 use crate::cluster::place::Place;
 use crate::config::{Config, Role};
 use crate::drain::{Drain, Guest};
+use crate::hls::Library;
 use crate::hub::{End, Hub, PlayRequest, Reader, ShardId};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{Metrics, Protocol, Reason};
@@ -36,7 +39,6 @@ use crate::net::admission::Admitted;
 use marks::Marks;
 
 /// What every served connection shares.
-#[derive(Debug)]
 pub struct ServeContext {
     /// The streams.
     pub hub: Hub,
@@ -50,10 +52,18 @@ pub struct ServeContext {
     pub marks: Marks,
     /// The other origins, if it is one that has any.
     pub cluster: Option<Cluster>,
+    /// Playlists and segments, if there is HLS.
+    pub hls: Option<Arc<dyn Library>>,
     /// The order to drain, if there is one.
     pub drain: Drain,
     /// Cancelled when connections are to end.
     pub stop: CancellationToken,
+}
+
+impl fmt::Debug for ServeContext {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ServeContext").field("node", &self.node).finish_non_exhaustive()
+    }
 }
 
 /// One accepted connection, before it has said anything.
@@ -76,6 +86,10 @@ pub struct Accepted {
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a peer has to say what it wants, each time that it may.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+/// When players for whom there is no room should ask again, at the earliest, in seconds.
+const RETRY_AFTER_AT_LEAST: u16 = 5;
+/// Over how many seconds, from then on, they are spread.
+const RETRY_SPREAD: u16 = 10;
 /// How long a write of control messages may take.
 const CONTROL_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -125,6 +139,11 @@ impl ServeContext {
             tracing::info!(protocol = protocol.label(), reason = reason.label(), "connection closed");
         }
     }
+}
+
+/// When a player should ask again, in seconds: not all at the same time, though they were refused together.
+fn retry_after(peer: SocketAddr) -> u16 {
+    RETRY_AFTER_AT_LEAST + peer.port() % RETRY_SPREAD
 }
 
 /// The reason that a reader's end gives its connection.

@@ -24,14 +24,14 @@ use crate::auth::{ClusterKey, Verifier};
 use crate::cluster::{Cluster, ClusterSettings};
 use crate::config::{Config, ListenAddress, MergeWindow, OnConflict, Percentage, RTMP_PORT, Role};
 use crate::drain::Drain;
-use crate::hls::OriginLibrary;
+use crate::hls::{Library, OriginLibrary};
 use crate::hub::{self, Hub, Identity, OnSession, RingLimits, StreamSettings};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::Metrics;
 use crate::net::admission::Admission;
 use crate::net::dns::{Names, SetUpError};
 use crate::net::listener::{self, BindError};
-use crate::pull::{Forwarder, PullContext, Puller, SpawnOnShard};
+use crate::pull::{Forwarder, HlsRelay, PullContext, Puller, SpawnOnShard};
 use crate::serve::ServeContext;
 use crate::serve::marks::Marks;
 
@@ -49,6 +49,9 @@ const HLS_STOP_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often the egress is measured, where it is limited.
 const MEASURE_EVERY: Duration = Duration::from_millis(500);
 
+/// How often it is looked which viewers have been silent for too long.
+const FORGET_EVERY: Duration = Duration::from_secs(1);
+
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -61,12 +64,12 @@ pub enum StartError {
     /// A thread or runtime could not be made.
     #[error("cannot start a shard: {0}")]
     Shard(io::Error),
-    /// The recorder's threads could not be made.
-    #[error("cannot start the recorder: {0}")]
-    Recorder(io::Error),
     /// The thread that writes files of HLS could not be made.
     #[error("cannot start to write files of HLS: {0}")]
     Hls(io::Error),
+    /// The recorder's threads could not be made.
+    #[error("cannot start the recorder: {0}")]
+    Recorder(io::Error),
     /// The system's DNS settings cannot be used.
     #[error("cannot set up DNS: {0}")]
     Dns(#[from] SetUpError),
@@ -135,12 +138,11 @@ impl Server {
         let (weak, stop) = (hub.downgrade(), stop_connections.clone());
         let hls = packaging::library(&config, weak, &metrics, &shards, &connections, stop).map_err(StartError::Hls)?;
         let stop = stop_connections.clone();
-        let recorder = recording::recorder(&config, &metrics, &shards, &connections, stop);
-        let recorder = recorder.map_err(StartError::Recorder)?;
-        let packager = hls.iter().map(|library| Arc::new(library.clone()) as Arc<dyn OnSession>);
-        let followers =
-            packager.chain(recorder.iter().map(|recorder| Arc::new(recorder.clone()) as Arc<dyn OnSession>));
-        hub.tell_of_sessions(followers.collect());
+        let recorder =
+            recording::recorder(&config, &metrics, &shards, &connections, stop).map_err(StartError::Recorder)?;
+        let packages = hls.iter().map(|library| Arc::new(library.clone()) as Arc<dyn OnSession>);
+        let records = recorder.iter().map(|recorder| Arc::new(recorder.clone()) as Arc<dyn OnSession>);
+        hub.tell_of_sessions(packages.chain(records).collect());
         let server = Self {
             addresses: addresses(&bound).map_err(StartError::Address)?,
             hub: hub.clone(),
@@ -158,9 +160,14 @@ impl Server {
             stop_cluster: CancellationToken::new(),
             stop_admin: CancellationToken::new(),
         };
-        if config.role == Role::Edge {
-            server.join_upstream(&config, &metrics, &node)?;
-        }
+        let hls: Option<Arc<dyn Library>> = match config.role {
+            Role::Origin => server.hls.clone().map(|library| Arc::new(library) as Arc<dyn Library>),
+            Role::Edge => {
+                let upstream = server.join_upstream(&config, &metrics, &node)?;
+                let cache_bytes = config.hls().cache_bytes as u64;
+                config.has_hls().then(|| Arc::new(HlsRelay::new(upstream, cache_bytes)) as Arc<dyn Library>)
+            }
+        };
         let cluster =
             if config.cluster.peers.is_empty() { None } else { Some(server.join_cluster(&config, &metrics, &node)?) };
         let context = Arc::new(ServeContext {
@@ -170,6 +177,7 @@ impl Server {
             node: node.clone(),
             marks: Marks::new(Verifier::new(cluster_key(&config)), Arc::clone(&metrics)),
             cluster,
+            hls,
             drain: server.drain.clone(),
             stop: server.stop_connections.clone(),
         });
@@ -185,6 +193,7 @@ impl Server {
             recordings: recorder.map(|recorder| recorder.library().clone()),
             node,
         });
+        server.admin.spawn(watch_viewers(server.hub.clone(), server.stop_admin.clone()));
         if limits.max_egress.is_some() {
             server.admin.spawn(watch_egress(server.hub.clone(), server.stop_admin.clone()));
         }
@@ -270,7 +279,12 @@ impl Server {
     }
 
     /// Fetches from upstream what players want, and passes on to it what is published here.
-    fn join_upstream(&self, config: &Config, metrics: &Arc<Metrics>, node: &str) -> Result<(), StartError> {
+    fn join_upstream(
+        &self,
+        config: &Config,
+        metrics: &Arc<Metrics>,
+        node: &str,
+    ) -> Result<Arc<PullContext>, StartError> {
         let names = Names::new(&config.dns.nameservers, Arc::clone(metrics))?;
         let context = Arc::new(PullContext::new(
             config.upstream.clone(),
@@ -294,8 +308,8 @@ impl Server {
                 shards.spawn(|shard| connections.track_future(forward(shard)));
             }
         });
-        self.hub.ask_before_publishing(Arc::new(Forwarder::new(context, self.hub.downgrade(), spawn)));
-        Ok(())
+        self.hub.ask_before_publishing(Arc::new(Forwarder::new(Arc::clone(&context), self.hub.downgrade(), spawn)));
+        Ok(context)
     }
 
     /// Has names granted by the other origins, and finds streams there.
@@ -339,6 +353,17 @@ async fn watch_egress(hub: Hub, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => hub.measure_egress(),
+        }
+    }
+}
+
+/// Takes leave of viewers that have been silent for too long, until `stop`.
+async fn watch_viewers(hub: Hub, stop: CancellationToken) {
+    let mut ticks = interval(FORGET_EVERY);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => hub.forget_silent_viewers(),
         }
     }
 }

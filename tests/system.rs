@@ -28,6 +28,9 @@ mod system {
     mod flags;
     mod foreign;
     mod forward;
+    mod hls_browser;
+    mod hls_edge;
+    mod hls_foreign;
     mod homes;
     mod hostile;
     mod http;

@@ -19,8 +19,8 @@ pub(super) struct AppRule {
     pub(super) pattern: AppPattern,
     pub(super) play: PlayPatch,
     pub(super) publish: PublishPatch,
-    pub(super) dvr: DvrPatch,
     pub(super) hls: HlsPatch,
+    pub(super) dvr: DvrPatch,
 }
 
 /// One entry as found in a file.
@@ -56,14 +56,14 @@ impl AppEntry {
         };
         let play = table.get("play").map(|value| PlayPatch::read(value, &path("play"), mistakes));
         let publish = table.get("publish").map(|value| PublishPatch::read(value, &path("publish"), mistakes));
-        let dvr = table.get("dvr").map(|value| DvrPatch::read(value, &path("dvr"), mistakes));
         let hls = table.get("hls").map(|value| HlsPatch::read(value, &path("hls"), mistakes));
+        let dvr = table.get("dvr").map(|value| DvrPatch::read(value, &path("dvr"), mistakes));
         Some(AppRule {
             pattern: pattern?,
             play: play.unwrap_or_default(),
             publish: publish.unwrap_or_default(),
-            dvr: dvr.unwrap_or_default(),
             hls: hls.unwrap_or_default(),
+            dvr: dvr.unwrap_or_default(),
         })
     }
 

@@ -262,6 +262,16 @@ choice! {
     }
 }
 
+choice! {
+    /// What recordings are written as.
+    DvrFormat, "\"flv\" or \"fmp4\"" {
+        /// FLV, whatever the codecs.
+        Flv = "flv",
+        /// Fragmented MP4.
+        Fmp4 = "fmp4",
+    }
+}
+
 section! {
     /// Streams as playlists and segments.
     "hls" Hls HlsPatch {
@@ -297,16 +307,6 @@ section! {
         memory_bytes: usize as Size<MEBIBYTE> = 512 * MEBIBYTE,
         /// What an edge keeps of segments that it has fetched, in bytes; at least one mebibyte.
         cache_bytes: usize as Size<MEBIBYTE> = 512 * MEBIBYTE,
-    }
-}
-
-choice! {
-    /// What recordings are written as.
-    DvrFormat, "\"flv\" or \"fmp4\"" {
-        /// FLV, whatever the codecs.
-        Flv = "flv",
-        /// Fragmented MP4.
-        Fmp4 = "fmp4",
     }
 }
 

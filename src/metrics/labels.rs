@@ -63,6 +63,8 @@ label_values! {
         HttpFlv = "http-flv",
         /// FLV in WebSocket messages.
         WsFlv = "ws-flv",
+        /// Playlists and segments over HTTP.
+        Hls = "hls",
     }
 }
 

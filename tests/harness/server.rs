@@ -131,6 +131,12 @@ impl Server {
         format!("http://{}/{stream}.flv", self.http)
     }
 
+    /// What a player of HLS gets for a stream's playlist.
+    #[track_caller]
+    pub fn hls(&self, stream: &str) -> Response {
+        http::get(self.http, &format!("/{stream}.m3u8"))
+    }
+
     /// An answer of the admin port.
     #[track_caller]
     pub fn admin(&self, path: &str) -> Response {
