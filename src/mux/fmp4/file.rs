@@ -124,7 +124,7 @@ impl Mp4File {
 
 impl Index {
     fn add(&mut self, entry: Entry) {
-        let is_kept = self.seen % (1 << self.interval) == 0;
+        let is_kept = self.seen.is_multiple_of(1 << self.interval);
         self.seen += 1;
         if !is_kept {
             return;
