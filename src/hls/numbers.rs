@@ -11,9 +11,10 @@
 //! 2^31, which some players need, until 2037.
 //!
 //! The numbers of discontinuities have to be small: hls.js (1.7) keeps an array as long as the number and walks through all of
-//! it at each refresh, and with one of today's seconds a browser stands still for minutes. So they begin with the minutes, and
-//! after eleven days again at zero. Where one falls by that, or two origins begin in the same minute, the numbers of the segments
-//! still rise, and players go by those.
+//! it at each refresh, and with one of today's seconds a browser stands still for minutes. So they begin with the time in steps of
+//! four seconds, and after a day and a half again at zero. What players need of them is that another playlist has another one,
+//! because its media has other timestamps; two origins that begin with the stream in the same four seconds are none that a player
+//! went from one to the other of. Which playlist is the later one, players tell by the numbers of the segments.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,8 +23,10 @@ const RATE: u64 = 4;
 /// 2020-01-01T00:00:00Z in milliseconds since 1970.
 const EPOCH_MS: u64 = 1_577_836_800_000;
 
-/// Numbers of discontinuities begin below this: walking through so many takes a browser about a millisecond.
-const DISCONTINUITIES: u64 = 1 << 14;
+/// Numbers of discontinuities begin below this: walking through so many takes a browser a few milliseconds.
+const DISCONTINUITIES: u64 = 1 << 15;
+/// How long it takes until a playlist begins with another one, in milliseconds.
+const DISCONTINUITY_STEP_MS: u64 = 4_000;
 
 /// The highest number given in this process: should the clock be set back, numbers are not.
 #[derive(Debug, Default)]
@@ -50,7 +53,7 @@ const fn at(unix_ms: u64) -> u64 {
 
 /// How many discontinuities a playlist that begins now says it has behind it.
 pub(super) const fn first_discontinuity(unix_ms: u64) -> u64 {
-    (unix_ms / 60_000) % DISCONTINUITIES
+    (unix_ms / DISCONTINUITY_STEP_MS) % DISCONTINUITIES
 }
 
 /// Whether `number` may have been given before `unix_ms`: what is not, is no segment of ours.
@@ -93,9 +96,9 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_discontinuities_rise_with_the_minutes_and_stay_small() {
-        assert_eq!(first_discontinuity(NOW_MS + 120_000), first_discontinuity(NOW_MS) + 2);
-        assert!(first_discontinuity(u64::MAX) < 1 << 14);
+    fn numbers_of_discontinuities_rise_with_the_time_and_stay_small() {
+        assert_eq!(first_discontinuity(NOW_MS + 8_000), first_discontinuity(NOW_MS) + 2);
+        assert!(first_discontinuity(u64::MAX) < 1 << 15);
     }
 
     #[test]

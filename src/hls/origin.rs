@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -25,7 +25,7 @@ use super::disk::{Disk, Keep};
 use super::library::{Absent, Library, Object};
 use super::memory::{Memory, Room};
 use super::numbers::Numbers;
-use super::packager::{Over, Packager, Progress, Times};
+use super::packager::{Over, Packager, Progress, Times, now};
 use super::packer::{Means, Packer};
 use super::resource::{File, Resource};
 use super::shelf::Shelf;
@@ -94,7 +94,7 @@ impl OriginLibrary {
     fn packaged(&self, key: &StreamKey) -> Result<Arc<Packaged>, Absent> {
         if let Some(packaged) = self.shared.streams.get(key) {
             // Asked for under the map's lock, so that it does not end of idleness meanwhile.
-            packaged.shelf.ask(Instant::now());
+            packaged.shelf.ask(now());
             return Ok(Arc::clone(&packaged));
         }
         let hls = self.shared.config.hls_for(key.app());
@@ -117,7 +117,7 @@ impl OriginLibrary {
         let key = session.key().clone();
         let vacant = match shared.streams.entry(key.clone()) {
             Entry::Occupied(packaged) => {
-                packaged.get().shelf.ask(Instant::now());
+                packaged.get().shelf.ask(now());
                 return Ok(Arc::clone(packaged.get()));
             }
             Entry::Vacant(vacant) => vacant,
@@ -130,7 +130,7 @@ impl OriginLibrary {
         let (sender, sessions) = mpsc::unbounded_channel();
         let (changed, changes) = watch::channel(());
         let memory = Arc::clone(&shared.means.memory);
-        let shelf = Arc::new(Shelf::new(key.clone(), hls.window, hls.fragment / 2, memory, Instant::now()));
+        let shelf = Arc::new(Shelf::new(key.clone(), hls.window, hls.fragment / 2, memory, now()));
         let packaged =
             Arc::new(Packaged { shelf: Arc::clone(&shelf), sessions: sender, changes, patience: longest + PATIENCE });
         // It is received before anything else.
@@ -165,7 +165,7 @@ impl OriginLibrary {
         let may_end = |over, sessions: &mpsc::UnboundedReceiver<Following>| {
             // Sessions and players come under the map's lock, too.
             let is_over = || match over {
-                Over::Idle => times.idle.is_some_and(|idle| shelf.asked_at().elapsed() >= idle),
+                Over::Idle => times.idle.is_some_and(|idle| now().saturating_duration_since(shelf.asked_at()) >= idle),
                 Over::Disposed | Over::Stopped => sessions.is_empty(),
             };
             streams.remove_if(&key, |_, packaged| Arc::ptr_eq(&packaged.shelf, &shelf) && is_over()).is_some()
@@ -218,7 +218,7 @@ impl OriginLibrary {
     fn segment(&self, resource: &Resource) -> Result<Object, Absent> {
         let packaged = self.shared.streams.get(&resource.key).map(|packaged| Arc::clone(&packaged));
         let Some(packaged) = packaged else { return Err(Absent::NoStream) };
-        packaged.shelf.ask(Instant::now());
+        packaged.shelf.ask(now());
         packaged.shelf.segment(resource.file)
     }
 }
@@ -257,3 +257,6 @@ impl fmt::Debug for OriginLibrary {
         formatter.debug_struct("OriginLibrary").field("streams", &self.shared.streams.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

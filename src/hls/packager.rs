@@ -7,11 +7,11 @@
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::yield_now;
-use tokio::time::{Instant, interval};
+use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
 use crate::hub::{End, Following, ShardId, Tap, TapStart, Tapped};
@@ -86,12 +86,13 @@ impl Packager {
         self.means.metrics.hls.streams.inc();
         let mut tap = None;
         let mut ticks = interval(TICK);
+        let mut has_more = false;
         let over = loop {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break Over::Stopped,
-                (batch, end) = next_batch(&mut tap) => {
-                    let has_more = batch.len() == BATCH;
+                (batch, end) = next_batch(&mut tap, has_more) => {
+                    has_more = end.is_none() && batch.len() == BATCH;
                     self.take(batch);
                     if let Some(end) = end {
                         tap = None;
@@ -100,7 +101,7 @@ impl Packager {
                         if end == End::Shutdown {
                             break Over::Stopped;
                         }
-                        self.progress.gone_since = Some(Instant::now());
+                        self.progress.gone_since = Some(now());
                     } else if has_more {
                         // Only the newest packets tell what time it is.
                         yield_now().await;
@@ -136,7 +137,7 @@ impl Packager {
             self.packer.begin_playlist();
         }
         self.packer.break_off();
-        let tap = session.tap(self.shard, TapStart::Session);
+        let tap = session.tap(self.shard, TapStart::Recent);
         self.progress = Progress {
             session: Some(session),
             gone_since: None,
@@ -171,7 +172,7 @@ impl Packager {
     fn publish(&mut self) {
         let finished = self.packer.take_finished();
         for packed in &finished {
-            self.shelf.put(packed, self.packer.tracks(), Instant::now().into_std());
+            self.shelf.put(packed, self.packer.tracks(), now());
             if let Some(volume) = &self.volume {
                 volume.put(packed);
             }
@@ -208,10 +209,10 @@ impl Packager {
 
     /// Does what is due, and says why the task may be over.
     fn look_around(&mut self) -> Option<Over> {
-        let now = Instant::now();
-        self.shelf.let_go(now.into_std());
+        let now = now();
+        self.shelf.let_go(now);
         if let Some(idle) = self.times.idle
-            && now.into_std().saturating_duration_since(self.shelf.asked_at()) >= idle
+            && now.saturating_duration_since(self.shelf.asked_at()) >= idle
         {
             return Some(Over::Idle);
         }
@@ -231,8 +232,9 @@ impl Packager {
     }
 }
 
-/// What a tap has at once, at most a batch, each piece with how many packets were skipped before it; and its end. Waits for something.
-async fn next_batch(tap: &mut Option<Tap>) -> (Vec<(Tapped, u64)>, Option<End>) {
+/// What a tap has at once, at most a batch, each piece with how many packets were skipped before it; and its end. Waits until
+/// there is something, unless there may be more of what was there.
+async fn next_batch(tap: &mut Option<Tap>, may_have_more: bool) -> (Vec<(Tapped, u64)>, Option<End>) {
     let Some(tap) = tap else { return pending().await };
     let mut batch = Vec::new();
     poll_fn(move |context| {
@@ -243,13 +245,18 @@ async fn next_batch(tap: &mut Option<Tap>) -> (Vec<(Tapped, u64)>, Option<End>) 
                     batch.push((tapped, skipped));
                 }
                 Poll::Ready(Err(end)) => return Poll::Ready((std::mem::take(&mut batch), Some(end))),
-                Poll::Pending if batch.is_empty() => return Poll::Pending,
+                Poll::Pending if batch.is_empty() && !may_have_more => return Poll::Pending,
                 Poll::Pending => break,
             }
         }
         Poll::Ready((std::mem::take(&mut batch), None))
     })
     .await
+}
+
+/// The clock that is waited by: tokio's, so that tests can turn it.
+pub(super) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// Milliseconds since 1970.

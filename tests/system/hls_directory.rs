@@ -200,7 +200,6 @@ fn numbers_go_on_after_a_crash_and_nothing_is_left_of_it() {
         origin.playlist().filter(|playlist| playlist.parsed.media_sequence != before.parsed.media_sequence)
     });
     assert!(after.parsed.media_sequence >= before.end(), "{}\n{}", before.text, after.text);
-    assert!(after.parsed.discontinuity_sequence > before.placed()[0].discontinuities);
     publisher.close();
     wait_until("nothing is left", || origin.files().is_empty());
 }

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::hls::numbers::is_plausible;
@@ -74,7 +74,7 @@ impl Leftovers {
 }
 
 /// The path of a file that is ours, relative to the directory.
-fn ours(names: &Names, path: &PathBuf, unix_ms: u64) -> Option<String> {
+fn ours(names: &Names, path: &Path, unix_ms: u64) -> Option<String> {
     let relative = path.strip_prefix(names.directory()).ok()?.to_str()?;
     let is_temporary = path.file_name().and_then(|name| name.to_str()).is_some_and(files::is_temporary);
     let is_ours = is_temporary

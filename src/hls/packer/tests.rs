@@ -83,7 +83,7 @@ fn segments_are_numbered_without_gaps_and_dated() {
             duration_ms: 2_000,
             date_ms: WALL + nth * 2_000,
             is_discontinuous: false,
-            discontinuities: first.number,
+            discontinuities: first.discontinuities,
             is_independent: true,
             initialisation: None,
             bytes: entry.bytes,
@@ -147,7 +147,7 @@ fn another_playlist_begins_with_a_number_of_its_own() {
     let entry = after[0].segment.entry;
     assert!(after[0].is_first && !entry.is_discontinuous);
     assert_eq!(entry.number, before[0].number + 240);
-    assert_eq!(entry.discontinuities, entry.number);
+    assert_eq!(entry.discontinuities, before[0].discontinuities + 15);
 }
 
 #[test]

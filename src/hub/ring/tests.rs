@@ -87,6 +87,21 @@ fn without_a_gop_cache_only_the_lag_is_held() {
 }
 
 #[test]
+fn who_begins_at_what_is_recent_has_time_to_read_it() {
+    let mut bench = Bench::new(RingLimits { queue_length: Duration::from_secs(8), ..LIMITS });
+    for second in 0..20 {
+        bench.push(second, if second % 2 == 0 { Class::Keyframe } else { Class::Frame }, 10);
+    }
+    let start = |bench: &Bench, at: u64| {
+        bench.ring.recent_start(bench.start + Duration::from_secs(at), bench.limits.queue_length)
+    };
+    assert_eq!((bench.ring.first(), start(&bench, 19)), (11, 13));
+    assert_eq!(start(&bench, 60), 18, "the newest keyframe, however old");
+    bench.ring.begin_session();
+    assert_eq!(start(&bench, 60), 20);
+}
+
+#[test]
 fn the_caps_win_over_the_gop_cache() {
     let limits = RingLimits { queue_length: Duration::from_secs(30), ..LIMITS };
     let mut bytes = Bench::new(RingLimits { max_bytes: 55, ..limits });
