@@ -14,6 +14,7 @@
 //! - [`mux`]: from packets to segments and recordings: MPEG-TS, fragmented MP4, playlists, FLV files. Pure.
 //! - [`rtmp`]: the protocol as state machines, bytes in and events out. Pure.
 //! - [`hub`]: streams, blocks, rings, readers.
+//! - [`hls`]: what players ask for of HLS, and how an origin makes it.
 //! - [`net`]: listeners, sockets, DNS.
 //! - [`dvr`]: what is published, as files.
 //! - [`cluster`]: which origin holds a name, and the ranking that all servers share.

@@ -8,6 +8,7 @@ mod draining;
 mod packaging;
 mod recording;
 mod shards;
+mod upkeep;
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::time::{interval, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -46,11 +47,6 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the disk has for the last files of HLS.
 const HLS_STOP_TIMEOUT: Duration = Duration::from_millis(500);
-/// How often the egress is measured, where it is limited.
-const MEASURE_EVERY: Duration = Duration::from_millis(500);
-
-/// How often it is looked which viewers have been silent for too long.
-const FORGET_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -160,14 +156,15 @@ impl Server {
             stop_cluster: CancellationToken::new(),
             stop_admin: CancellationToken::new(),
         };
-        let hls: Option<Arc<dyn Library>> = match config.role {
-            Role::Origin => server.hls.clone().map(|library| Arc::new(library) as Arc<dyn Library>),
+        let relay = match config.role {
+            Role::Origin => None,
             Role::Edge => {
                 let upstream = server.join_upstream(&config, &metrics, &node)?;
-                let cache_bytes = config.hls().cache_bytes as u64;
-                config.has_hls().then(|| Arc::new(HlsRelay::new(upstream, cache_bytes)) as Arc<dyn Library>)
+                config.has_hls().then(|| HlsRelay::new(upstream, config.hls().cache_bytes as u64))
             }
         };
+        let packaged = server.hls.clone().map(|library| Arc::new(library) as Arc<dyn Library>);
+        let relayed = relay.clone().map(|relay| Arc::new(relay) as Arc<dyn Library>);
         let cluster =
             if config.cluster.peers.is_empty() { None } else { Some(server.join_cluster(&config, &metrics, &node)?) };
         let context = Arc::new(ServeContext {
@@ -177,7 +174,7 @@ impl Server {
             node: node.clone(),
             marks: Marks::new(Verifier::new(cluster_key(&config)), Arc::clone(&metrics)),
             cluster,
-            hls,
+            hls: packaged.or(relayed),
             drain: server.drain.clone(),
             stop: server.stop_connections.clone(),
         });
@@ -193,10 +190,8 @@ impl Server {
             recordings: recorder.map(|recorder| recorder.library().clone()),
             node,
         });
-        server.admin.spawn(watch_viewers(server.hub.clone(), server.stop_admin.clone()));
-        if limits.max_egress.is_some() {
-            server.admin.spawn(watch_egress(server.hub.clone(), server.stop_admin.clone()));
-        }
+        let is_limited = limits.max_egress.is_some();
+        server.admin.spawn(upkeep::run(server.hub.clone(), relay, is_limited, server.stop_admin.clone()));
         server.listen(bound, context, admission, &admin).map_err(StartError::Address)?;
         server.health.ready();
         Ok(server)
@@ -344,28 +339,6 @@ fn bind(config: &Config) -> Result<Vec<(Service, ListenAddress, TcpListener)>, B
         }
     }
     Ok(bound)
-}
-
-/// Measures what is sent, for the limit on it, until `stop`.
-async fn watch_egress(hub: Hub, stop: CancellationToken) {
-    let mut ticks = interval(MEASURE_EVERY);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => hub.measure_egress(),
-        }
-    }
-}
-
-/// Takes leave of viewers that have been silent for too long, until `stop`.
-async fn watch_viewers(hub: Hub, stop: CancellationToken) {
-    let mut ticks = interval(FORGET_EVERY);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => hub.forget_silent_viewers(),
-        }
-    }
 }
 
 /// Where the system has bound what.

@@ -119,6 +119,27 @@ fn players_of_both_protocols_get_what_was_published_and_measure_it() {
 }
 
 #[test]
+fn viewers_of_hls_get_segments_and_count_what_they_asked_for() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let origin = origin();
+    let _publisher = publish(&origin, &["--bitrate", "500k"]);
+    let url = format!("http://{}/live/x.m3u8", origin.http);
+    let json = directory.path().join("report.json");
+    let load = ["play", &url, "--hls", "--players", "20", "--connections", "4", "--duration", "4s"];
+    let arguments = [&load[..], &["--json", json.to_str().expect("UTF-8")]].concat();
+    // Who comes before there is a first segment is told so, and comes again.
+    let deadline = Instant::now() + PATIENCE;
+    while !run(&arguments).status.success() {
+        assert!(Instant::now() < deadline, "{}", succeed(&arguments));
+    }
+    let watched: Value = serde_json::from_slice(&std::fs::read(&json).expect("a report")).expect("JSON");
+    assert_eq!((&watched["started"], &watched["failed_requests"]), (&20.into(), &0.into()));
+    assert!(watched["segment_requests"].as_u64() > Some(0) && watched["delay"]["p50"].as_f64() > Some(0.0));
+    let output = run(&["play", &url]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--hls"));
+}
+
+#[test]
 fn a_file_is_looped_and_its_players_are_dropped_with_the_server() {
     let mut origin = origin();
     let clip = concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/demo.flv");

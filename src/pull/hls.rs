@@ -106,6 +106,21 @@ impl HlsRelay {
     }
 }
 
+impl HlsRelay {
+    /// Lets go of what has been unused for long. To be called about once a second: what has passed its time is not given back by
+    /// itself.
+    pub fn forget_unused(&self) {
+        let shared = &self.shared;
+        shared.segments.run_pending_tasks();
+        shared.playlists.run_pending_tasks();
+        shared.misses.run_pending_tasks();
+        shared.locations.run_pending_tasks();
+        shared.names.run_pending_tasks();
+        let bytes = i64::try_from(shared.segments.weighted_size()).unwrap_or(i64::MAX);
+        shared.metrics().hls_files.cache_bytes.set(bytes);
+    }
+}
+
 impl Library for HlsRelay {
     fn find<'a>(&'a self, resource: &'a Resource) -> BoxFuture<'a, Result<Object, Absent>> {
         Box::pin(async move {
@@ -277,9 +292,6 @@ impl Shared {
 
     fn count(&self, file: FileKind, result: RelayResult) {
         self.metrics().hls_files.relayed(file, result).inc();
-        if file == FileKind::Segment {
-            self.metrics().hls_files.cache_bytes.set(i64::try_from(self.segments.weighted_size()).unwrap_or(i64::MAX));
-        }
     }
 
     fn metrics(&self) -> &Metrics {

@@ -11,9 +11,11 @@ use super::harness::ffmpeg::{self, Tracks, audio_packet_hashes, picture_hashes};
 use super::harness::http;
 use super::harness::nginx::HlsNginx;
 use super::harness::playlist::Playlist;
+use super::harness::process::Process;
 use super::harness::publisher::{Content, Publisher};
 use super::harness::server::Server;
 use super::harness::small_disk::SmallDisk;
+use super::harness::tools;
 use super::harness::{wait_for, wait_until};
 
 const STREAM: &str = "live/on disk";
@@ -126,6 +128,51 @@ fn what_nginx_serves_in_fragments_decodes_to_the_same_pictures() {
     survives("fmp4");
 }
 
+/// Publishes what ffmpeg encodes so, and compares the files with it once it has ended.
+#[track_caller]
+fn survives_encoded(encoder: &str) {
+    const INPUT: &str = "-f lavfi -t 5 -i testsrc2=size=320x180:rate=30 -f lavfi -t 5 -i sine=sample_rate=48000";
+    let origin = Origin::start("fragment = \"1s\"", "resume_timeout = \"100ms\"");
+    let source = origin.hls.with_file_name("source.flv");
+    let enhanced = || ffmpeg::base(tools::enhanced_ffmpeg());
+    let mut command = enhanced();
+    command.args(INPUT.split(' ')).args(encoder.split(' ')).args(["-f", "flv"]).arg(&source);
+    ffmpeg::run(command);
+    let mut command = enhanced();
+    let url = origin.server.rtmp_url("live/on%20disk");
+    command.arg("-re").arg("-i").arg(&source).args(["-c", "copy", "-f", "flv", &url]);
+    let _publisher = Process::spawn("ffmpeg publishing", &mut command);
+    let playlist = wait_for("the stream has ended", || origin.playlist().filter(|playlist| playlist.parsed.end_list));
+    let first = &playlist.parsed.segments[0];
+    assert!(first.uri.ends_with(".m4s") && first.map.is_some(), "{}", playlist.text);
+    assert!(playlist.parsed.segments.len() >= 4, "{}", playlist.text);
+    let hashes = |input: &Path| {
+        let mut command = enhanced();
+        command.arg("-i").arg(input).args(["-map", "0:v", "-fps_mode", "passthrough", "-f", "framemd5", "-"]);
+        ffmpeg::hashes(&ffmpeg::run(command))
+    };
+    let nginx = HlsNginx::start(&origin.hls);
+    let url = format!("http://{}/live/on%20disk.m3u8", nginx.http);
+    assert_eq!(hashes(Path::new(&url)), hashes(&source));
+}
+
+#[test]
+fn hevc_becomes_fragments_that_decode_to_the_same_pictures() {
+    survives_encoded(
+        "-c:v libx265 -preset ultrafast -x265-params keyint=30:bframes=2:open-gop=0:log-level=none -c:a aac",
+    );
+}
+
+#[test]
+fn av1_becomes_fragments_that_decode_to_the_same_pictures() {
+    survives_encoded("-c:v libaom-av1 -usage realtime -cpu-used 8 -g 30 -row-mt 1 -c:a libopus");
+}
+
+#[test]
+fn vp9_becomes_fragments_that_decode_to_the_same_pictures() {
+    survives_encoded("-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 30 -b:v 500k -c:a flac");
+}
+
 #[test]
 fn a_publisher_that_returns_goes_on_behind_a_discontinuity() {
     let origin = Origin::start("", "");
@@ -185,9 +232,12 @@ fn numbers_go_on_after_a_crash_and_nothing_is_left_of_it() {
     let mut origin = Origin::start("dispose = \"1s\"\nwindow = \"6s\"\nfragment = \"1s\"", "resume_timeout = 0");
     let mut publisher = Publisher::start(&origin.server, STREAM);
     publisher.push(200);
-    let before = origin.playlist_of(6);
     // The whole of it came in a moment; numbers count on the time that it lasts.
-    wait_until("the clock has passed the last number", || clock_number() > before.end());
+    origin.playlist_of(6);
+    wait_until("the clock has passed the last number", || {
+        origin.playlist().is_some_and(|playlist| clock_number() > playlist.end() + 4)
+    });
+    let before = origin.playlist_of(6);
     origin.server.kill();
     // A file that was being written.
     let half = origin.hls.join("live/.rillcast-0badcafe-1.tmp");
@@ -242,6 +292,27 @@ fn a_full_disk_holds_nobody_up_and_is_written_to_again_when_there_is_room() {
     }
     let left = disk.shell(server.id(), "find . -name '*.tmp'");
     assert_eq!(left, "", "nothing half written stays");
+}
+
+#[test]
+fn a_disk_that_becomes_read_only_is_written_to_again_when_it_no_longer_is() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let disk = SmallDisk::new(directory.path(), 16 << 20);
+    let server = Server::origin_on_disk(&disk, &config(&directory.path().join("hls"), "fragment = \"1s\"", ""));
+    let mut publisher = Publisher::start(&server, STREAM);
+    let written = || server.metrics().sum("rillcast_hls_disk_segments_total");
+    publisher.push(60);
+    wait_until("segments are written", || written() >= 2.0);
+    disk.shell(server.id(), "mount -o remount,ro .");
+    publisher.push(60);
+    let errors = || server.metrics().labelled("rillcast_hls_disk_errors_total", "reason", "read_only");
+    wait_until("it is counted", || errors() >= 2.0);
+    let before = written();
+    disk.shell(server.id(), "mount -o remount,rw .");
+    publisher.push(60);
+    wait_until("segments are written again", || written() > before);
+    let is_said = |line: &serde_json::Value| line["fields"]["message"] == "files of HLS are written again";
+    wait_until("it is said", || server.log().iter().any(is_said));
 }
 
 #[test]

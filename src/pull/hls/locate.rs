@@ -52,8 +52,10 @@ struct Found {
 impl Shared {
     /// The playlist from where the stream was last, or from whoever has it now.
     pub(super) async fn locate(&self, resource: &Resource, kept: Option<&Kept>) -> Result<Object, Absent> {
+        // A playlist of playlists is always the same.
+        let asks_everybody = resource.file == File::Playlist && kept.is_some_and(Kept::stands_still);
         if let Some(location) = self.locations.get(&resource.key)
-            && !kept.is_some_and(Kept::stands_still)
+            && !asks_everybody
         {
             match self.playlist_at(location.candidate.clone(), Some(&location), resource).await {
                 Ok(found) => return Ok(self.settle(resource, found)),
@@ -65,7 +67,6 @@ impl Shared {
                 }
             }
         }
-        let asks_everybody = kept.is_some_and(Kept::stands_still);
         // Who has it may not be among those that are found: it may be draining.
         let mut known = self.locations.get(&resource.key).map(|location| location.candidate);
         let mut missing = Absent::Unreachable;
@@ -136,6 +137,8 @@ impl Shared {
                         FetchError::Absent(absent) => missing = more_telling(missing, absent),
                         _ => {}
                     }
+                    let next = waiting.next();
+                    asked.extend(next.map(|candidate| self.ask_candidate(candidate, resource)));
                 }
                 None => {}
             }
