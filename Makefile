@@ -84,9 +84,10 @@ bench:
 
 tools: debian $(CARGO_DENY) $(TOOLS)/bin/ffmpeg-enhanced $(TOOLS)/node_modules/.installed
 
-# ffmpeg publishes and plays, nginx is a foreign origin, Chromium is a viewer, Node.js runs another origin.
+# ffmpeg publishes and plays, curl downloads, nginx is a foreign origin, Chromium is a viewer, Node.js runs another origin.
 debian:
 	@command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || $(call install,ffmpeg)
+	@command -v curl >/dev/null || $(call install,curl)
 	@test -x /usr/sbin/nginx && test -e /usr/lib/nginx/modules/ngx_rtmp_module.so \
 		|| $(call install,nginx libnginx-mod-rtmp)
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || $(call install,chromium chromium-driver)

@@ -19,6 +19,7 @@ mod pattern;
 mod percentage;
 mod rate;
 mod ratio;
+mod recording_path;
 mod secret;
 mod secret_file;
 mod section;
@@ -44,12 +45,13 @@ pub use mistake::{ConfigError, Mistake};
 pub use percentage::Percentage;
 pub use rate::{RateError, format_rate, parse_rate};
 pub use ratio::Ratio;
+pub use recording_path::{PathPart, RecordingPath, RecordingPathError, TimeField};
 pub use secret::Secret;
 pub use section::{Key, Schema, Setting};
 pub use sections::{
-    Admin, AdminPatch, Cluster, ClusterPatch, Dns, DnsPatch, Drain, DrainPatch, Hls, HlsFormat, HlsPatch, Http,
-    HttpPatch, Limits, LimitsPatch, Log, LogFormat, LogPatch, Node, NodePatch, OnConflict, Play, PlayPatch, Publish,
-    PublishPatch, Rtmp, RtmpPatch, SCHEMAS, Upstream, UpstreamPatch, UpstreamProtocol,
+    Admin, AdminPatch, Cluster, ClusterPatch, Dns, DnsPatch, Drain, DrainPatch, Dvr, DvrFormat, DvrPatch, DvrPlan, Hls,
+    HlsFormat, HlsPatch, Http, HttpPatch, Limits, LimitsPatch, Log, LogFormat, LogPatch, Node, NodePatch, OnConflict,
+    Play, PlayPatch, Publish, PublishPatch, Rtmp, RtmpPatch, SCHEMAS, Upstream, UpstreamPatch, UpstreamProtocol,
 };
 pub use size::{SizeError, format_size, parse_size};
 pub use upstream::{OriginAddress, OriginAddressError, RTMP_PORT};
@@ -99,6 +101,7 @@ pub struct Config {
     pub limits: Limits,
     play: Play,
     publish: Publish,
+    dvr: Dvr,
     hls: Hls,
     apps: Vec<AppRule>,
 }
@@ -154,6 +157,7 @@ impl Config {
             limits: Limits::default(),
             play: Play::default(),
             publish: Publish { enabled: role == Role::Origin, ..Publish::default() },
+            dvr: Dvr::default(),
             hls: Hls::default(),
             apps: Vec::new(),
         }
@@ -177,6 +181,38 @@ impl Config {
             publish.apply(&rule.publish);
         }
         publish
+    }
+
+    /// How an app's streams are recorded.
+    pub fn dvr_for(&self, app: &str) -> Dvr {
+        let mut dvr = self.dvr.clone();
+        for rule in self.apps.iter().filter(|rule| rule.pattern.matches(app)) {
+            dvr.apply(&rule.dvr);
+        }
+        dvr
+    }
+
+    /// How streams are recorded where no app's settings say otherwise.
+    pub const fn dvr(&self) -> &Dvr {
+        &self.dvr
+    }
+
+    /// Every path that recordings may go to, with a format that they may have there.
+    pub fn recording_paths(&self) -> Vec<(RecordingPath, DvrFormat)> {
+        let paths: Vec<_> = self.each_dvr(|dvr| &dvr.path, |patch| patch.path.as_ref());
+        let formats: Vec<_> = self.each_dvr(|dvr| &dvr.format, |patch| patch.format.as_ref());
+        paths.iter().flat_map(|path| formats.iter().map(|format| (path.clone(), *format))).collect()
+    }
+
+    /// Every value that a key of `[dvr]` has anywhere.
+    fn each_dvr<T: Clone>(&self, of: impl Fn(&Dvr) -> &T, of_patch: impl Fn(&DvrPatch) -> Option<&T>) -> Vec<T> {
+        let others = self.apps.iter().filter_map(|rule| of_patch(&rule.dvr));
+        std::iter::once(of(&self.dvr)).chain(others).cloned().collect()
+    }
+
+    /// Whether any stream may be recorded.
+    pub fn records_anything(&self) -> bool {
+        self.dvr.enabled || self.apps.iter().any(|rule| rule.dvr.enabled == Some(true))
     }
 
     /// How an app's streams become HLS.
@@ -218,6 +254,7 @@ impl Config {
             self.drain.settings(),
             self.limits.settings(),
             self.hls.settings(),
+            self.dvr.settings(),
         ]
         .concat()
     }
@@ -243,6 +280,7 @@ impl Config {
             dns: DnsPatch,
             drain: DrainPatch,
             limits: LimitsPatch,
+            dvr: DvrPatch,
             hls: HlsPatch,
         }
         check::sections(self, tree, complete, mistakes);

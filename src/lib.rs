@@ -16,6 +16,7 @@
 //! - [`hub`]: streams, blocks, rings, readers.
 //! - [`hls`]: what players ask for of HLS, and how an origin makes it.
 //! - [`net`]: listeners, sockets, DNS.
+//! - [`dvr`]: what is published, as files.
 //! - [`cluster`]: which origin holds a name, and the ranking that all servers share.
 //! - [`serve`] and [`pull`]: connections of clients, and connections to upstreams. They never call each other.
 //! - [`drain`]: the order to take leave of all clients.
@@ -29,6 +30,7 @@ pub mod cluster;
 pub mod config;
 pub mod demo;
 pub mod drain;
+pub mod dvr;
 pub mod hls;
 pub mod hub;
 pub mod media;

@@ -4,6 +4,7 @@
 //! that are plain atomics; the admin port encodes them. Every series exists from the start, at zero. Nothing here is per
 //! stream: a cluster has too many of them for a time series each.
 
+mod dvr;
 mod hls;
 mod hls_files;
 mod labels;
@@ -18,10 +19,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+pub use dvr::DvrMetrics;
 pub use hls::{HlsDiskError, HlsMetrics};
 pub use hls_files::{FileKind, FileResult, HlsFileMetrics, RelayResult};
 pub use labels::{
-    ConnectResult, ConnectionResult, DropReason, LookupResult, MarkResult, Protocol, ReconnectReason, Shortage,
+    ConnectResult, ConnectionResult, DropReason, LookupResult, MarkResult, Protocol, ReconnectReason,
+    RecordingDeletion, RecordingError, Shortage,
 };
 use labels::{Labelled, One, ProtocolAndResult};
 pub use reason::Reason;
@@ -56,6 +59,8 @@ pub struct Metrics {
     pub merge_window: Gauge<f64, AtomicU64>,
     /// From the play command to the first media write, in seconds.
     pub first_frame: Histogram,
+    /// Recordings.
+    pub dvr: DvrMetrics,
     /// HLS.
     pub hls: HlsMetrics,
     /// Playlists and segments as files.
@@ -97,6 +102,7 @@ impl Metrics {
             ring_bytes: Gauge::default(),
             merge_window: Gauge::default(),
             first_frame: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
+            dvr: DvrMetrics::default(),
             hls: HlsMetrics::default(),
             hls_files: HlsFileMetrics::default(),
             players: Family::default(),
@@ -146,6 +152,7 @@ impl Metrics {
         registry.register_with_unit("first_frame", "Play command to first media", Unit::Seconds, first_frame);
         registry.register("dns_lookups", "Names resolved", self.dns_lookups.clone());
         registry.register("marks", "Marks of servers that pull", self.marks.clone());
+        self.dvr.register(registry);
         self.hls.register(registry);
         self.hls_files.register(registry);
         self.touch_every_series();
@@ -271,6 +278,12 @@ mod tests {
             "rillcast_hls_relayed_total{file=\"segment\",result=\"fetched\"} 0",
             "rillcast_hls_cache_bytes 0",
             "rillcast_players{protocol=\"hls\"} 0",
+            "rillcast_dvr_recordings 0",
+            "rillcast_dvr_files_total 0",
+            "rillcast_dvr_bytes_total 0",
+            "rillcast_dvr_dropped_bytes_total 0",
+            "rillcast_dvr_errors_total{reason=\"full\"} 0",
+            "rillcast_dvr_deleted_files_total{reason=\"age\"} 0",
             "rillcast_hls_streams 0",
             "rillcast_hls_segments_total 0",
             "rillcast_hls_memory_bytes 0",

@@ -116,11 +116,16 @@ impl ServeContext {
         mark.is_some_and(|mark| mark.has_passed(&self.node))
     }
 
-    /// Lets a player in, or a server that has sent `mark`.
-    fn subscribe(&self, key: &StreamKey, request: PlayRequest, mark: Option<&Mark>) -> Result<Reader, End> {
-        match mark {
+    /// Lets a player in, or a server that has sent `mark`. A pull of what is absent waits for a publisher that is on its way
+    /// here: another origin would be asked in vain.
+    async fn subscribe(&self, key: &StreamKey, request: PlayRequest, mark: Option<&Mark>) -> Result<Reader, End> {
+        let subscribe = || match mark {
             Some(mark) if mark.is_shielded => self.hub.subscribe_shielded(key, request),
             _ => self.hub.subscribe(key, request),
+        };
+        match subscribe() {
+            Err(End::NotFound) if request.is_pull && self.hub.wait_for_expected(key).await => subscribe(),
+            answer => answer,
         }
     }
 

@@ -6,6 +6,7 @@
 mod doors;
 mod draining;
 mod packaging;
+mod recording;
 mod shards;
 mod upkeep;
 
@@ -59,6 +60,9 @@ pub enum StartError {
     /// A thread or runtime could not be made.
     #[error("cannot start a shard: {0}")]
     Shard(io::Error),
+    /// The recorder's threads could not be made.
+    #[error("cannot start the recorder: {0}")]
+    Recorder(io::Error),
     /// The thread that writes files of HLS could not be made.
     #[error("cannot start to write files of HLS: {0}")]
     Hls(io::Error),
@@ -129,7 +133,12 @@ impl Server {
         let (connections, stop_connections) = (TaskTracker::new(), CancellationToken::new());
         let (weak, stop) = (hub.downgrade(), stop_connections.clone());
         let hls = packaging::library(&config, weak, &metrics, &shards, &connections, stop).map_err(StartError::Hls)?;
-        let followers = hls.iter().map(|library| Arc::new(library.clone()) as Arc<dyn OnSession>);
+        let stop = stop_connections.clone();
+        let recorder = recording::recorder(&config, &metrics, &shards, &connections, stop);
+        let recorder = recorder.map_err(StartError::Recorder)?;
+        let packager = hls.iter().map(|library| Arc::new(library.clone()) as Arc<dyn OnSession>);
+        let followers =
+            packager.chain(recorder.iter().map(|recorder| Arc::new(recorder.clone()) as Arc<dyn OnSession>));
         hub.tell_of_sessions(followers.collect());
         let server = Self {
             addresses: addresses(&bound).map_err(StartError::Address)?,
@@ -179,6 +188,7 @@ impl Server {
             drain: server.drain.clone(),
             admission: Arc::clone(&admission),
             unready_at: limits.unready_at.map(Percentage::fraction),
+            recordings: recorder.map(|recorder| recorder.library().clone()),
             node,
         });
         let is_limited = limits.max_egress.is_some();

@@ -23,11 +23,13 @@ pub mod playlist;
 pub mod process;
 pub mod proxy;
 pub mod publisher;
+pub mod recordings;
 pub mod redirecting;
 pub mod rtmp;
 pub mod scripted_origin;
 pub mod server;
 pub mod small_disk;
+pub mod tmpfs;
 pub mod tools;
 pub mod ws;
 

@@ -51,9 +51,10 @@ const LAYERS: &[Layer] = &[
         may_import: &["hub", "rtmp", "media", "net", "auth", "config", "metrics", "cluster", "hls"],
         must_not_name: &[],
     },
+    Layer { module: "dvr", may_import: &["config", "hub", "media", "metrics", "mux"], must_not_name: &["std::net"] },
     Layer {
         module: "admin",
-        may_import: &["hub", "net", "config", "metrics", "media", "health", "drain"],
+        may_import: &["hub", "net", "config", "metrics", "media", "health", "drain", "dvr"],
         must_not_name: &[],
     },
     Layer { module: "drain", may_import: &[], must_not_name: &[] },

@@ -18,6 +18,9 @@ mod system {
     mod demo;
     mod dns;
     mod drain;
+    mod dvr;
+    mod dvr_disk;
+    mod dvr_files;
     mod enhanced;
     mod fan_out;
     mod faults;

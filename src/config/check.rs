@@ -9,7 +9,7 @@ use super::duration::format_duration;
 use super::environment::variable;
 use super::layer::Layer;
 use super::mistake::Mistake;
-use super::sections::{Drain, Hls, Play, Upstream};
+use super::sections::{Drain, Dvr, DvrFormat, Hls, Play, Upstream};
 use super::upstream::OriginAddress;
 
 use super::{Config, Role};
@@ -18,6 +18,7 @@ use super::{Config, Role};
 pub(super) fn sections(config: &Config, tree: &Layer, complete: bool, mistakes: &mut Vec<Mistake>) {
     drain(&config.drain, tree, mistakes);
     lag(&config.play, "", |key| tree.get("play", key), mistakes);
+    recordings(config, &config.dvr, "", |key| tree.get("dvr", key), mistakes);
     cuts(&config.hls, "", |key| tree.get("hls", key), mistakes);
     node_address(config, tree, mistakes);
     match config.role {
@@ -38,10 +39,19 @@ pub(super) fn sections(config: &Config, tree: &Layer, complete: bool, mistakes: 
 
 /// Checks one entry of `[[apps]]`, as if it alone lay over the sections.
 pub(super) fn app(config: &Config, entry: &AppEntry, rule: &AppRule, mistakes: &mut Vec<Mistake>) {
+    let prefix = format!("{}.", entry.path);
     let mut play = config.play.clone();
     play.apply(&rule.play);
-    let prefix = format!("{}.", entry.path);
     lag(&play, &prefix, |key| entry.get("play", key), mistakes);
+    let mut dvr = config.dvr.clone();
+    dvr.apply(&rule.dvr);
+    recordings(config, &dvr, &prefix, |key| entry.get("dvr", key), mistakes);
+    for key in ["max_bytes", "min_free"] {
+        if let Some(value) = entry.get("dvr", key) {
+            let message = "holds for all recordings of the process together: set it under [dvr]".to_owned();
+            mistakes.push(Mistake::at(value, &format!("{prefix}dvr.{key}"), message));
+        }
+    }
     let mut hls = config.hls.clone();
     hls.apply(&rule.hls);
     cuts(&hls, &prefix, |key| entry.get("hls", key), mistakes);
@@ -50,6 +60,31 @@ pub(super) fn app(config: &Config, entry: &AppEntry, rule: &AppRule, mistakes: &
             let message = "holds for the process as a whole: set it under [hls]".to_owned();
             mistakes.push(Mistake::at(value, &format!("{prefix}hls.{key}"), message));
         }
+    }
+}
+
+/// A recording's name must not say that it is something else, and an edge records nothing.
+fn recordings<'v>(
+    config: &Config,
+    dvr: &Dvr,
+    prefix: &str,
+    found: impl Fn(&str) -> Option<&'v Value>,
+    mistakes: &mut Vec<Mistake>,
+) {
+    if let Some(value) = found("enabled").filter(|_| dvr.enabled && config.role == Role::Edge) {
+        let message = "an edge records nothing; origins record what is published to them".to_owned();
+        mistakes.push(Mistake::at(value, &format!("{prefix}dvr.enabled"), message));
+    }
+    let expected = match dvr.format {
+        DvrFormat::Flv => "flv",
+        DvrFormat::Fmp4 => "mp4",
+    };
+    let set = [("path", found("path")), ("format", found("format"))];
+    let Some((key, value)) = set.into_iter().find_map(|(key, value)| Some((key, value?))) else { return };
+    if dvr.path.extension().is_some_and(|extension| extension != expected) {
+        let message =
+            format!("the path \"{}\" does not end in .{expected}, as recordings in {} do", dvr.path, dvr.format);
+        mistakes.push(Mistake::at(value, &format!("{prefix}dvr.{key}"), message));
     }
 }
 

@@ -16,6 +16,7 @@ use super::nameserver::Nameserver;
 use super::percentage::Percentage;
 use super::rate::Rate;
 use super::ratio::{Ratio, Times};
+use super::recording_path::RecordingPath;
 use super::secret::{Hidden, Secret, SecretFile};
 use super::section::{Schema, section};
 use super::size::Size;
@@ -25,7 +26,7 @@ use super::upstream::OriginAddress;
 const MEBIBYTE: usize = 1 << 20;
 
 /// The schemas of all sections, in the order in which mistakes in them are reported.
-pub const SCHEMAS: [Schema; 13] = [
+pub const SCHEMAS: [Schema; 14] = [
     Node::SCHEMA,
     Log::SCHEMA,
     Rtmp::SCHEMA,
@@ -39,6 +40,7 @@ pub const SCHEMAS: [Schema; 13] = [
     Drain::SCHEMA,
     Limits::SCHEMA,
     Hls::SCHEMA,
+    Dvr::SCHEMA,
 ];
 
 /// At least one address to listen on.
@@ -295,5 +297,49 @@ section! {
         memory_bytes: usize as Size<MEBIBYTE> = 512 * MEBIBYTE,
         /// What an edge keeps of segments that it has fetched, in bytes; at least one mebibyte.
         cache_bytes: usize as Size<MEBIBYTE> = 512 * MEBIBYTE,
+    }
+}
+
+choice! {
+    /// What recordings are written as.
+    DvrFormat, "\"flv\" or \"fmp4\"" {
+        /// FLV, whatever the codecs.
+        Flv = "flv",
+        /// Fragmented MP4.
+        Fmp4 = "fmp4",
+    }
+}
+
+choice! {
+    /// Where one recording ends and the next begins.
+    DvrPlan, "\"session\" or \"segment\"" {
+        /// A recording is a publish session.
+        Session = "session",
+        /// A session is cut into recordings of about the same length.
+        Segment = "segment",
+    }
+}
+
+section! {
+    /// The recordings of an origin.
+    "dvr" Dvr DvrPatch {
+        /// Whether streams are recorded.
+        enabled: bool as Switch = false,
+        /// What recordings are written as.
+        format: DvrFormat as Written<DvrFormat> = DvrFormat::Flv,
+        /// Where one ends and the next begins.
+        plan: DvrPlan as Written<DvrPlan> = DvrPlan::Session,
+        /// Where they go.
+        path: RecordingPath as Written<RecordingPath> = RecordingPath::default(),
+        /// How long one is, if sessions are cut; at least a second.
+        duration: Duration as Span<1000> = Duration::from_secs(30),
+        /// Whether each begins with a keyframe, where there is video.
+        wait_keyframe: bool as Switch = true,
+        /// How long one is kept after its end, at least a second; for ever if unset.
+        retention: Option<Duration> as Optional<Span<1000>> = None,
+        /// What all of them may take together, in bytes; the oldest go. Any if unset. For the whole process.
+        max_bytes: Option<usize> as Optional<Size<1>> = None,
+        /// What is left free of a disk, in bytes: the oldest go, then nothing is recorded. For the whole process.
+        min_free: Option<usize> as Optional<Size<1>> = None,
     }
 }

@@ -241,7 +241,7 @@ async fn next_batch(tap: &mut Option<Tap>, may_have_more: bool) -> (Vec<(Tapped,
         while batch.len() < BATCH {
             match tap.poll_next(context) {
                 Poll::Ready(Ok(tapped)) => {
-                    let skipped = tap.take_skipped();
+                    let skipped = tap.take_skipped().packets;
                     batch.push((tapped, skipped));
                 }
                 Poll::Ready(Err(end)) => return Poll::Ready((std::mem::take(&mut batch), Some(end))),

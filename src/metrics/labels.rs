@@ -160,6 +160,38 @@ label_values! {
     }
 }
 
+label_values! {
+    /// Why something could not be recorded.
+    RecordingError {
+        /// The disk is full, or has less left free than it should, or a quota or limit is reached.
+        Full = "full",
+        /// The file system is read-only.
+        ReadOnly = "read_only",
+        /// The process may not write there.
+        Denied = "denied",
+        /// The stream's name makes no name of a file.
+        Name = "name",
+        /// The container cannot hold a track of the stream.
+        Codec = "codec",
+        /// Anything else that the system reports.
+        Failed = "failed",
+    }
+}
+
+label_values! {
+    /// Why a recording was deleted.
+    RecordingDeletion {
+        /// It was older than `dvr.retention`.
+        Age = "age",
+        /// All together took more than `dvr.max_bytes`.
+        Size = "size",
+        /// Less than `dvr.min_free` was left of the disk.
+        Space = "space",
+        /// Somebody asked for it.
+        Request = "request",
+    }
+}
+
 /// A label set of one label: its name and its value.
 pub(super) type One<V> = [(&'static str, V); 1];
 

@@ -130,7 +130,7 @@ async fn open_pull(exchange: &Exchange, key: &StreamKey, mark: &Mark) -> Result<
     let shard = exchange.accepted.shard;
     let request = PlayRequest { protocol: Protocol::HttpFlv, form: WireForm::Flv, shard, is_pull: true };
     let waiting = Leaving { exchange, armed: true };
-    let mut reader = exchange.context.subscribe(key, request, Some(mark))?;
+    let mut reader = exchange.context.subscribe(key, request, Some(mark)).await?;
     let session = poll_fn(|context| reader.poll_live(context)).await?;
     waiting.disarm();
     Ok(Opened { reader, header: Bytes::copy_from_slice(&flv::header(true, true)), session: Some(session) })

@@ -95,6 +95,9 @@ async fn admit(
     request: PublishRequest,
 ) -> Result<Option<Result<(Publisher, Permit), PublishError>>, Reason> {
     let context = connection.context;
+    // Given back behind the last line: by then the publisher is there, if it may be.
+    let _expected = context.hub.expect(key);
+    tracing::debug!(stream = %key, "a publisher asks for the name");
     let permit = {
         let mut asked = pin!(context.hub.admit(key, &request));
         loop {

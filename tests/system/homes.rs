@@ -9,6 +9,7 @@ use rillcast::auth::{Acknowledgement, ClusterKey, Mark};
 use rillcast::cluster::rank::rank;
 use rillcast::config::Secret;
 use rillcast::rtmp::{ClientEvent, ClientSession, ClientSettings, Goal};
+use rustix::process::Signal;
 
 use super::harness::dns::DnsServer;
 use super::harness::player::{Player, Protocol};
@@ -378,7 +379,6 @@ fn nobody_is_told_where_a_stream_is_who_has_not_proved_to_be_a_server() {
 
 #[test]
 fn an_origin_that_stands_still_delays_publishers_only_shortly() {
-    use rustix::process::Signal;
     let cluster = Cluster::start("");
     let name = (0..).map(|number| format!("live/still-{number}")).find(|name| cluster.ranked(name)[0] == 0).unwrap();
     cluster.origins[0].signal(Signal::STOP);
@@ -388,5 +388,44 @@ fn an_origin_that_stands_still_delays_publishers_only_shortly() {
     assert!(begin.elapsed() < Duration::from_secs(10));
     let refused = Publisher::attempt(cluster.origins[2].rtmp, &name, Content::default()).err();
     assert_eq!(refused.as_deref(), Some(BAD_NAME));
+    cluster.origins[0].signal(Signal::CONT);
+}
+
+#[test]
+fn a_draining_origin_waits_for_no_peer_and_not_for_itself() {
+    let drain = "[drain]\npropagation_delay = \"0s\"\nsoft_timeout = \"0s\"\nwindow = \"0s\"\nhard_timeout = \"1h\"\n";
+    let mut cluster = Cluster::start(drain);
+    for origin in &mut cluster.origins {
+        origin.signal(Signal::TERM);
+        assert_eq!(origin.wait_for_exit(), Some(0));
+    }
+}
+
+#[test]
+fn a_pull_waits_for_a_publisher_that_is_on_its_way() {
+    let cluster = Cluster::start("");
+    let name = (0..).map(|number| format!("on-its-way-{number}")).find(|name| {
+        let ranked = cluster.ranked(&format!("live/{name}"));
+        ranked[0] == 0
+    });
+    let name = name.unwrap();
+    // The home says nothing, so that it takes its time until the name is granted.
+    cluster.origins[0].signal(Signal::STOP);
+    let address = cluster.origins[1].rtmp;
+    let publisher = {
+        let name = name.clone();
+        thread::spawn(move || {
+            let mut publisher = Client::publish(address, &name, "one");
+            let answer = publisher.next_event();
+            (publisher, answer)
+        })
+    };
+    wait_until("the origin is asked for the name", || {
+        cluster.origins[1].log().iter().any(|line| line["fields"]["message"] == "a publisher asks for the name")
+    });
+    let mark = mark(Some(KEY), None);
+    let mut pull = Client::connect(address, &mark, Goal::Play { name });
+    assert!(matches!(pull.next_event(), ClientEvent::Started { .. }), "the pull is not refused");
+    assert!(matches!(publisher.join().unwrap().1, ClientEvent::Started { .. }));
     cluster.origins[0].signal(Signal::CONT);
 }

@@ -10,11 +10,13 @@ fn manual(role: Role) -> String {
     std::fs::read_to_string(manual_path(role)).unwrap()
 }
 
-/// Whether a key does anything in a role: an origin pulls nothing, an edge has no peers and packages nothing.
+/// Whether a key does anything in a role: an origin pulls nothing, an edge has no peers, packages nothing and records
+/// nothing.
 fn concerns(role: Role, setting: &Setting) -> bool {
     match role {
         Role::Origin => setting.section != "upstream" && (setting.section, setting.key) != ("hls", "cache_bytes"),
         Role::Edge => match setting.section {
+            "dvr" => false,
             "hls" => matches!(setting.key, "enabled" | "cache_bytes"),
             "cluster" => setting.key != "peers",
             "node" => setting.key != "address",

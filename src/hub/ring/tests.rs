@@ -2,7 +2,7 @@ use bytes::Bytes;
 use prometheus_client::metrics::gauge::Gauge;
 use proptest::prelude::*;
 
-use crate::hub::block::OpenBlock;
+use crate::hub::block::{OpenBlock, Position};
 use crate::hub::budget::Budget;
 use crate::media::Kind;
 use crate::media::class::Class;
@@ -49,7 +49,9 @@ impl Bench {
         let mut open = OpenBlock::default();
         let payload = Bytes::from(vec![0; bytes]);
         open.push(Packet { kind: Kind::Video, class, timestamp: seconds * 1_000, payload }, now);
-        let block = open.seal(Arc::default(), self.packets, 0, now, |bytes| self.budget.charge(bytes)).unwrap();
+        let block = open
+            .seal(Arc::default(), Position { packet: self.packets, byte: 0 }, 0, now, |bytes| self.budget.charge(bytes))
+            .unwrap();
         self.packets += 1;
         self.ring.push(block, &self.limits, self.pressure, now);
     }
