@@ -2,7 +2,9 @@
 
 use super::harness::browser::Browser;
 use super::harness::ffmpeg::{self, Tracks};
+use super::harness::nginx::HlsNginx;
 use super::harness::origins::Origins;
+use super::harness::server::Server;
 use super::harness::{PATIENCE, tools, wait_at_most};
 
 const STREAM: &str = "live/hls-browser";
@@ -42,4 +44,20 @@ fn plays_on(browser: &Browser, when: &str) {
         assert_eq!(now.errors, Vec::<String>::new(), "{when}");
         now.time > before.time + enough && now.pictures as f64 > before.pictures as f64 + 20.0 * enough
     });
+}
+
+#[test]
+fn a_page_plays_what_an_origin_and_nginx_beside_it_serve() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("hls");
+    let origin = Server::origin(&format!("[hls]\nfragment = \"1s\"\npath = \"{}\"\n", path.display()));
+    let nginx = HlsNginx::start(&path);
+    let _publisher = ffmpeg::publish(Tracks::Both, &origin.rtmp_url(STREAM));
+    wait_at_most(PATIENCE, "the stream is on the disk", || path.join(format!("{STREAM}.m3u8")).exists());
+    for (name, server) in [("the origin", origin.http), ("nginx", nginx.http)] {
+        let browser = Browser::start();
+        browser.play_hls(&format!("http://{server}/{STREAM}.m3u8"));
+        plays_on(&browser, &format!("from {name}"));
+        browser.take_screenshot(&tools::results().join(format!("browser-hls-{}.png", name.replace(' ', "-"))));
+    }
 }
