@@ -215,7 +215,8 @@ async fn answer(exchange: Arc<Exchange>, mut request: Request<Incoming>) -> Resu
     *exchange.reason.lock() = Some(Reason::Done);
     let target = match route::target(&request) {
         Ok(target) => target,
-        Err(Refused { response, reason }) => {
+        Err(refused) => {
+            let Refused { response, reason } = *refused;
             *exchange.reason.lock() = Some(reason);
             return Ok(response);
         }

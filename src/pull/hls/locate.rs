@@ -125,9 +125,10 @@ impl Shared {
             };
             match answered {
                 Some((_, Ok(found))) if asks_everybody => {
-                    if newest.as_ref().is_none_or(|newest| newest.end < found.end) {
-                        newest = Some(found);
-                    }
+                    newest = Some(match newest.take() {
+                        Some(newest) if newest.end >= found.end => newest,
+                        _ => found,
+                    });
                 }
                 Some((_, Ok(found))) => return Ok(found),
                 Some((candidate, Err(error))) => {

@@ -187,7 +187,10 @@ async fn respond(shared: &Multiplexed, request: &Request<Incoming>) -> (Response
             let line = "a stream as FLV is to be had over HTTP/1.1 only\n";
             return (text(StatusCode::HTTP_VERSION_NOT_SUPPORTED, line), Reason::HttpInvalid);
         }
-        Err(Refused { response, reason }) => return (response, reason),
+        Err(refused) => {
+            let Refused { response, reason } = *refused;
+            return (response, reason);
+        }
     };
     let context = &shared.context;
     let standing = route::standing(context, request.headers());

@@ -33,7 +33,7 @@ pub(super) struct Refused {
 }
 
 /// Tells what a request asks for, or answers it.
-pub(super) fn target<B>(request: &Request<B>) -> Result<Target, Refused> {
+pub(super) fn target<B>(request: &Request<B>) -> Result<Target, Box<Refused>> {
     let path = request.uri().path().strip_prefix('/').unwrap_or_default();
     let found = match path.strip_suffix(".flv") {
         Some(name) => Some(StreamKey::from_path(name).map(Target::Flv)),
@@ -41,17 +41,17 @@ pub(super) fn target<B>(request: &Request<B>) -> Result<Target, Refused> {
     };
     let Some(found) = found else {
         let line = "no such resource; streams are at /APP/STREAM.flv and /APP/STREAM.m3u8\n";
-        return Err(Refused { response: text(StatusCode::NOT_FOUND, line), reason: Reason::Done });
+        return Err(Box::new(Refused { response: text(StatusCode::NOT_FOUND, line), reason: Reason::Done }));
     };
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "a stream can only be fetched\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
-        return Err(Refused { response, reason: Reason::Done });
+        return Err(Box::new(Refused { response, reason: Reason::Done }));
     }
     found.map_err(|error| {
         tracing::debug!(%error, "name refused");
         let response = text(status_of(error), "the stream's name is refused\n");
-        Refused { response, reason: Reason::NameInvalid }
+        Box::new(Refused { response, reason: Reason::NameInvalid })
     })
 }
 
