@@ -103,7 +103,7 @@ pub(super) enum Connection {
     /// Over RTMP.
     Rtmp(Box<RtmpConnection>),
     /// Over HTTP-FLV.
-    HttpFlv(HttpConnection),
+    HttpFlv(Box<HttpConnection>),
 }
 
 impl Connection {
@@ -118,9 +118,9 @@ impl Connection {
             UpstreamProtocol::Rtmp => RtmpConnection::open(context, candidate, target, answered)
                 .await
                 .map(|connection| Self::Rtmp(Box::new(connection))),
-            UpstreamProtocol::HttpFlv => {
-                HttpConnection::open(context, candidate, target, answered).await.map(Self::HttpFlv)
-            }
+            UpstreamProtocol::HttpFlv => HttpConnection::open(context, candidate, target, answered)
+                .await
+                .map(|connection| Self::HttpFlv(Box::new(connection))),
         }
     }
 

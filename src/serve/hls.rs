@@ -1,7 +1,7 @@
 //! HLS over HTTP: playlists and segments, to players and to caches between them and us.
 //!
 //! Owns what HTTP adds to a file: who asks counts as a viewer, how long it may be kept and by what it is told from others,
-//! and parts of it. The files come from a [`Library`]; where they come from there is none of its business.
+//! and parts of it. The files come from a [`Library`](crate::hls::Library); where they come from there is none of its business.
 
 mod conditions;
 mod headers;
