@@ -255,24 +255,27 @@ impl<'a> Pull<'a> {
                 // A client publishes the stream here, and is nearer than any upstream.
                 return Pause::Idle;
             }
+            found.connection.let_input_wait(publisher.input_may_wait());
             let linger_ends = idle_since.map(|since| since + self.context.settings.linger);
             // An upstream that keeps the socket readable must not keep the timers from being looked at.
             if linger_ends.is_some_and(|end| end <= Instant::now()) {
                 return Pause::Idle;
             }
-            tokio::select! {
+            let read = tokio::select! {
                 biased;
-                read = found.connection.read() => if let Err(lost) = read {
-                    // What came before the end is as good as ever.
-                    let _ = publisher.push(found.connection.take_tags());
-                    return Pause::Lost(lost);
-                },
-                () = publisher.seal_when_due() => {}
+                read = found.connection.read() => read,
+                () = publisher.due() => found.connection.read_waiting(),
                 () = self.demand.changed() => {
                     idle_since = (!self.demand.is_wanted()).then(|| idle_since.unwrap_or_else(Instant::now));
+                    Ok(())
                 }
                 () = until(linger_ends) => return Pause::Idle,
                 found = &mut better => return Pause::Better(Box::new(found)),
+            };
+            if let Err(lost) = read {
+                // What came before the end is as good as ever.
+                let _ = publisher.push(found.connection.take_tags());
+                return Pause::Lost(lost);
             }
         }
     }

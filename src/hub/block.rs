@@ -113,12 +113,10 @@ impl Block {
 pub(super) struct OpenBlock {
     packets: Vec<Packet>,
     bytes: usize,
-    opened_at: Option<Instant>,
 }
 
 impl OpenBlock {
-    pub(super) fn push(&mut self, packet: Packet, now: Instant) {
-        self.opened_at.get_or_insert(now);
+    pub(super) fn push(&mut self, packet: Packet) {
         self.bytes += packet.payload.len();
         self.packets.push(packet);
     }
@@ -133,9 +131,8 @@ impl OpenBlock {
         self.bytes + more > MAX_BLOCK_BYTES
     }
 
-    /// When the first packet came.
-    pub(super) fn opened_at(&self) -> Option<Instant> {
-        self.opened_at
+    pub(super) fn is_empty(&self) -> bool {
+        self.packets.is_empty()
     }
 
     /// Seals what is there, and is empty again.

@@ -21,9 +21,21 @@ pub struct Publisher {
     number: u64,
     session: Identity,
     replaced: CancellationToken,
-    seal_deadline: Option<Instant>,
+    gathering: Gathering,
+    /// The ring's end as readers were last told.
+    told_end: u64,
     /// Set while there may be players whose turn for the last block has not come: when everybody has had it.
     turns_end: Option<Instant>,
+}
+
+/// The time in which packets gather that readers are told of together.
+#[derive(Debug, Default)]
+struct Gathering {
+    since: Option<Instant>,
+    /// As far as one could tell when the last packets came.
+    ends_at: Option<Instant>,
+    /// Whether what comes in may wait in the socket until then.
+    input_may_wait: bool,
 }
 
 impl Publisher {
@@ -34,6 +46,7 @@ impl Publisher {
         let mut state = stream.state();
         let was_live = state.live.is_some();
         let begun = state.begin_publish(request, now());
+        let told_end = state.ring.end();
         drop(state);
         if begun.is_ok() && !is_pull {
             // Whoever fetches the stream need not any more.
@@ -48,7 +61,8 @@ impl Publisher {
         }
         shared.misses.clear(&stream.key);
         stream.wakers.wake_everyone();
-        Ok(Self { handle, number, session, replaced, seal_deadline: None, turns_end: None })
+        let gathering = Gathering::default();
+        Ok(Self { handle, number, session, replaced, gathering, told_end, turns_end: None })
     }
 
     /// The name.
@@ -66,61 +80,76 @@ impl Publisher {
         &self.replaced
     }
 
-    /// Takes the tags that arrived together.
+    /// Takes the tags that arrived together, if any did, and makes visible to readers what is due for them.
     pub fn push(&mut self, tags: impl IntoIterator<Item = Tag>) -> Result<(), Superseded> {
         let now = now();
         let stream = &self.handle.stream;
         let pace = stream.pace();
-        let mut sealed = false;
         let mut state = stream.state();
+        if !state.is_published_by(self.number) {
+            return Err(Superseded);
+        }
+        let mut is_full = false;
         for tag in tags {
-            sealed |= state.push(self.number, tag, now)?;
+            is_full |= state.push(self.number, tag, now)?;
         }
-        // With a window of zero whatever came at once goes at once.
-        if state.seal_deadline(pace.seal_after).is_some_and(|deadline| deadline <= now) {
+        let has_news = state.is_gathering() || state.ring.end() > self.told_end;
+        let is_over = self.gathering.is_over(has_news, pace, now);
+        if is_over {
             state.seal(now);
-            sealed = true;
         }
-        self.seal_deadline = state.seal_deadline(pace.seal_after);
+        if is_over || is_full {
+            self.gathering.begin_anew(state.is_gathering(), pace, now);
+        }
+        self.gathering.ends_at = self.gathering.since.map(|since| since + pace.seal_after);
         stream.publish_end(&state);
-        if sealed && state.rates.is_due(now) {
-            let sample = stream.sample(&state, now);
-            state.rates.add(sample);
-        }
-        drop(state);
-        if sealed {
-            self.wake(pace, now);
+        let has_news = state.ring.end() > self.told_end;
+        if (is_over || is_full) && has_news {
+            if state.rates.is_due(now) {
+                let sample = stream.sample(&state, now);
+                state.rates.add(sample);
+            }
+            self.told_end = state.ring.end();
+            drop(state);
+            stream.wakers.wake_in_turn(pace.turns_within);
+            self.turns_end = (!pace.turns_within.is_zero()).then(|| now + pace.turns_within);
+        } else if self.turns_end.take_if(|end| *end <= now).is_some() {
+            drop(state);
+            // Nothing came behind the last block: who still waits for a turn with it has it now.
+            stream.wakers.wake_everyone();
         }
         Ok(())
     }
 
-    fn wake(&mut self, pace: Pace, now: Instant) {
-        self.handle.stream.wakers.wake_in_turn(pace.turns_within);
-        self.turns_end = (!pace.turns_within.is_zero()).then(|| now + pace.turns_within);
-    }
-
-    /// Completes when something of what was pushed is due for readers, and makes it visible to them.
+    /// Completes when something is due for readers: then take in what has come since, and push it, if only nothing.
     ///
     /// Stays pending while nothing is. To be polled beside the source of the tags.
-    pub async fn seal_when_due(&mut self) {
-        match self.seal_deadline.or(self.turns_end) {
+    pub async fn due(&self) {
+        match self.gathering.ends_at.or(self.turns_end) {
             Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
             None => std::future::pending().await,
         }
-        let now = now();
-        if self.seal_deadline.take().is_none() {
-            // Nothing came behind the last block: who still waits for a turn with it has it now.
-            self.turns_end = None;
-            self.handle.stream.wakers.wake_everyone();
-            return;
+    }
+
+    /// Whether the source of the tags may let them wait until something is [`due`](Self::due).
+    pub fn input_may_wait(&self) -> bool {
+        self.gathering.input_may_wait
+    }
+}
+
+impl Gathering {
+    /// Whether it has come to its end.
+    fn is_over(&mut self, has_news: bool, pace: Pace, now: Instant) -> bool {
+        if has_news {
+            self.since.get_or_insert(now);
         }
-        let mut state = self.handle.stream.state();
-        if state.live.as_ref().is_some_and(|live| live.number == self.number) {
-            state.seal(now);
-        }
-        self.handle.stream.publish_end(&state);
-        drop(state);
-        self.wake(self.handle.stream.pace(), now);
+        self.since.is_some_and(|since| since + pace.seal_after <= now)
+    }
+
+    fn begin_anew(&mut self, has_packets: bool, pace: Pace, now: Instant) {
+        self.input_may_wait = pace.lets_input_wait();
+        // Who lets packets wait does not see the first one come.
+        self.since = (has_packets || self.input_may_wait).then_some(now);
     }
 }
 

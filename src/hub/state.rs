@@ -252,9 +252,13 @@ impl State {
         }
     }
 
-    /// Takes a tag of `publisher`. Returns whether a block was sealed.
+    /// Whether `publisher` has the name.
+    pub(super) fn is_published_by(&self, publisher: u64) -> bool {
+        self.live.as_ref().is_some_and(|live| live.number == publisher)
+    }
+
+    /// Takes a tag of `publisher`. Returns whether a block has become full.
     pub(super) fn push(&mut self, publisher: u64, tag: Tag, now: Instant) -> Result<bool, Superseded> {
-        let sealed_before = self.ring.end();
         let live = self.live.as_mut().filter(|live| live.number == publisher).ok_or(Superseded)?;
         live.last_packet = now;
         self.received_bytes += tag.payload.len() as u64;
@@ -271,7 +275,7 @@ impl State {
                     let sees_keyframe = tag.kind != Kind::Video || class == Class::Keyframe;
                     self.begin_anew(timestamp, now, class);
                     if !sees_keyframe {
-                        return Ok(self.ring.end() > sealed_before);
+                        return Ok(false);
                     }
                 }
                 timestamp
@@ -282,6 +286,7 @@ impl State {
             self.video_frames += 1;
         }
         let packet = Packet { kind: tag.kind, class, timestamp, payload: tag.payload };
+        let mut is_full = false;
         match class {
             Class::Header(_) | Class::Metadata => {
                 if self.headers.repeats(&packet) {
@@ -293,15 +298,18 @@ impl State {
                 Arc::make_mut(&mut self.headers).set(&packet);
             }
             Class::Keyframe => self.seal(now),
-            Class::Frame | Class::Data if self.open.is_full_with(packet.payload.len()) => self.seal(now),
-            Class::Frame | Class::Data => {}
+            Class::Frame | Class::Data => is_full = self.open.is_full_with(packet.payload.len()),
         }
-        self.note_track(&packet, codec, now);
-        self.open.push(packet, now);
-        if self.open.is_full_with(0) {
+        if is_full {
             self.seal(now);
         }
-        Ok(self.ring.end() > sealed_before)
+        self.note_track(&packet, codec, now);
+        self.open.push(packet);
+        if self.open.is_full_with(0) {
+            self.seal(now);
+            is_full = true;
+        }
+        Ok(is_full)
     }
 
     /// After a jump in the sender's time: headers again, and video from the next keyframe on. Nobody joins before it.
@@ -309,7 +317,7 @@ impl State {
         self.seal(now);
         self.ring.begin_session();
         for packet in self.headers.again_at(timestamp) {
-            self.open.push(packet, now);
+            self.open.push(packet);
         }
         if let Some(live) = &mut self.live {
             live.video_began = first == Class::Keyframe;
@@ -327,9 +335,9 @@ impl State {
         self.ring.push(block, &self.settings.ring, self.budget.pressure(), now);
     }
 
-    /// When what was gathered is to be sealed, if it is gathered for `merge_window`.
-    pub(super) fn seal_deadline(&self, merge_window: Duration) -> Option<Instant> {
-        self.open.opened_at().map(|opened_at| opened_at + merge_window)
+    /// Whether there are packets that are not sealed.
+    pub(super) fn is_gathering(&self) -> bool {
+        !self.open.is_empty()
     }
 
     /// Whether the tracks seen are all there will be, as far as one can tell at `now`.

@@ -79,6 +79,9 @@ impl Stream {
 /// A steered merge window from which on players have two turns in it, half of them each: below it, all are woken at once.
 const WIDE_WINDOW: Duration = Duration::from_millis(80);
 
+/// From which time on between two looks at a source's socket it is worth not to look at once.
+const WORTH_WAITING: Duration = Duration::from_millis(30);
+
 /// For how long packets are gathered, and when players take them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pace {
@@ -94,6 +97,11 @@ impl Pace {
     /// A window that the user has set: a block is what goes out in one write.
     fn fixed(window: Duration) -> Self {
         Self { window, seal_after: window, turns_within: Duration::ZERO }
+    }
+
+    /// Whether packets may wait in their source's socket until they are due: they are taken in together then.
+    pub(super) fn lets_input_wait(&self) -> bool {
+        self.seal_after >= WORTH_WAITING
     }
 
     /// A window that follows the load. More than two blocks in it were tried: they cost more than shorter bursts gain.

@@ -5,11 +5,13 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, ErrorKind, Read as _};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
 
 const SCRATCH_BYTES: usize = 64 << 10;
 
@@ -29,6 +31,24 @@ where
         take(filled);
         Poll::Ready(Ok(filled.len()))
     })
+}
+
+/// Reads what waits in the socket, whether or not the runtime was told of it, and hands it to `take`. Returns how many
+/// bytes that were: 0 at the end of the stream, `None` if nothing waits.
+pub fn read_waiting(socket: &TcpStream, take: impl FnOnce(&[u8])) -> io::Result<Option<usize>> {
+    SCRATCH.with_borrow_mut(|scratch| match (&*SockRef::from(socket)).read(scratch) {
+        Ok(count) => {
+            take(&scratch[..count]);
+            Ok(Some(count))
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),
+        Err(error) => Err(error),
+    })
+}
+
+/// Whether a read that brought `count` bytes may have left some behind.
+pub const fn is_full(count: usize) -> bool {
+    count >= SCRATCH_BYTES
 }
 
 /// [`poll_read`] as a future. Dropping it loses nothing: either nothing was read, or `take` has run.

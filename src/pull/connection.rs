@@ -150,6 +150,23 @@ impl Connection {
         }
     }
 
+    /// Whether what the upstream sends may wait until [`read_waiting`](Self::read_waiting) takes it.
+    pub(super) fn let_input_wait(&mut self, may_wait: bool) {
+        match self {
+            Self::Rtmp(connection) => connection.let_input_wait(may_wait),
+            // Its bytes come through hyper, which reads them when they are there.
+            Self::HttpFlv(_) => {}
+        }
+    }
+
+    /// Reads the tags that wait.
+    pub(super) fn read_waiting(&mut self) -> Result<(), ReconnectReason> {
+        match self {
+            Self::Rtmp(connection) => connection.read_waiting(),
+            Self::HttpFlv(_) => Ok(()),
+        }
+    }
+
     /// Says that the stream is no longer wanted, and goes.
     pub(super) async fn close(self) {
         match self {

@@ -200,8 +200,23 @@ impl RtmpConnection {
     /// Reads more tags, or says how the upstream was lost. Dropping the future loses nothing.
     pub(super) async fn read(&mut self) -> Result<(), ReconnectReason> {
         self.wire.flush().await.map_err(|_| ReconnectReason::Closed)?;
-        let heard = self.listen().await.map_err(Failure::while_joined);
-        // What came before bad bytes is as good as ever.
+        let heard = self.listen().await;
+        self.take_in(heard)
+    }
+
+    /// Whether what the upstream sends may wait in the socket until [`read_waiting`](Self::read_waiting) takes it.
+    pub(super) fn let_input_wait(&mut self, may_wait: bool) {
+        self.wire.let_input_wait(may_wait);
+    }
+
+    /// Reads the tags that wait in the socket, or says how the upstream was lost.
+    pub(super) fn read_waiting(&mut self) -> Result<(), ReconnectReason> {
+        let heard = self.wire.read_waiting();
+        self.take_in(heard)
+    }
+
+    /// Takes what a read has brought. What came before bad bytes is as good as ever.
+    fn take_in(&mut self, heard: Result<(), Failure>) -> Result<(), ReconnectReason> {
         while let Some(event) = self.wire.client.next_event() {
             self.last_message = Instant::now();
             match event {
@@ -220,7 +235,7 @@ impl RtmpConnection {
                 | ClientEvent::Answered { .. } => {}
             }
         }
-        heard
+        heard.map_err(Failure::while_joined)
     }
 
     /// Waits for bytes, as long as the upstream may be silent: one of our own kind is asked for a sign of life meanwhile.

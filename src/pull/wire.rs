@@ -25,6 +25,9 @@ use super::upstreams::Candidate;
 /// How long an upstream may take to take the few bytes of our commands.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How often what waits in a socket is read before others have their turn.
+const MAX_READS: usize = 8;
+
 /// How often an upstream of our own kind is asked for a sign of life.
 pub(super) const PING_EVERY: Duration = Duration::from_secs(1);
 /// How long an upstream of our own kind may be silent: it answers pings.
@@ -41,6 +44,7 @@ pub(super) struct Wire {
     pub(super) last_byte: Instant,
     /// When the socket took bytes last, or was given some after it had taken all.
     pub(super) last_progress: Instant,
+    input_may_wait: bool,
 }
 
 impl Wire {
@@ -63,6 +67,7 @@ impl Wire {
             unsent: Bytes::new(),
             last_byte: now,
             last_progress: now,
+            input_may_wait: false,
         })
     }
 
@@ -75,15 +80,40 @@ impl Wire {
         let Self { socket, client, .. } = self;
         let mut fed = Ok(());
         let read = scratch::poll_read(socket, context, |bytes| fed = client.feed(bytes));
-        read.map(|count| {
-            let count = count?;
-            if count == 0 {
-                return Err(Failure::Closed);
+        read.map(|count| self.note_read(count?, fed))
+    }
+
+    /// What came of a read.
+    fn note_read(&mut self, count: usize, fed: Result<(), rtmp::Error>) -> Result<(), Failure> {
+        if count == 0 {
+            return Err(Failure::Closed);
+        }
+        self.received.inc_by(count as u64);
+        self.last_byte = Instant::now();
+        Ok(fed?)
+    }
+
+    /// Whether what the upstream sends may wait in the socket until [`read_waiting`](Self::read_waiting) takes it.
+    pub(super) fn let_input_wait(&mut self, may_wait: bool) {
+        if self.input_may_wait != may_wait {
+            self.input_may_wait = may_wait;
+            // If the socket cannot, it is read as its bytes come.
+            let _ = socket::let_input_wait(&self.socket, may_wait);
+        }
+    }
+
+    /// Hands what waits in the socket to the session.
+    pub(super) fn read_waiting(&mut self) -> Result<(), Failure> {
+        for _ in 0..MAX_READS {
+            let Self { socket, client, .. } = self;
+            let mut fed = Ok(());
+            let Some(count) = scratch::read_waiting(socket, |bytes| fed = client.feed(bytes))? else { return Ok(()) };
+            self.note_read(count, fed)?;
+            if !scratch::is_full(count) {
+                return Ok(());
             }
-            self.received.inc_by(count as u64);
-            self.last_byte = Instant::now();
-            Ok(fed?)
-        })
+        }
+        Ok(())
     }
 
     /// Sends what the session has to say.

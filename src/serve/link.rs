@@ -1,6 +1,7 @@
 //! An RTMP session on its socket: bytes in and out of the state machine.
 
 use std::future::poll_fn;
+use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::metrics::{Metrics, Protocol, Reason};
-use crate::net::scratch;
+use crate::net::{scratch, socket};
 use crate::rtmp;
 use crate::rtmp::server::{ServerEvent, ServerSession};
 
@@ -20,6 +21,8 @@ use super::outbound::Outbound;
 
 /// How long a peer may take to notice that it was told goodbye.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often what waits in a socket is read before others have their turn.
+const MAX_READS: usize = 8;
 
 /// The state machine of a served RTMP connection and its socket.
 #[derive(Debug)]
@@ -34,6 +37,7 @@ pub(super) struct Link {
     error: Option<rtmp::Error>,
     /// When the peer was heard last.
     pub(super) last_heard: Instant,
+    input_may_wait: bool,
 }
 
 impl Link {
@@ -48,6 +52,7 @@ impl Link {
             unsent: Outbound::default(),
             error: None,
             last_heard: Instant::now(),
+            input_may_wait: false,
         }
     }
 
@@ -123,24 +128,54 @@ impl Link {
         .await
     }
 
+    /// Whether what the peer sends may wait in the socket until [`read_waiting`](Self::read_waiting) takes it.
+    pub(super) fn let_input_wait(&mut self, may_wait: bool) {
+        if self.input_may_wait != may_wait {
+            self.input_may_wait = may_wait;
+            // If the socket cannot, it is read as its bytes come.
+            let _ = socket::let_input_wait(self.reader.as_ref(), may_wait);
+        }
+    }
+
+    /// Takes what waits in the socket.
+    pub(super) fn read_waiting(&mut self) -> Result<(), Reason> {
+        for _ in 0..MAX_READS {
+            let Self { session, error, reader, .. } = self;
+            let read = scratch::read_waiting(reader.as_ref(), |bytes| feed(session, error, bytes));
+            let Some(read) = read.transpose() else { return Ok(()) };
+            let count = self.note_read(read)?;
+            if !scratch::is_full(count) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Reason>> {
         let Self { session, error, reader, .. } = self;
-        let read = scratch::poll_read(reader, context, |bytes| {
-            if error.is_none() {
-                *error = session.feed(bytes).err();
-            }
-        });
-        Poll::Ready(match ready!(read) {
+        let read = ready!(scratch::poll_read(reader, context, |bytes| feed(session, error, bytes)));
+        Poll::Ready(self.note_read(read).map(drop))
+    }
+
+    /// What came of a read.
+    fn note_read(&mut self, read: io::Result<usize>) -> Result<usize, Reason> {
+        match read {
             Ok(0) if !self.session.received_any() => Err(Reason::Probe),
             Ok(0) => Err(Reason::PeerClosed),
             Ok(count) => {
                 self.received.inc_by(count as u64);
                 self.last_heard = Instant::now();
-                Ok(())
+                Ok(count)
             }
             Err(_) if !self.session.received_any() => Err(Reason::Probe),
             Err(_) => Err(Reason::PeerLost),
-        })
+        }
+    }
+}
+
+fn feed(session: &mut ServerSession, error: &mut Option<rtmp::Error>, bytes: &[u8]) {
+    if error.is_none() {
+        *error = session.feed(bytes).err();
     }
 }
 

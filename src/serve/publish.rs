@@ -160,8 +160,9 @@ async fn take(
         }
         if !tags.is_empty() {
             silence = Silence { since: Instant::now(), limit: settings.normal_timeout };
-            publisher.push(tags.drain(..)).map_err(|_| Reason::PublishReplaced)?;
         }
+        publisher.push(tags.drain(..)).map_err(|_| Reason::PublishReplaced)?;
+        connection.link.let_input_wait(publisher.input_may_wait());
         if closed? {
             return Ok(());
         }
@@ -184,7 +185,7 @@ async fn take(
                 Due::Close => return Err(Reason::Drained),
             },
             read = connection.link.read() => read?,
-            () = publisher.seal_when_due() => {}
+            () = publisher.due() => connection.link.read_waiting()?,
             beat = heartbeat.due(last_heard) => match beat {
                 Beat::Ask => connection.link.session.ping(0),
                 Beat::Dead => return Err(Reason::PeerLost),

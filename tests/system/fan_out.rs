@@ -133,3 +133,21 @@ fn random_times(count: usize, within: Duration) -> Vec<Duration> {
     println!("players join at (ms): {times:?}");
     times.into_iter().map(Duration::from_millis).collect()
 }
+
+#[test]
+fn in_a_wide_window_input_waits_in_its_socket_and_neither_a_frame_nor_the_goodbye_is_missed() {
+    let window = "[play]\nmw_latency = \"1s\"\n";
+    let (origin, edge) = Server::origin_and_edge(window, window);
+    let feed = Publisher::start(&origin, STREAM).feed();
+    let players = Protocol::ALL.map(|protocol| Player::join(protocol, &edge, STREAM));
+    players.iter().for_each(Player::expect_media);
+    let_pass(Duration::from_secs(3));
+    let (session, last) = (feed.session, feed.last_number());
+    for player in &players {
+        player.wait_for_frame(session, last);
+        player.assert_no_frame_missing();
+        player.assert_monotonic();
+    }
+    feed.stop().unpublish();
+    wait_until("the origin has heard the goodbye", || origin.metrics().sum("rillcast_publishers") == 0.0);
+}

@@ -1,4 +1,5 @@
 mod leaving;
+mod windows;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -340,7 +341,8 @@ async fn a_pull_gets_what_its_publisher_sent_last() {
     let bench = Bench::new(StreamSettings { merge_window: Some(Duration::from_millis(20)), ..settings() });
     let mut publisher = bench.publish();
     publisher.push([header(1), keyframe(0, 1)]).unwrap();
-    publisher.seal_when_due().await;
+    publisher.due().await;
+    publisher.push([]).unwrap();
     let mut pull = bench.play(true).unwrap();
     std::future::poll_fn(|context| pull.reader.poll_live(context)).await.unwrap();
     pull.take(2).await;
@@ -445,61 +447,4 @@ async fn without_a_gop_cache_a_stream_without_keyframes_is_played_all_the_same()
         publisher.push([frame(number * 40, 7)]).unwrap();
     }
     assert!(playing.is_finished());
-}
-
-/// When each packet came to a player, by the packet's number, until the stream ends.
-async fn arrivals(mut player: Player) -> Vec<(u8, tokio::time::Instant)> {
-    let mut arrivals = Vec::new();
-    while let Ok((_, _, number)) = player.next().await {
-        arrivals.push((number, tokio::time::Instant::now()));
-    }
-    arrivals
-}
-
-const WIDE: Duration = Duration::from_millis(200);
-
-/// Publishes a frame each 40 ms, on shards with a wide window.
-async fn stream(bench: &Bench, publisher: &mut Publisher, numbers: std::ops::Range<u8>) {
-    for number in numbers {
-        bench.hub.shared.dispatchers.set_merge_window(WIDE);
-        publisher.push([frame(u32::from(number) * 40, number)]).unwrap();
-        let next = tokio::time::Instant::now() + Duration::from_millis(40);
-        loop {
-            tokio::select! {
-                () = publisher.seal_when_due() => {}
-                () = tokio::time::sleep_until(next) => break,
-            }
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn within_a_wide_window_players_have_turns_and_each_has_everything_in_time() {
-    let bench = Bench::new(StreamSettings { merge_window: None, ..settings() });
-    let mut publisher = bench.publish();
-    publisher.push([header(255), keyframe(0, 0)]).unwrap();
-    let players: Vec<_> = (0..40).map(|_| tokio::spawn(arrivals(bench.play(false).unwrap()))).collect();
-    let began = tokio::time::Instant::now();
-    stream(&bench, &mut publisher, 1..101).await;
-    // Nothing follows the last frame: whose turn has not come by then still gets it.
-    let seal = async {
-        loop {
-            publisher.seal_when_due().await;
-        }
-    };
-    assert!(tokio::time::timeout(2 * WIDE, seal).await.is_err(), "sealing never ends");
-    bench.hub.shut_down();
-    let mut moments = std::collections::BTreeSet::new();
-    for player in players {
-        let arrivals = player.await.unwrap();
-        let numbers: Vec<u8> = arrivals.iter().map(|(number, _)| *number).collect();
-        let expected: Vec<u8> = [255].into_iter().chain(0..=100).collect();
-        assert_eq!(numbers, expected);
-        for (number, at) in &arrivals[2..] {
-            let sent = began + Duration::from_millis(40) * (u32::from(*number) - 1);
-            assert!(*at <= sent + WIDE * 3 / 2, "{number} came {:?} late", *at - sent);
-        }
-        moments.insert(arrivals.iter().map(|(_, at)| *at - began).filter(|at| *at > WIDE).min());
-    }
-    assert!(moments.len() > 1, "all were served at the same moments");
 }

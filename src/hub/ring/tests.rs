@@ -48,7 +48,7 @@ impl Bench {
         let now = self.start + Duration::from_secs(seconds);
         let mut open = OpenBlock::default();
         let payload = Bytes::from(vec![0; bytes]);
-        open.push(Packet { kind: Kind::Video, class, timestamp: seconds * 1_000, payload }, now);
+        open.push(Packet { kind: Kind::Video, class, timestamp: seconds * 1_000, payload });
         let block = open.seal(Arc::default(), self.packets, 0, now, |bytes| self.budget.charge(bytes)).unwrap();
         self.packets += 1;
         self.ring.push(block, &self.limits, self.pressure, now);
