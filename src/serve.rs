@@ -13,6 +13,7 @@ pub mod rtmp;
 mod departure;
 mod heartbeat;
 mod link;
+mod orders;
 mod outbound;
 mod peer;
 mod ws;

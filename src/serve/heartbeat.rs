@@ -1,8 +1,9 @@
 //! Signs of life between servers: asked for each second, and who gives none for three is dead.
 
+use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 const PING_EVERY: Duration = Duration::from_secs(1);
 const DEAD_AFTER: Duration = Duration::from_secs(3);
@@ -11,7 +12,8 @@ const DEAD_AFTER: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     last_ping: Instant,
-    watches: bool,
+    /// Set anew when it rings, not for each packet; `None` if the peer is not watched.
+    alarm: Option<Pin<Box<Sleep>>>,
 }
 
 /// What a heartbeat is due for.
@@ -26,21 +28,29 @@ pub(super) enum Beat {
 impl Heartbeat {
     /// Watches the peer if `watches` says so; else no beat is ever due.
     pub(super) fn new(watches: bool) -> Self {
-        Self { last_ping: Instant::now(), watches }
+        let now = Instant::now();
+        Self { last_ping: now, alarm: watches.then(|| Box::pin(sleep_until(now + PING_EVERY))) }
     }
 
     /// Completes when something is due, given when the peer was `last_heard`. Dropping the future loses nothing.
     pub(super) async fn due(&mut self, last_heard: Instant) -> Beat {
-        if !self.watches {
-            return std::future::pending().await;
-        }
+        let Some(alarm) = &mut self.alarm else { return std::future::pending().await };
         let dead_at = last_heard + DEAD_AFTER;
-        sleep_until(dead_at.min(self.last_ping + PING_EVERY)).await;
-        if Instant::now() >= dead_at {
-            return Beat::Dead;
+        loop {
+            let next = dead_at.min(self.last_ping + PING_EVERY);
+            let now = Instant::now();
+            if now >= dead_at {
+                return Beat::Dead;
+            }
+            if now >= next {
+                self.last_ping = now;
+                return Beat::Ask;
+            }
+            if alarm.is_elapsed() || alarm.deadline() > next {
+                alarm.as_mut().reset(next);
+            }
+            alarm.as_mut().await;
         }
-        self.last_ping = Instant::now();
-        Beat::Ask
     }
 }
 

@@ -16,6 +16,7 @@ use crate::rtmp::status::Status;
 
 use super::departure::{Departure, Due};
 use super::heartbeat::{Beat, Heartbeat};
+use super::orders::{Orders, Tokens};
 use super::rtmp::Connection;
 
 /// Takes what the client publishes as `name`, until it stops publishing (`Ok`) or the connection ends.
@@ -133,10 +134,15 @@ async fn take(
     publisher: &mut Publisher,
     permit: &Permit,
 ) -> Result<(), Reason> {
-    let replaced = publisher.replaced().clone();
     let mut silence = Silence { since: Instant::now(), limit: settings.firstpkt_timeout };
+    let mut alarm = pin!(sleep_until(silence.ends_at()));
     let context = connection.context;
-    let mut departure = Departure::new(&context.drain, context.config.role, connection.can_reconnect);
+    let tokens = Tokens {
+        stop: context.stop.clone(),
+        replaced: publisher.replaced().clone(),
+        revoked: permit.revoked().clone(),
+    };
+    let mut orders = Orders::new(tokens, Departure::new(&context.drain, context.config.role, connection.can_reconnect));
     let mut tags: Vec<Tag> = Vec::new();
     let mut heartbeat = Heartbeat::new(connection.standing.is_some());
     loop {
@@ -159,6 +165,9 @@ async fn take(
             }
         }
         if !tags.is_empty() {
+            if silence.limit != settings.normal_timeout {
+                alarm.as_mut().reset((Instant::now() + settings.normal_timeout).into());
+            }
             silence = Silence { since: Instant::now(), limit: settings.normal_timeout };
         }
         publisher.push(tags.drain(..)).map_err(|_| Reason::PublishReplaced)?;
@@ -174,10 +183,7 @@ async fn take(
         let last_heard = connection.link.last_heard;
         tokio::select! {
             biased;
-            () = context.stop.cancelled() => return Err(Reason::Shutdown),
-            () = replaced.cancelled() => return Err(Reason::PublishReplaced),
-            () = permit.revoked().cancelled() => return Err(Reason::PublishReplaced),
-            due = departure.due() => match due {
+            order = orders.next() => match order? {
                 Due::Request => {
                     tracing::info!("asked to reconnect");
                     connection.link.session.request_reconnect(None, "this server is going; connect again");
@@ -190,7 +196,8 @@ async fn take(
                 Beat::Ask => connection.link.session.ping(0),
                 Beat::Dead => return Err(Reason::PeerLost),
             },
-            () = sleep_until((silence.since + silence.limit).into()) => return Err(Reason::PublishSilent),
+            // It is set anew when it rings, not for each packet.
+            () = alarm.as_mut() => alarm.as_mut().reset(silence.ends_at()),
         }
     }
 }
@@ -199,4 +206,10 @@ async fn take(
 struct Silence {
     since: Instant,
     limit: Duration,
+}
+
+impl Silence {
+    fn ends_at(&self) -> tokio::time::Instant {
+        (self.since + self.limit).into()
+    }
 }
