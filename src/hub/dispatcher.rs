@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::rests::Rests;
 use super::steering::Steering;
 use super::wake::ShardWakers;
 
@@ -40,6 +41,7 @@ pub(super) struct ShardHandle {
 pub struct Dispatcher {
     receiver: UnboundedReceiver<Arc<ShardWakers>>,
     window: Arc<Window>,
+    rests: Arc<Rests>,
 }
 
 /// The merge window of a shard, in milliseconds.
@@ -54,7 +56,10 @@ impl Dispatchers {
             .map(|_| {
                 let (sender, receiver) = unbounded_channel();
                 let window = Arc::new(Window::default());
-                (ShardHandle { sender, window: Arc::clone(&window) }, Dispatcher { receiver, window })
+                (
+                    ShardHandle { sender, window: Arc::clone(&window) },
+                    Dispatcher { receiver, window, rests: Arc::default() },
+                )
             })
             .unzip();
         (Self { shards: handles.into() }, dispatchers)
@@ -85,12 +90,19 @@ impl ShardHandle {
 }
 
 impl Dispatcher {
+    /// The rests that the shard's thread is to take.
+    pub fn rests(&self) -> Arc<Rests> {
+        Arc::clone(&self.rests)
+    }
+
     /// Wakes players until the last [`Dispatchers`] is gone. To be run on the shard's own runtime.
     pub async fn run(mut self) {
         let shard = Handle::current().metrics();
-        let busy = || shard.worker_total_busy_duration(0);
+        let rests = Arc::clone(&self.rests);
+        let busy = || shard.worker_total_busy_duration(0).saturating_sub(rests.taken());
         let mut steering = Steering::default();
         let (mut steered_at, mut busy_before) = (Instant::now(), busy());
+        let mut steered_blocks = 0;
         let mut steer = interval(STEER_EVERY);
         steer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -99,11 +111,15 @@ impl Dispatcher {
                 // First: where there is always somebody to wake, steering is needed most.
                 _ = steer.tick() => {
                     let (now, busy_now) = (Instant::now(), busy());
+                    self.rests.observe(std::mem::take(&mut steered_blocks), now - steered_at);
                     self.window.set(steering.observe(busy_now.saturating_sub(busy_before), now - steered_at));
                     (steered_at, busy_before) = (now, busy_now);
                 }
                 wakers = self.receiver.recv() => match wakers {
-                    Some(wakers) => wakers.take_turn().await,
+                    Some(wakers) => {
+                        steered_blocks += u32::from(wakers.is_steered());
+                        wakers.take_turn().await;
+                    }
                     None => return,
                 },
             }

@@ -40,7 +40,7 @@ impl Stream {
         Self {
             key,
             id: Identity::random(),
-            wakers: StreamWakers::new(shared.dispatchers.clone()),
+            wakers: StreamWakers::new(shared.dispatchers.clone(), settings.merge_window.is_none()),
             demand_changed: Notify::new(),
             shielding_changed: Notify::new(),
             sent_bytes: AtomicU64::new(0),

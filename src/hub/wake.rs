@@ -17,7 +17,7 @@ use super::dispatcher::{Dispatchers, ShardId};
 use super::now;
 
 /// How many players are woken before other tasks of the shard have their turn.
-const WOKEN_AT_ONCE: usize = 64;
+const WOKEN_AT_ONCE: usize = 16;
 
 /// The waiting players of one stream, by shard.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(super) struct StreamWakers {
 /// The waiting players of one stream on one shard.
 #[derive(Debug, Default)]
 pub(super) struct ShardWakers {
+    /// Whether the stream's merge window follows the load.
+    is_steered: bool,
     players: AtomicUsize,
     queued: AtomicBool,
     /// Whether whoever waits is to be woken, whose turn it may be.
@@ -90,8 +92,10 @@ impl Turn {
 }
 
 impl StreamWakers {
-    pub(super) fn new(dispatchers: Dispatchers) -> Self {
-        let shards = dispatchers.shards().iter().map(|_| Arc::default()).collect();
+    /// For a stream whose merge window follows the load (`is_steered`) or does not.
+    pub(super) fn new(dispatchers: Dispatchers, is_steered: bool) -> Self {
+        let wakers = || Arc::new(ShardWakers { is_steered, ..ShardWakers::default() });
+        let shards = dispatchers.shards().iter().map(|_| wakers()).collect();
         Self { dispatchers, shards }
     }
 
@@ -138,6 +142,10 @@ impl StreamWakers {
 }
 
 impl ShardWakers {
+    pub(super) fn is_steered(&self) -> bool {
+        self.is_steered
+    }
+
     fn has_players(&self) -> bool {
         self.players.load(Ordering::Relaxed) > 0
     }

@@ -74,7 +74,8 @@ impl Shards {
 
 impl Shard {
     fn start(number: usize, dispatcher: Dispatcher, stop: &CancellationToken) -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let rests = dispatcher.rests();
+        let runtime = Builder::new_current_thread().enable_all().on_thread_park(move || rests.rest()).build()?;
         let handle = runtime.handle().clone();
         let stop = stop.clone();
         let thread = std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
