@@ -4,12 +4,14 @@
 //! wire bytes out of it; it knows no protocol session and no socket. There is no event bus and no player has a queue: a
 //! player is a cursor into its stream's ring.
 
+mod arrivals;
 mod block;
 mod budget;
 mod capacity;
 mod demand;
 mod dispatcher;
 mod egress;
+mod following;
 mod forwarded;
 mod headers;
 mod identity;
@@ -26,15 +28,18 @@ mod shielding;
 mod state;
 mod steering;
 mod stream;
+mod tap;
 mod view;
+mod viewers;
 mod wake;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
+use tokio::time::timeout;
 
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{Metrics, Shortage};
@@ -44,7 +49,8 @@ pub use budget::Budget;
 pub use capacity::Limits;
 pub use demand::{Demand, OnDemand, PullState, PullStatus, StillWanted};
 pub use dispatcher::{Dispatcher, Dispatchers, ShardId};
-pub use forwarded::{Forwarded, Tap, Tapped};
+pub use following::{Following, OnSession};
+pub use forwarded::Forwarded;
 pub use headers::{Headers, Tracks};
 pub use identity::Identity;
 pub use permit::{OnPublish, Permit};
@@ -56,12 +62,19 @@ pub use ring::RingLimits;
 pub use settings::{OnConflict, StreamSettings};
 pub use shielding::Missing;
 pub use state::{PublishError, PublishRequest, Source, Superseded};
+pub use tap::{Skipped, Tap, Tapped};
 pub use view::{LiveView, StreamView};
+pub use viewers::ViewerId;
 
+use arrivals::Arrivals;
 use capacity::{Capacity, Full};
 use misses::Misses;
 use release::Releases;
 use stream::{Stream, StreamHandle};
+use viewers::Viewers;
+
+/// How long a pull waits for a publisher that is on its way.
+const ARRIVAL_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Tells what applies to a stream by its name.
 pub type SettingsSource = Box<dyn Fn(&StreamKey) -> StreamSettings + Send + Sync>;
@@ -78,17 +91,26 @@ pub struct WeakHub {
     shared: Weak<Shared>,
 }
 
+/// A publisher on its way to a name.
+pub struct Expected {
+    shared: Arc<Shared>,
+    key: StreamKey,
+}
+
 pub(crate) struct Shared {
     streams: DashMap<StreamKey, Arc<Stream>>,
     settings: SettingsSource,
     budget: Arc<Budget>,
     misses: Misses,
+    arrivals: Arrivals,
     capacity: Capacity,
     releases: Releases,
+    viewers: Viewers,
     metrics: Arc<Metrics>,
     dispatchers: Dispatchers,
     on_demand: OnceLock<Arc<dyn OnDemand>>,
     on_publish: OnceLock<Arc<dyn OnPublish>>,
+    on_session: OnceLock<Vec<Arc<dyn OnSession>>>,
     ending: AtomicBool,
 }
 
@@ -100,12 +122,15 @@ impl Hub {
             settings,
             budget: Arc::new(Budget::new(ring_bytes, metrics.ring_bytes.clone())),
             misses: Misses::default(),
+            arrivals: Arrivals::default(),
             capacity: Capacity::default(),
             releases: Releases::new(),
+            viewers: Viewers::default(),
             metrics,
             dispatchers,
             on_demand: OnceLock::new(),
             on_publish: OnceLock::new(),
+            on_session: OnceLock::new(),
             ending: AtomicBool::new(false),
         };
         Self { shared: Arc::new(shared) }
@@ -123,6 +148,12 @@ impl Hub {
         let _ = self.shared.on_publish.set(on_publish);
     }
 
+    /// Has `followers` told of every session that a client publishes. Only the first call counts.
+    pub fn tell_of_sessions(&self, followers: Vec<Arc<dyn OnSession>>) {
+        // Set once, while the server is put together.
+        let _ = self.shared.on_session.set(followers);
+    }
+
     /// The right of a client to publish `key`, to be got before [`publish`](Self::publish) and held as long as it lasts.
     /// Whom this process would refuse by itself, nobody else is asked about.
     pub async fn admit(&self, key: &StreamKey, request: &PublishRequest) -> Result<Permit, PublishError> {
@@ -131,6 +162,19 @@ impl Hub {
             Some(on_publish) => on_publish.admit(key, request).await,
             None => Ok(Permit::free()),
         }
+    }
+
+    /// Says that a publisher is on its way to `key`, until it is dropped: to be held from before [`admit`](Self::admit) until
+    /// after [`publish`](Self::publish).
+    pub fn expect(&self, key: &StreamKey) -> Expected {
+        self.shared.arrivals.begin(key);
+        Expected { shared: Arc::clone(&self.shared), key: key.clone() }
+    }
+
+    /// Waits for a publisher that is on its way to `key`, but not for long. False, at once, if there is none.
+    pub async fn wait_for_expected(&self, key: &StreamKey) -> bool {
+        let Some(over) = self.shared.arrivals.over(key) else { return false };
+        timeout(ARRIVAL_PATIENCE, over.cancelled()).await.is_ok()
     }
 
     fn may_publish(&self, key: &StreamKey, request: &PublishRequest) -> Result<(), PublishError> {
@@ -192,6 +236,13 @@ impl Hub {
         // The map's lock is given back before the stream's is taken.
         let stream = self.shared.streams.get(key).map(|stream| Arc::clone(&stream));
         stream.is_some_and(|stream| stream.state().live.as_ref().is_some_and(|live| live.session == *session))
+    }
+
+    /// Whether `key` has a publisher here.
+    pub fn is_live(&self, key: &StreamKey) -> bool {
+        // The map's lock is given back before the stream's is taken.
+        let stream = self.shared.streams.get(key).map(|stream| Arc::clone(&stream));
+        stream.is_some_and(|stream| stream.state().live.is_some())
     }
 
     /// Lets another edge's pull in that this one is to shield the origins from. Where streams are fetched, what is absent is
@@ -259,6 +310,18 @@ impl WeakHub {
     /// The hub, if it is still there.
     pub fn upgrade(&self) -> Option<Hub> {
         self.shared.upgrade().map(|shared| Hub { shared })
+    }
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        self.shared.arrivals.end(&self.key);
+    }
+}
+
+impl fmt::Debug for Expected {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Expected").field("key", &self.key).finish_non_exhaustive()
     }
 }
 

@@ -11,9 +11,11 @@
 //! The layers, each of which calls only those above it in this list; a test holds the code to it:
 //!
 //! - [`media`]: tags, packets, codecs, names, the time line. Pure.
+//! - [`mux`]: from packets to segments and recordings: MPEG-TS, fragmented MP4, playlists, FLV files. Pure.
 //! - [`rtmp`]: the protocol as state machines, bytes in and events out. Pure.
 //! - [`hub`]: streams, blocks, rings, readers.
 //! - [`net`]: listeners, sockets, DNS.
+//! - [`dvr`]: what is published, as files.
 //! - [`cluster`]: which origin holds a name, and the ranking that all servers share.
 //! - [`serve`] and [`pull`]: connections of clients, and connections to upstreams. They never call each other.
 //! - [`drain`]: the order to take leave of all clients.
@@ -27,9 +29,12 @@ pub mod cluster;
 pub mod config;
 pub mod demo;
 pub mod drain;
+pub mod dvr;
+pub mod hls;
 pub mod hub;
 pub mod media;
 pub mod metrics;
+pub mod mux;
 pub mod net;
 pub mod pull;
 pub mod rtmp;

@@ -20,8 +20,14 @@ mod cluster {
     mod bench;
     mod churn;
     mod dns_outage;
+    mod forwarded;
     mod half_open;
+    mod homes;
     mod origin_killed;
     mod origin_stopped;
+    mod race;
+    mod rolling;
+    mod scaling;
+    mod shielded;
     mod spread;
 }

@@ -62,7 +62,8 @@ pub(super) async fn keep(shared: Arc<Shared>, endpoint: Endpoint, mut listed: wa
     let mut last_complaint = String::new();
     while *listed.borrow_and_update() {
         let error = match Connection::open(&shared, &endpoint).await {
-            Ok((_, node)) if node == shared.node => {
+            Ok((connection, node)) if node == shared.node => {
+                drop(connection);
                 tracing::info!(address = %endpoint.address, "this is us among the peers");
                 shared.with(|state, now| {
                     state.directory.link_up(endpoint.address, &node, now);

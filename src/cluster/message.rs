@@ -68,8 +68,10 @@ pub enum How {
     Held,
     /// The holder has told it.
     Leased,
-    /// Who tells it is deciding whether to grant it.
+    /// Who tells it is deciding whether to grant it, or has asked another to.
     Asked,
+    /// Who tells it has asked the receiver for it, who may have granted it already.
+    Requested,
 }
 
 impl Item {

@@ -183,11 +183,12 @@ const fn how_label(how: How) -> &'static str {
         How::Held => "held",
         How::Leased => "leased",
         How::Asked => "asked",
+        How::Requested => "requested",
     }
 }
 
 fn how_of(text: &str) -> Option<How> {
-    [How::Held, How::Leased, How::Asked].into_iter().find(|how| how_label(*how) == text)
+    [How::Held, How::Leased, How::Asked, How::Requested].into_iter().find(|how| how_label(*how) == text)
 }
 
 fn object(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
@@ -231,6 +232,7 @@ mod tests {
             Answer::Rival(known(How::Held)),
             Answer::Found(known(How::Leased)),
             Answer::Found(known(How::Asked)),
+            Answer::Found(known(How::Requested)),
             Answer::Released,
             Answer::Absent,
         ] {

@@ -9,6 +9,7 @@ use crate::media::Tag;
 use crate::media::stream_key::StreamKey;
 
 use super::demand::demand;
+use super::following::Following;
 use super::identity::Identity;
 use super::now;
 use super::state::{PublishError, PublishRequest, State, Superseded};
@@ -46,7 +47,7 @@ impl Publisher {
         let mut state = stream.state();
         let was_live = state.live.is_some();
         let begun = state.begin_publish(request, now());
-        let told_end = state.ring.end();
+        let (told_end, session_number) = (state.ring.end(), state.session);
         drop(state);
         if begun.is_ok() && !is_pull {
             // Whoever fetches the stream need not any more.
@@ -61,6 +62,11 @@ impl Publisher {
         }
         shared.misses.clear(&stream.key);
         stream.wakers.wake_everyone();
+        if !is_pull {
+            let followers = shared.on_session.get().into_iter().flatten();
+            followers
+                .for_each(|follower| follower.began(Following::new(handle.clone(), session.clone(), session_number)));
+        }
         let gathering = Gathering::default();
         Ok(Self { handle, number, session, replaced, gathering, told_end, turns_end: None })
     }

@@ -105,6 +105,8 @@ pub struct Reader {
 pub enum TapStart {
     /// At the oldest block of the session that is held.
     Session,
+    /// At the oldest block of the session that is not about to be skipped for its age.
+    Recent,
     /// At the newest keyframe, GOP cache or not.
     Keyframe,
 }
@@ -198,6 +200,11 @@ impl Reader {
         })
     }
 
+    /// Keeps to the publish session with that `number`, which has begun.
+    pub(super) fn keep_to(&mut self, session: Identity, number: u64) {
+        self.session = Some((session, number));
+    }
+
     /// Waits until a publish session has begun, and keeps to it.
     pub(super) fn poll_session(&mut self, context: &mut Context<'_>, session: &Identity) -> Poll<Result<(), End>> {
         let stream = Arc::clone(&self.handle.stream);
@@ -206,7 +213,7 @@ impl Reader {
             return Poll::Ready(Err(End::Shutdown));
         }
         if state.live.as_ref().is_some_and(|live| live.session == *session) {
-            self.session = Some((session.clone(), state.session));
+            self.keep_to(session.clone(), state.session);
             return Poll::Ready(Ok(()));
         }
         self.waker.register(context, true);
@@ -357,8 +364,12 @@ impl Reader {
         if state.live.is_none() || !ring.session_has_media() {
             return None;
         }
-        if self.tap == Some(TapStart::Session) {
-            return Some(ring.session_start());
+        match self.tap {
+            Some(TapStart::Session) => return Some(ring.session_start()),
+            Some(TapStart::Recent) => {
+                return Some(ring.recent_start(now, self.handle.stream.settings.ring.queue_length));
+            }
+            Some(TapStart::Keyframe) | None => {}
         }
         if self.tap.is_some() || self.handle.stream.settings.ring.gop_cache || state.headers.tracks.video.is_none() {
             return Some(ring.newest_keyframe().unwrap_or_else(|| ring.live_end()));

@@ -17,6 +17,13 @@ pub struct HeaderSlot {
     pub track_id: u8,
 }
 
+impl HeaderSlot {
+    /// Whether it is the configuration of the main video or audio track, without which that track cannot be decoded.
+    pub fn is_main_sequence(self) -> bool {
+        self.purpose == Purpose::Sequence && self.track_id == 0
+    }
+}
+
 /// The tracks that have headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Track {
@@ -94,14 +101,16 @@ fn audio(body: &[u8]) -> (Class, Option<Codec>) {
 }
 
 /// The packet types that both extended tag headers number alike.
-mod packet_type {
-    pub(super) const SEQUENCE_START: u8 = 0;
-    pub(super) const SEQUENCE_END: u8 = 2;
-    pub(super) const SUPPLEMENT: u8 = 4;
-    pub(super) const MPEG2TS_SEQUENCE_START: u8 = 5;
-    pub(super) const VIDEO_MULTITRACK: u8 = 6;
-    pub(super) const AUDIO_MULTITRACK: u8 = 5;
-    pub(super) const MOD_EX: u8 = 7;
+pub(crate) mod packet_type {
+    pub(crate) const SEQUENCE_START: u8 = 0;
+    pub(crate) const CODED_FRAMES: u8 = 1;
+    pub(crate) const SEQUENCE_END: u8 = 2;
+    pub(crate) const CODED_FRAMES_X: u8 = 3;
+    pub(crate) const SUPPLEMENT: u8 = 4;
+    pub(crate) const MPEG2TS_SEQUENCE_START: u8 = 5;
+    pub(crate) const VIDEO_MULTITRACK: u8 = 6;
+    pub(crate) const AUDIO_MULTITRACK: u8 = 5;
+    pub(crate) const MOD_EX: u8 = 7;
 }
 
 /// Reads the extended header behind its first byte: `ModEx` prefixes, the multitrack byte, the FourCC, the track id.
@@ -136,7 +145,7 @@ fn enhanced(track: Track, mut packet: u8, mut rest: &[u8], frame: Class) -> (Cla
 }
 
 /// Skips one `ModEx` prefix (size minus one in one byte, or 255 and then in two; the data; type and next packet type).
-fn skip_mod_ex(rest: &[u8]) -> Option<(&[u8], u8)> {
+pub(crate) fn skip_mod_ex(rest: &[u8]) -> Option<(&[u8], u8)> {
     let (&short, rest) = rest.split_first()?;
     let (size, rest) = match short {
         255 => {

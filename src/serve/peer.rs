@@ -17,6 +17,8 @@ pub(super) async fn run(connection: &mut Connection<'_>, first: &Call) -> Result
         return Err(Reason::ProtocolViolation);
     };
     let mut session = cluster.join(&mark.node);
+    // It stays as long as we do. Were it waited for, every drain would take all its time.
+    connection.accepted.guest.leave();
     session.take(first);
     let mut heartbeat = Heartbeat::new(true);
     loop {

@@ -9,6 +9,7 @@ use rillcast::auth::{Acknowledgement, ClusterKey, Mark};
 use rillcast::cluster::rank::rank;
 use rillcast::config::Secret;
 use rillcast::rtmp::{ClientEvent, ClientSession, ClientSettings, Goal};
+use rustix::process::Signal;
 
 use super::harness::dns::DnsServer;
 use super::harness::player::{Player, Protocol};
@@ -151,6 +152,11 @@ fn a_stream_published_to_any_origin_is_found_with_one_redirect_at_most() {
             let player = Player::join(Protocol::Rtmp, edge, name);
             player.wait_for_frame(feed.session, feed.last_number());
         }
+        let upstream = |name| edge.stream(name).map(|stream| stream["upstream"]["address"].clone());
+        let is_at_home = |(name, origin): (_, &Server)| {
+            upstream(name).is_some_and(|at| at == origin.rtmp.to_string() || at == origin.http.to_string())
+        };
+        assert!(names.into_iter().zip(&cluster.origins).all(is_at_home), "shown is who sends, not who has redirected");
         let connects = edge.metrics().by_label("rillcast_upstream_connects_total", "result");
         assert_eq!(connects["connected"], 3.0, "{connects:?}");
         assert_eq!(connects["not_found"] + connects["failed"] + connects["refused"], 0.0, "{connects:?}");
@@ -378,7 +384,6 @@ fn nobody_is_told_where_a_stream_is_who_has_not_proved_to_be_a_server() {
 
 #[test]
 fn an_origin_that_stands_still_delays_publishers_only_shortly() {
-    use rustix::process::Signal;
     let cluster = Cluster::start("");
     let name = (0..).map(|number| format!("live/still-{number}")).find(|name| cluster.ranked(name)[0] == 0).unwrap();
     cluster.origins[0].signal(Signal::STOP);
@@ -388,5 +393,44 @@ fn an_origin_that_stands_still_delays_publishers_only_shortly() {
     assert!(begin.elapsed() < Duration::from_secs(10));
     let refused = Publisher::attempt(cluster.origins[2].rtmp, &name, Content::default()).err();
     assert_eq!(refused.as_deref(), Some(BAD_NAME));
+    cluster.origins[0].signal(Signal::CONT);
+}
+
+#[test]
+fn a_draining_origin_waits_for_no_peer_and_not_for_itself() {
+    let drain = "[drain]\npropagation_delay = \"0s\"\nsoft_timeout = \"0s\"\nwindow = \"0s\"\nhard_timeout = \"1h\"\n";
+    let mut cluster = Cluster::start(drain);
+    for origin in &mut cluster.origins {
+        origin.signal(Signal::TERM);
+        assert_eq!(origin.wait_for_exit(), Some(0));
+    }
+}
+
+#[test]
+fn a_pull_waits_for_a_publisher_that_is_on_its_way() {
+    let cluster = Cluster::start("");
+    let name = (0..).map(|number| format!("on-its-way-{number}")).find(|name| {
+        let ranked = cluster.ranked(&format!("live/{name}"));
+        ranked[0] == 0
+    });
+    let name = name.unwrap();
+    // The home says nothing, so that it takes its time until the name is granted.
+    cluster.origins[0].signal(Signal::STOP);
+    let address = cluster.origins[1].rtmp;
+    let publisher = {
+        let name = name.clone();
+        thread::spawn(move || {
+            let mut publisher = Client::publish(address, &name, "one");
+            let answer = publisher.next_event();
+            (publisher, answer)
+        })
+    };
+    wait_until("the origin is asked for the name", || {
+        cluster.origins[1].log().iter().any(|line| line["fields"]["message"] == "a publisher asks for the name")
+    });
+    let mark = mark(Some(KEY), None);
+    let mut pull = Client::connect(address, &mark, Goal::Play { name });
+    assert!(matches!(pull.next_event(), ClientEvent::Started { .. }), "the pull is not refused");
+    assert!(matches!(publisher.join().unwrap().1, ClientEvent::Started { .. }));
     cluster.origins[0].signal(Signal::CONT);
 }

@@ -24,7 +24,7 @@ impl Directory {
             Item::Grant(claim) => self.decide(claim, Asker::Peer(ticket), now),
             Item::Release { key, node, session } => {
                 if node == self.me {
-                    let answer = self.give_up(&key, &session);
+                    let answer = self.give_up(&key, &session, now);
                     return self.reply(ticket, answer);
                 }
                 if node == *from {
@@ -37,7 +37,7 @@ impl Directory {
                 self.reply(ticket, Answer::Released);
             }
             Item::Lookup { claim: Some(claim), .. } => {
-                let answer = self.opinion(&claim, now);
+                let answer = self.opinion(from, &claim, now);
                 self.reply(ticket, answer);
             }
             Item::Lookup { key, deep: true, .. } => self.locate_for(&key, ticket, now),
@@ -49,29 +49,28 @@ impl Directory {
     }
 
     /// Gives a name up that a decision elsewhere gives to another; not to a publisher that the decision did not know.
-    fn give_up(&mut self, key: &StreamKey, session: &Identity) -> Answer {
+    fn give_up(&mut self, key: &StreamKey, session: &Identity, now: Instant) -> Answer {
         match self.own_lease(key) {
             Some(own) if own.session != *session => Answer::Rival(Known { lease: own.clone(), how: How::Held }),
             Some(_) => {
                 self.lose(key);
                 Answer::Released
             }
-            None => Answer::Released,
+            None => {
+                // The word that it was granted may be on its way.
+                self.take_back(key, session, now);
+                Answer::Released
+            }
         }
     }
 
-    /// Notes that a peer holds a name, unless another one has the better right to it.
+    /// Notes that a peer holds a name, unless another does. Which of the two goes is found out when the peer asks for it: its
+    /// word may be older than its release that came on another way.
     fn take_lease(&mut self, lease: Lease, now: Instant) -> Answer {
         if let Some(own) = self.own_lease(&lease.key) {
-            if own.wins_over(&lease) {
-                return Answer::Rival(Known { lease: own.clone(), how: How::Held });
-            }
-            self.lose(&lease.key);
+            return Answer::Rival(Known { lease: own.clone(), how: How::Held });
         }
-        if let Some(other) = self.noted(&lease.key, now)
-            && other.node != lease.node
-            && other.wins_over(&lease)
-        {
+        if let Some(other) = self.noted(&lease.key, now).filter(|other| other.node != lease.node) {
             return Answer::Rival(Known { lease: other.clone(), how: How::Leased });
         }
         let accepted = lease.accepted;

@@ -50,7 +50,8 @@ impl Directory {
     /// Finds out whether `claim` can be granted, and tells `asker`.
     pub(super) fn decide(&mut self, claim: Claim, asker: Asker, now: Instant) {
         let key = claim.lease.key.clone();
-        if let Some(pending) = self.decisions.get_mut(&key) {
+        // Another publisher of ours may step into the place of one that is refused.
+        while let Some(pending) = self.decisions.get_mut(&key) {
             if pending.claim.lease.node == claim.lease.node {
                 pending.askers.push(asker);
                 return;
@@ -114,9 +115,15 @@ impl Directory {
         answer: Option<Answer>,
         now: Instant,
     ) {
+        let is_noted = self.noted(key, now).is_some_and(|lease| lease.node == from);
         let Some(decision) = self.decisions.get_mut(key).filter(|decision| decision.number == number) else { return };
         decision.open.remove(&ask);
         match answer {
+            // What it has asked us for is noted here if it was granted, and counts as that; else it is decided upon when it comes.
+            Some(Answer::Found(Known { how: How::Requested, .. })) if is_noted => {}
+            Some(Answer::Found(Known { how: How::Requested, .. })) => {
+                decision.heard.insert(from);
+            }
             Some(Answer::Found(rival)) => {
                 if rival.how != How::Held {
                     decision.heard.insert(from);
@@ -207,6 +214,25 @@ impl Directory {
         }
     }
 
+    /// Another node's claim than `claim` that is decided upon here, or that we have asked the home for.
+    fn pending_rival(&self, claim: &Claim) -> Option<&Claim> {
+        let (key, claimant) = (&claim.lease.key, &claim.lease.node);
+        let asking = self.asking_claim(key).filter(|_| *claimant != self.me);
+        let pending = self.decisions.get(key).map(|decision| &decision.claim);
+        let rivals = [asking, pending].into_iter().flatten().filter(|rival| rival.lease.node != *claimant);
+        // One that is ahead of it counts more than one that is not.
+        rivals.min_by_key(|rival| claim.is_ahead_of(rival))
+    }
+
+    /// Refuses a claim that is being decided upon, if it is another node's and `winner` is ahead of it.
+    fn abandon_behind(&mut self, winner: &Claim, now: Instant) {
+        let (key, node) = (&winner.lease.key, &winner.lease.node);
+        let pending = self.decisions.get(key).map(|decision| &decision.claim);
+        if pending.is_some_and(|pending| pending.lease.node != *node && winner.is_ahead_of(pending)) {
+            self.abandon(key, &winner.lease, now);
+        }
+    }
+
     /// Refuses a claim that is being decided upon, in favour of `winner`.
     fn abandon(&mut self, key: &StreamKey, winner: &Lease, now: Instant) {
         if let Some(decision) = self.decisions.remove(key) {
@@ -239,26 +265,22 @@ impl Directory {
     }
 
     /// What speaks against a claim that a peer decides upon, as far as is known here.
-    pub(super) fn opinion(&mut self, claim: &Claim, now: Instant) -> Answer {
+    pub(super) fn opinion(&mut self, from: &NodeId, claim: &Claim, now: Instant) -> Answer {
         let (key, claimant) = (&claim.lease.key, &claim.lease.node);
         if let Some(own) = self.own_lease(key).filter(|_| *claimant != self.me) {
             return Answer::Found(Known { lease: own.clone(), how: How::Held });
         }
-        if let Some(asking) = self.asking_claim(key).filter(|_| *claimant != self.me) {
-            // The grant may be on its way. Whoever is behind stands back, here as where it was asked for.
-            if !claim.is_ahead_of(asking) {
-                return Answer::Found(Known { lease: asking.lease.clone(), how: How::Asked });
-            }
-            self.stand_back(key, now);
+        if let Some(asking) = self.asking_claim(key).filter(|_| self.has_asked(from, key)) {
+            return Answer::Found(Known { lease: asking.lease.clone(), how: How::Requested });
         }
-        if let Some(Decision { claim: pending, .. }) = self.decisions.get(key)
-            && pending.lease.node != *claimant
-        {
-            // Both of us see both claims, and find the same one ahead.
-            if !claim.is_ahead_of(pending) {
-                return Answer::Found(Known { lease: pending.lease.clone(), how: How::Asked });
+        // Both of us see both claims, and find the same one ahead. Whoever is behind stands back, here as where it was asked
+        // for, since the grant may be on its way; and another publisher of ours may step into its place.
+        while let Some(rival) = self.pending_rival(claim) {
+            if !claim.is_ahead_of(rival) {
+                return Answer::Found(Known { lease: rival.lease.clone(), how: How::Asked });
             }
-            self.abandon(key, &claim.lease, now);
+            self.stand_back(claim, now);
+            self.abandon_behind(claim, now);
         }
         // Until the other has decided, we decide nothing about this name without asking it.
         self.contested.insert(key.clone(), now + CONTESTED_FOR);

@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::cluster::lease::{Claim, Lease, NodeId};
 use crate::cluster::message::{Answer, How, Item, Known};
 use crate::cluster::place::Place;
+use crate::hub::Identity;
 use crate::media::stream_key::StreamKey;
 
 use super::decisions::Asker;
@@ -102,17 +103,45 @@ impl Directory {
         holds.find(|hold| matches!(hold.stage, Stage::Asking(_))).map(|hold| &hold.claim)
     }
 
-    /// Takes back what publishers here have asked the home for: another one's claim is ahead.
-    pub(super) fn stand_back(&mut self, key: &StreamKey, now: Instant) {
+    /// Whether `node` is who was asked for the name.
+    pub(super) fn has_asked(&self, node: &NodeId, key: &StreamKey) -> bool {
+        let Some(name) = self.names.get(key) else { return false };
+        let asks = name.holds.iter().filter_map(|id| match self.holds.get(id)?.stage {
+            Stage::Asking(ask) => self.asks.get(&ask),
+            _ => None,
+        });
+        asks.into_iter().any(|ask| ask.to == *node)
+    }
+
+    /// Takes back what publishers here ask for, or would next, if `winner` is ahead of them.
+    pub(super) fn stand_back(&mut self, winner: &Claim, now: Instant) {
+        let key = &winner.lease.key;
+        self.retract(key, |claim| winner.is_ahead_of(claim), now);
+    }
+
+    /// Takes back what the publisher of a session asks for.
+    pub(super) fn take_back(&mut self, key: &StreamKey, session: &Identity, now: Instant) {
+        self.retract(key, |claim| claim.lease.session == *session, now);
+    }
+
+    fn retract(&mut self, key: &StreamKey, is_meant: impl Fn(&Claim) -> bool, now: Instant) {
         let Some(name) = self.names.get(key) else { return };
         for id in name.holds.clone() {
-            let stage = self.holds.get(&id).map(|hold| hold.stage);
-            let Some(Stage::Asking(ask)) = stage else { continue };
-            let asked = self.asks.remove(&ask);
-            if let (Some(asked), Some(hold)) = (asked, self.forget(id)) {
-                self.tell_release(&asked.to, &hold.claim.lease, now);
-                self.actions.push(Action::Denied(id));
+            let Some(Hold { claim, stage }) = self.holds.get(&id).filter(|hold| is_meant(&hold.claim)) else {
+                continue;
+            };
+            let lease = claim.lease.clone();
+            match *stage {
+                Stage::Deciding | Stage::Granted => continue,
+                Stage::Following | Stage::Waiting { .. } => {}
+                Stage::Asking(ask) => {
+                    if let Some(asked) = self.asks.remove(&ask) {
+                        self.tell_release(&asked.to, &lease, now);
+                    }
+                }
             }
+            self.forget(id);
+            self.actions.push(Action::Denied(id));
         }
         self.let_next_ask(key, now);
     }
@@ -207,6 +236,11 @@ impl Directory {
 
     /// Whoever asked for the name behind one that no longer does asks for itself.
     fn let_next_ask(&mut self, key: &StreamKey, now: Instant) {
+        let Some(name) = self.names.get(key) else { return };
+        let mut holds = name.holds.iter().filter_map(|id| self.holds.get(id));
+        if !holds.all(|hold| matches!(hold.stage, Stage::Following)) {
+            return;
+        }
         if let Some((id, _)) = self.next_follower(key) {
             self.set_stage(id, Stage::Waiting { until: now + HOME_PATIENCE });
             self.pursue(id, now);
@@ -237,13 +271,11 @@ impl Directory {
         if rival.lease.node == self.me || self.is_asked(from, &purpose) {
             return;
         }
-        match rival.how {
-            How::Held => self.lose_to(key, &rival.lease),
-            How::Leased | How::Asked => {
-                let claim = Claim { lease, takes_over: false, is_held: true };
-                self.ask(from, Item::Grant(claim), purpose, HOME_PATIENCE, now);
-            }
+        if rival.how == How::Held && rival.lease.wins_over(&lease) {
+            return self.lose(key);
         }
+        let claim = Claim { lease, takes_over: false, is_held: true };
+        self.ask(from, Item::Grant(claim), purpose, HOME_PATIENCE, now);
     }
 
     /// Gives up a name that another holder has the better right to.

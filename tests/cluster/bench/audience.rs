@@ -95,6 +95,7 @@ impl Audience {
             let silence = notes.last_arrival.map_or(PATIENCE, |arrival| now.saturating_duration_since(arrival));
             figures.players += 1;
             figures.disconnects += notes.endings.len();
+            figures.refused += notes.refused;
             figures.gaps.push(notes.longest_gap.max(silence));
             figures.lost += notes.lost;
             figures.repeated += notes.repeated;

@@ -40,6 +40,11 @@ impl Balancer {
         Target::Address(self.address, self.ports)
     }
 
+    /// The virtual IP with its RTMP port, as a configuration names it.
+    pub fn rtmp(&self) -> SocketAddr {
+        (self.address, self.ports.rtmp).into()
+    }
+
     /// From now on no byte passes on the connections that are open, and they are not closed either. New ones work.
     pub fn freeze(&self) {
         self.shared.frozen.send_modify(|times| *times += 1);

@@ -72,7 +72,18 @@ pub struct Entry {
     pub address: Ipv4Addr,
     /// Whether connections are sent to it.
     pub ready: bool,
+    /// Told to end: never ready again.
+    terminating: bool,
     silent_probes: u32,
+    /// The views of DNS in which it does not appear.
+    hidden_in: Vec<usize>,
+}
+
+impl Entry {
+    /// Whether a view of DNS shows it.
+    pub fn is_visible_in(&self, view: usize) -> bool {
+        self.ready && !self.hidden_in.contains(&view)
+    }
 }
 
 /// The pods of one cluster.
@@ -92,7 +103,15 @@ impl Book {
 
     /// A pod is started: not ready yet.
     pub fn add(&self, name: &str, tier: Tier, address: Ipv4Addr) {
-        let entry = Entry { name: name.to_owned(), tier, address, ready: false, silent_probes: 0 };
+        let entry = Entry {
+            name: name.to_owned(),
+            tier,
+            address,
+            ready: false,
+            terminating: false,
+            silent_probes: 0,
+            hidden_in: Vec::new(),
+        };
         self.entries.lock().unwrap().push(entry);
     }
 
@@ -101,12 +120,27 @@ impl Book {
         self.entries.lock().unwrap().retain(|entry| entry.address != address);
     }
 
+    /// A pod is told to end.
+    pub fn terminate(&self, address: Ipv4Addr) {
+        self.change(address, |entry| (entry.terminating, entry.ready) = (true, false));
+    }
+
+    /// Takes a pod out of a view of DNS, or puts it back.
+    pub fn set_hidden(&self, name: &str, view: usize, hidden: bool) {
+        for entry in self.entries.lock().unwrap().iter_mut().filter(|entry| entry.name == name) {
+            entry.hidden_in.retain(|other| *other != view);
+            if hidden {
+                entry.hidden_in.push(view);
+            }
+        }
+    }
+
     /// Notes a probe; false if the pod is gone.
     pub fn note(&self, address: Ipv4Addr, probe: Probe) -> bool {
         self.change(address, |entry| {
             entry.silent_probes = if probe == Probe::Silent { entry.silent_probes + 1 } else { 0 };
             match probe {
-                Probe::Ready => entry.ready = true,
+                Probe::Ready => entry.ready = !entry.terminating,
                 Probe::Unready => entry.ready = false,
                 Probe::Silent if entry.silent_probes >= SILENT_PROBES => entry.ready = false,
                 Probe::Silent => {}

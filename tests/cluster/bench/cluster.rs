@@ -1,7 +1,9 @@
 //! A cluster: its pods, and what the control plane does with them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::harness::dns::Reply;
@@ -33,7 +35,7 @@ impl Cluster {
         Self::with_views(1)
     }
 
-    /// The same with several views of DNS.
+    /// The same with several views of DNS, which agree until [`Cluster::hide`].
     pub fn with_views(views: usize) -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let runtime = one_thread("cluster");
@@ -93,10 +95,29 @@ impl Cluster {
         self.plane.publish();
     }
 
+    /// Deletes a pod: it leaves DNS, gets SIGTERM, and is waited for; it has to end properly. Gives how long that took.
+    #[track_caller]
+    pub fn delete(&mut self, name: &str) -> Duration {
+        let begin = Instant::now();
+        let mut pod = self.take(name);
+        self.book.terminate(pod.address);
+        self.plane.publish();
+        pod.signal(Signal::TERM);
+        assert_eq!(pod.wait_for_exit(), Some(0), "the exit code of {name}");
+        self.book.remove(pod.address);
+        begin.elapsed()
+    }
+
     #[track_caller]
     fn take(&mut self, name: &str) -> Pod {
         let at = self.pods.iter().position(|pod| pod.name == name);
         self.pods.remove(at.unwrap_or_else(|| panic!("there is no pod {name}")))
+    }
+
+    /// Takes a pod out of one view of DNS, or puts it back.
+    pub fn hide(&self, name: &str, view: usize, hidden: bool) {
+        self.book.set_hidden(name, view, hidden);
+        self.plane.publish();
     }
 
     /// From now on every question to DNS is replied to so; `None` ends the outage.
@@ -129,6 +150,16 @@ impl Cluster {
     /// The same in the form of its SRV records.
     pub fn edge_by_service(&self) -> String {
         edge_config(&format!("{}.", Tier::Origins.service()))
+    }
+
+    /// The same for an edge that takes publishers.
+    pub fn forwarding_edge(&self) -> String {
+        format!("{}[publish]\nenabled = true\n", self.edge_by_service())
+    }
+
+    /// The TOML of an origin that knows the other ones.
+    pub fn origin_with_peers() -> String {
+        format!("[cluster]\npeers = [\"{}.\"]\n", Tier::Origins.service())
     }
 
     /// Where publishers run.

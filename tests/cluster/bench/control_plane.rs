@@ -72,8 +72,8 @@ impl ControlPlane {
     pub fn publish(&self) {
         let _written = self.written.lock().unwrap();
         let entries = self.book.entries();
-        let visible: Vec<&Entry> = entries.iter().filter(|entry| entry.ready).collect();
-        for view in &self.views {
+        for (number, view) in self.views.iter().enumerate() {
+            let visible: Vec<&Entry> = entries.iter().filter(|entry| entry.is_visible_in(number)).collect();
             for tier in [Tier::Origins, Tier::Edges] {
                 self.publish_tier(view, tier, &visible, &entries);
             }

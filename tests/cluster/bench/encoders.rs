@@ -100,6 +100,11 @@ impl Encoders {
         self.encoders.iter().all(|encoder| encoder.notes.lock().unwrap().publishing)
     }
 
+    /// How many publish now.
+    pub fn publishing(&self) -> usize {
+        self.encoders.iter().filter(|encoder| encoder.notes.lock().unwrap().publishing).count()
+    }
+
     /// Begins to count disconnects anew.
     pub fn mark(&self) {
         self.encoders.iter().for_each(|encoder| encoder.notes.lock().unwrap().endings.clear());

@@ -15,6 +15,8 @@ pub struct Figures {
     pub players: usize,
     /// How many connections ended, or were refused.
     pub disconnects: usize,
+    /// How many of these connections never brought a frame.
+    pub refused: usize,
     /// The longest time between two frames, of each player, sorted; a silence that goes on counts up to now.
     pub gaps: Vec<Duration>,
     /// Frames that were published and never came, within one publish session and one connection.

@@ -39,6 +39,8 @@ pub struct Notes {
     pub backwards: u64,
     /// When connections ended and why, since the last mark.
     pub endings: Vec<(Instant, String)>,
+    /// How many of these connections never brought a frame, since the last mark.
+    pub refused: usize,
     /// The newest timestamps of video and audio, of the connection.
     timestamps: [Option<u32>; 2],
 }
@@ -48,6 +50,7 @@ impl Notes {
     pub fn mark(&mut self) {
         (self.longest_gap, self.lost, self.repeated, self.backwards) = (Duration::ZERO, 0, 0, 0);
         self.endings.clear();
+        self.refused = 0;
     }
 
     fn take_frame(&mut self, frame: Frame, now: Instant) {
@@ -67,6 +70,7 @@ impl Notes {
     }
 
     fn end(&mut self, reason: String) {
+        self.refused += usize::from(self.last.is_none());
         (self.last, self.timestamps) = (None, [None; 2]);
         self.endings.push((Instant::now(), reason));
     }

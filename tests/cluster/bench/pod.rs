@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -10,10 +11,16 @@ use tempfile::TempDir;
 use crate::harness::http;
 use crate::harness::metrics::Metrics;
 use crate::harness::process::Process;
-use crate::harness::wait_until;
+use crate::harness::{wait_at_most, wait_until};
 
 use super::addresses::Ports;
 use super::book::Tier;
+
+/// After which a pod would be killed (`terminationGracePeriodSeconds`).
+const GRACE_PERIOD: Duration = Duration::from_secs(95);
+
+/// Names a directory where the logs of all pods are kept, with what is logged for debugging.
+const LOGS: &str = "RILLCAST_POD_LOGS";
 
 /// What a process holds of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +92,17 @@ impl Pod {
         self.process.kill();
     }
 
+    /// Waits for the end of the process, as long as a drain may take, and gives its exit code.
+    #[track_caller]
+    pub fn wait_for_exit(&mut self) -> Option<i32> {
+        let mut code = None;
+        wait_at_most(GRACE_PERIOD, &format!("{} exits", self.name), || {
+            code = self.process.exit();
+            code.is_some()
+        });
+        code.flatten()
+    }
+
     /// All metrics as they are now.
     #[track_caller]
     pub fn metrics(&self) -> Metrics {
@@ -112,6 +130,14 @@ impl Pod {
         self.streams().iter().filter(is_published).filter_map(url).collect()
     }
 
+    /// Where a stream is pulled from.
+    #[track_caller]
+    pub fn upstream(&self, stream: &str) -> Option<SocketAddr> {
+        let url = format!("/{stream}");
+        let entry = self.streams().into_iter().find(|entry| entry["url"] == url.as_str())?;
+        entry["upstream"]["address"].as_str()?.parse().ok()
+    }
+
     /// Memory, sockets and threads of the process.
     pub fn usage(&self) -> Usage {
         let id = self.process.id();
@@ -125,11 +151,24 @@ impl Pod {
     }
 }
 
+impl Drop for Pod {
+    fn drop(&mut self) {
+        let Some(directory) = std::env::var_os(LOGS) else { return };
+        let file = std::path::Path::new(&directory).join(format!("{}-{}.log", self.name, self.address));
+        let log = self.process.stderr.all().join("\n");
+        if let Err(error) = fs::create_dir_all(&directory).and_then(|()| fs::write(&file, log)) {
+            println!("{} is not written: {error}", file.display());
+        }
+    }
+}
+
+/// Players wait as long as the bench does: that a busy machine starts a cluster slowly is not what is measured.
 fn base_config(name: &str, address: Ipv4Addr, ports: Ports, nameserver: SocketAddr) -> String {
     let Ports { rtmp, http, admin } = ports;
+    let level = if std::env::var_os(LOGS).is_some() { "info,rillcast=debug" } else { "info" };
     format!(
-        "[node]\nname = \"{name}\"\n[log]\nlevel = \"info\"\nformat = \"json\"\n[rtmp]\nlisten = \"{address}:{rtmp}\"\n\
+        "[node]\nname = \"{name}\"\n[log]\nlevel = \"{level}\"\nformat = \"json\"\n[rtmp]\nlisten = \"{address}:{rtmp}\"\n\
          [http]\nlisten = \"{address}:{http}\"\n[admin]\nlisten = \"{address}:{admin}\"\n\
-         [dns]\nnameservers = [\"{nameserver}\"]\n[cluster]\nkey = \"the key of the test bench\"\n"
+         [play]\nplay_wait = \"1m\"\n[dns]\nnameservers = [\"{nameserver}\"]\n[cluster]\nkey = \"the key of the test bench\"\n"
     )
 }

@@ -53,7 +53,7 @@ fn happen(world: &mut World, happening: Happening, replaces: bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn while_links_are_up_a_name_never_has_two_holders(
