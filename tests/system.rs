@@ -34,6 +34,7 @@ mod system {
     mod mux;
     mod names;
     mod overload;
+    mod probe;
     mod process;
     mod publishing;
     mod resume;
