@@ -1,6 +1,6 @@
 {{/*
-The pod. Takes a dict: root; track, "stable" or "canary"; tag, the image's, if it is not that of the values; config, the
-rendered ConfigMap; keySecret and keySecretKey, where the cluster's key is, if anywhere; volumes, mounts and containers of
+The pod. Takes a dict: root; track, "stable" or "canary"; tag, the image's, if it is not that of the values; config, the data
+of the ConfigMaps; keySecret and keySecretKey, where the cluster's key is, if anywhere; volumes, mounts and containers of
 the role.
 */}}
 
@@ -25,7 +25,7 @@ metadata:
   annotations:
     kubectl.kubernetes.io/default-container: rillcast
     {{- if $values.restartOnConfigChange }}
-    checksum/config: {{ sha256sum .config }}
+    checksum/config: {{ toJson .config | sha256sum }}
     {{- end }}
     {{- with $values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
@@ -145,7 +145,8 @@ spec:
     - name: cluster-key
       secret:
         secretName: {{ .keySecret }}
-        defaultMode: 0440
+        # 0440: for the group of the pod, which is its fsGroup.
+        defaultMode: 288
         items:
           - key: {{ .keySecretKey }}
             path: cluster-key
