@@ -24,12 +24,14 @@ KUBECTL_V33_VERSION := 2.2.2
 KUBECTL_V32_VERSION := 2.1.0
 KUBERNETES_VALIDATE_VERSION := 1.37.0
 
-.PHONY: run test lint reliability soak compare bench tools debian help
+.PHONY: run test lint charts image reliability soak compare bench tools debian help
 
 help:
 	@echo "make run    build, and start an origin, an edge and a test publisher in one process"
 	@echo "make test   install what the tests need, then lint, then run every test"
 	@echo "make lint   formatting, clippy, documentation, dependencies"
+	@echo "make charts make schemas and READMEs of the charts out of their values"
+	@echo "make image  build the image as an OCI archive, without Docker, and run its binary: target/image"
 	@echo "make reliability   measure what players notice of faults: the table of docs/reliability.md"
 	@echo "make soak   measure what players notice of a cluster's life, SOAK_MINUTES (10) where time matters: its second table"
 	@echo "make compare   measure cost and delay beside other servers (half an hour on a quiet machine)"
@@ -47,6 +49,17 @@ lint: $(CARGO_DENY)
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 	$(CARGO_DENY) --locked check bans licenses sources
+
+charts: $(TOOLS)/bin/kubernetes-validate
+	$(TOOLS)/bin/python charts/generate.py
+
+# A target named explicitly gets its own flags: procedural macros cannot be static.
+image: HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+image: VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+image:
+	@command -v buildah >/dev/null || $(call install,buildah)
+	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --bin rillcast --target $(HOST)
+	image/build target/$(HOST)/release/rillcast $(VERSION) target/image
 
 reliability: tools
 	@mkdir -p target/results
