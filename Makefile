@@ -29,7 +29,7 @@ KUBERNETES_VALIDATE_VERSION := 1.37.0
 help:
 	@echo "make run    build, and start an origin, an edge and a test publisher in one process"
 	@echo "make test   install what the tests need, then lint, then run every test"
-	@echo "make lint   formatting, clippy, documentation, dependencies"
+	@echo "make lint   formatting, clippy, documentation, dependencies, scripts"
 	@echo "make charts make schemas and READMEs of the charts out of their values"
 	@echo "make image  build the image as an OCI archive, without Docker, and run its binary: target/image"
 	@echo "make reliability   measure what players notice of faults: the table of docs/reliability.md"
@@ -49,6 +49,8 @@ lint: $(CARGO_DENY)
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 	$(CARGO_DENY) --locked check bans licenses sources
+	@command -v shellcheck >/dev/null || $(call install,shellcheck)
+	shellcheck .ci/run image/build tests/k8s/run
 
 charts: $(TOOLS)/bin/kubernetes-validate
 	$(TOOLS)/bin/python charts/generate.py

@@ -35,7 +35,7 @@ spec:
         {{- end }}
   {{- end }}
   rules:
-    {{- range required "ingress.hosts: needs a host at least" $ingress.hosts | default nil }}
+    {{- range required "ingress.hosts: needs a host at least" ($ingress.hosts | default nil) }}
     - host: {{ .host | quote }}
       http:
         paths:
