@@ -157,7 +157,11 @@ fn a_changed_configuration_replaces_pods_and_a_changed_chart_version_does_not() 
 #[test]
 fn directories_are_mounted_and_no_single_files() {
     for rendering in cases::all() {
-        assert!(!rendering.text.contains("subPath"), "{}: a file would not follow its ConfigMap", rendering.name);
+        for workload in rendering.workloads() {
+            for mount in program(workload)["volumeMounts"].as_array().unwrap() {
+                assert!(mount.get("subPath").is_none(), "{}: a file would not follow its ConfigMap", rendering.name);
+            }
+        }
     }
 }
 
