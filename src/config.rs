@@ -9,6 +9,7 @@ mod check;
 mod duration;
 mod environment;
 mod form;
+mod hls_path;
 mod latency;
 mod layer;
 mod listen;
@@ -17,6 +18,8 @@ mod nameserver;
 mod pattern;
 mod percentage;
 mod rate;
+mod ratio;
+mod recording_path;
 mod secret;
 mod secret_file;
 mod section;
@@ -35,17 +38,20 @@ use layer::Layer;
 
 pub use duration::{DurationError, MAX_DURATION, format_duration, parse_duration};
 pub use form::Shape;
+pub use hls_path::{HlsPath, HlsPathError, HlsPathPart, PlaylistPath, SegmentPath};
 pub use latency::{MAX_MERGE_WINDOW, MergeWindow, MergeWindowError};
 pub use listen::{ListenAddress, ListenAddressError};
 pub use mistake::{ConfigError, Mistake};
 pub use percentage::Percentage;
 pub use rate::{RateError, format_rate, parse_rate};
+pub use ratio::Ratio;
+pub use recording_path::{PathPart, RecordingPath, RecordingPathError, TimeField};
 pub use secret::Secret;
 pub use section::{Key, Schema, Setting};
 pub use sections::{
-    Admin, AdminPatch, Cluster, ClusterPatch, Dns, DnsPatch, Drain, DrainPatch, Http, HttpPatch, Limits, LimitsPatch,
-    Log, LogFormat, LogPatch, Node, NodePatch, OnConflict, Play, PlayPatch, Publish, PublishPatch, Rtmp, RtmpPatch,
-    SCHEMAS, Upstream, UpstreamPatch, UpstreamProtocol,
+    Admin, AdminPatch, Cluster, ClusterPatch, Dns, DnsPatch, Drain, DrainPatch, Dvr, DvrFormat, DvrPatch, DvrPlan, Hls,
+    HlsFormat, HlsPatch, Http, HttpPatch, Limits, LimitsPatch, Log, LogFormat, LogPatch, Node, NodePatch, OnConflict,
+    Play, PlayPatch, Publish, PublishPatch, Rtmp, RtmpPatch, SCHEMAS, Upstream, UpstreamPatch, UpstreamProtocol,
 };
 pub use size::{SizeError, format_size, parse_size};
 pub use upstream::{OriginAddress, OriginAddressError, RTMP_PORT};
@@ -95,6 +101,8 @@ pub struct Config {
     pub limits: Limits,
     play: Play,
     publish: Publish,
+    hls: Hls,
+    dvr: Dvr,
     apps: Vec<AppRule>,
 }
 
@@ -156,6 +164,8 @@ impl Config {
             limits: Limits::default(),
             play: Play::default(),
             publish: Publish { enabled: role == Role::Origin, ..Publish::default() },
+            hls: Hls::default(),
+            dvr: Dvr::default(),
             apps: Vec::new(),
         }
     }
@@ -180,6 +190,60 @@ impl Config {
         publish
     }
 
+    /// How an app's streams become HLS.
+    pub fn hls_for(&self, app: &str) -> Hls {
+        let mut hls = self.hls.clone();
+        for rule in self.apps.iter().filter(|rule| rule.pattern.matches(app)) {
+            hls.apply(&rule.hls);
+        }
+        // Entries are checked one by one; two together may still cross.
+        hls.window = hls.window.max(hls.fragment * 3);
+        hls.aof_ratio = hls.aof_ratio.max(hls.td_ratio);
+        hls
+    }
+
+    /// Whether any stream may be had as HLS.
+    pub fn has_hls(&self) -> bool {
+        self.hls.enabled || self.apps.iter().any(|rule| rule.hls.enabled == Some(true))
+    }
+
+    /// HLS where no app's settings say otherwise, and what holds for the process as a whole.
+    pub const fn hls(&self) -> &Hls {
+        &self.hls
+    }
+
+    /// How an app's streams are recorded.
+    pub fn dvr_for(&self, app: &str) -> Dvr {
+        let mut dvr = self.dvr.clone();
+        for rule in self.apps.iter().filter(|rule| rule.pattern.matches(app)) {
+            dvr.apply(&rule.dvr);
+        }
+        dvr
+    }
+
+    /// How streams are recorded where no app's settings say otherwise.
+    pub const fn dvr(&self) -> &Dvr {
+        &self.dvr
+    }
+
+    /// Every path that recordings may go to, with a format that they may have there.
+    pub fn recording_paths(&self) -> Vec<(RecordingPath, DvrFormat)> {
+        let paths: Vec<_> = self.each_dvr(|dvr| &dvr.path, |patch| patch.path.as_ref());
+        let formats: Vec<_> = self.each_dvr(|dvr| &dvr.format, |patch| patch.format.as_ref());
+        paths.iter().flat_map(|path| formats.iter().map(|format| (path.clone(), *format))).collect()
+    }
+
+    /// Every value that a key of `[dvr]` has anywhere.
+    fn each_dvr<T: Clone>(&self, of: impl Fn(&Dvr) -> &T, of_patch: impl Fn(&DvrPatch) -> Option<&T>) -> Vec<T> {
+        let others = self.apps.iter().filter_map(|rule| of_patch(&rule.dvr));
+        std::iter::once(of(&self.dvr)).chain(others).cloned().collect()
+    }
+
+    /// Whether any stream may be recorded.
+    pub fn records_anything(&self) -> bool {
+        self.dvr.enabled || self.apps.iter().any(|rule| rule.dvr.enabled == Some(true))
+    }
+
     /// Every key of every section with the value in force, in the order of [`SCHEMAS`]; `[[apps]]` are not among them,
     /// and secrets are masked.
     pub fn settings(&self) -> Vec<Setting> {
@@ -196,6 +260,8 @@ impl Config {
             self.dns.settings(),
             self.drain.settings(),
             self.limits.settings(),
+            self.hls.settings(),
+            self.dvr.settings(),
         ]
         .concat()
     }
@@ -221,11 +287,13 @@ impl Config {
             dns: DnsPatch,
             drain: DrainPatch,
             limits: LimitsPatch,
+            hls: HlsPatch,
+            dvr: DvrPatch,
         }
         check::sections(self, tree, complete, mistakes);
         for entry in &tree.apps {
             if let Some(rule) = entry.read(mistakes) {
-                check::app(self, entry, &rule.play, mistakes);
+                check::app(self, entry, &rule, mistakes);
                 self.apps.push(rule);
             }
         }

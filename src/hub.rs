@@ -4,6 +4,7 @@
 //! wire bytes out of it; it knows no protocol session and no socket. There is no event bus and no player has a queue: a
 //! player is a cursor into its stream's ring.
 
+mod arrivals;
 mod block;
 mod budget;
 mod capacity;
@@ -28,14 +29,16 @@ mod steering;
 mod stream;
 mod tap;
 mod view;
+mod viewers;
 mod wake;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
+use tokio::time::timeout;
 
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{Metrics, Shortage};
@@ -57,13 +60,19 @@ pub use ring::RingLimits;
 pub use settings::{OnConflict, StreamSettings};
 pub use shielding::Missing;
 pub use state::{PublishError, PublishRequest, Source, Superseded};
-pub use tap::{Tap, Tapped};
+pub use tap::{Skipped, Tap, Tapped};
 pub use view::{LiveView, StreamView};
+pub use viewers::ViewerId;
 
+use arrivals::Arrivals;
 use capacity::{Capacity, Full};
 use misses::Misses;
 use release::Releases;
 use stream::{Stream, StreamHandle};
+use viewers::Viewers;
+
+/// How long a pull waits for a publisher that is on its way.
+const ARRIVAL_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Tells what applies to a stream by its name.
 pub type SettingsSource = Box<dyn Fn(&StreamKey) -> StreamSettings + Send + Sync>;
@@ -80,13 +89,21 @@ pub struct WeakHub {
     shared: Weak<Shared>,
 }
 
+/// A publisher on its way to a name.
+pub struct Expected {
+    shared: Arc<Shared>,
+    key: StreamKey,
+}
+
 pub(crate) struct Shared {
     streams: DashMap<StreamKey, Arc<Stream>>,
     settings: SettingsSource,
     budget: Arc<Budget>,
     misses: Misses,
+    arrivals: Arrivals,
     capacity: Capacity,
     releases: Releases,
+    viewers: Viewers,
     metrics: Arc<Metrics>,
     dispatchers: Dispatchers,
     on_demand: OnceLock<Arc<dyn OnDemand>>,
@@ -103,8 +120,10 @@ impl Hub {
             settings,
             budget: Arc::new(Budget::new(ring_bytes, metrics.ring_bytes.clone())),
             misses: Misses::default(),
+            arrivals: Arrivals::default(),
             capacity: Capacity::default(),
             releases: Releases::new(),
+            viewers: Viewers::default(),
             metrics,
             dispatchers,
             on_demand: OnceLock::new(),
@@ -141,6 +160,19 @@ impl Hub {
             Some(on_publish) => on_publish.admit(key, request).await,
             None => Ok(Permit::free()),
         }
+    }
+
+    /// Says that a publisher is on its way to `key`, until it is dropped: to be held from before [`admit`](Self::admit) until
+    /// after [`publish`](Self::publish).
+    pub fn expect(&self, key: &StreamKey) -> Expected {
+        self.shared.arrivals.begin(key);
+        Expected { shared: Arc::clone(&self.shared), key: key.clone() }
+    }
+
+    /// Waits for a publisher that is on its way to `key`, but not for long. False, at once, if there is none.
+    pub async fn wait_for_expected(&self, key: &StreamKey) -> bool {
+        let Some(over) = self.shared.arrivals.over(key) else { return false };
+        timeout(ARRIVAL_PATIENCE, over.cancelled()).await.is_ok()
     }
 
     fn may_publish(&self, key: &StreamKey, request: &PublishRequest) -> Result<(), PublishError> {
@@ -202,6 +234,13 @@ impl Hub {
         // The map's lock is given back before the stream's is taken.
         let stream = self.shared.streams.get(key).map(|stream| Arc::clone(&stream));
         stream.is_some_and(|stream| stream.state().live.as_ref().is_some_and(|live| live.session == *session))
+    }
+
+    /// Whether `key` has a publisher here.
+    pub fn is_live(&self, key: &StreamKey) -> bool {
+        // The map's lock is given back before the stream's is taken.
+        let stream = self.shared.streams.get(key).map(|stream| Arc::clone(&stream));
+        stream.is_some_and(|stream| stream.state().live.is_some())
     }
 
     /// Lets another edge's pull in that this one is to shield the origins from. Where streams are fetched, what is absent is
@@ -269,6 +308,18 @@ impl WeakHub {
     /// The hub, if it is still there.
     pub fn upgrade(&self) -> Option<Hub> {
         self.shared.upgrade().map(|shared| Hub { shared })
+    }
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        self.shared.arrivals.end(&self.key);
+    }
+}
+
+impl fmt::Debug for Expected {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Expected").field("key", &self.key).finish_non_exhaustive()
     }
 }
 

@@ -15,6 +15,7 @@
 //! - [`rtmp`]: the protocol as state machines, bytes in and events out. Pure.
 //! - [`hub`]: streams, blocks, rings, readers.
 //! - [`net`]: listeners, sockets, DNS.
+//! - [`dvr`]: what is published, as files.
 //! - [`cluster`]: which origin holds a name, and the ranking that all servers share.
 //! - [`serve`] and [`pull`]: connections of clients, and connections to upstreams. They never call each other.
 //! - [`drain`]: the order to take leave of all clients.
@@ -28,6 +29,8 @@ pub mod cluster;
 pub mod config;
 pub mod demo;
 pub mod drain;
+pub mod dvr;
+pub mod hls;
 pub mod hub;
 pub mod media;
 pub mod metrics;

@@ -4,6 +4,9 @@
 //! that are plain atomics; the admin port encodes them. Every series exists from the start, at zero. Nothing here is per
 //! stream: a cluster has too many of them for a time series each.
 
+mod dvr;
+mod hls;
+mod hls_files;
 mod labels;
 mod reason;
 
@@ -16,8 +19,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+pub use dvr::DvrMetrics;
+pub use hls::{HlsDiskError, HlsMetrics};
+pub use hls_files::{FileKind, FileResult, HlsFileMetrics, RelayResult};
 pub use labels::{
-    ConnectResult, ConnectionResult, DropReason, LookupResult, MarkResult, Protocol, ReconnectReason, Shortage,
+    ConnectResult, ConnectionResult, DropReason, LookupResult, MarkResult, Protocol, ReconnectReason,
+    RecordingDeletion, RecordingError, Shortage,
 };
 use labels::{Labelled, One, ProtocolAndResult};
 pub use reason::Reason;
@@ -52,6 +59,12 @@ pub struct Metrics {
     pub merge_window: Gauge<f64, AtomicU64>,
     /// From the play command to the first media write, in seconds.
     pub first_frame: Histogram,
+    /// HLS.
+    pub hls: HlsMetrics,
+    /// Recordings.
+    pub dvr: DvrMetrics,
+    /// Playlists and segments as files.
+    pub hls_files: HlsFileMetrics,
     players: Family<One<Protocol>, Gauge>,
     connections: Family<ProtocolAndResult, Counter>,
     disconnects: Family<One<Reason>, Counter>,
@@ -89,6 +102,9 @@ impl Metrics {
             ring_bytes: Gauge::default(),
             merge_window: Gauge::default(),
             first_frame: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
+            hls: HlsMetrics::default(),
+            dvr: DvrMetrics::default(),
+            hls_files: HlsFileMetrics::default(),
             players: Family::default(),
             connections: Family::default(),
             disconnects: Family::default(),
@@ -136,6 +152,9 @@ impl Metrics {
         registry.register_with_unit("first_frame", "Play command to first media", Unit::Seconds, first_frame);
         registry.register("dns_lookups", "Names resolved", self.dns_lookups.clone());
         registry.register("marks", "Marks of servers that pull", self.marks.clone());
+        self.hls.register(registry);
+        self.dvr.register(registry);
+        self.hls_files.register(registry);
         self.touch_every_series();
         self
     }
@@ -255,6 +274,23 @@ mod tests {
             "rillcast_marks_total{result=\"verified\"} 0",
             "rillcast_merge_window_seconds 0.0",
             "rillcast_first_frame_seconds_count 0",
+            "rillcast_hls_requests_total{file=\"segment\",result=\"sent\"} 0",
+            "rillcast_hls_relayed_total{file=\"segment\",result=\"fetched\"} 0",
+            "rillcast_hls_cache_bytes 0",
+            "rillcast_players{protocol=\"hls\"} 0",
+            "rillcast_hls_streams 0",
+            "rillcast_hls_segments_total 0",
+            "rillcast_hls_memory_bytes 0",
+            "rillcast_hls_forced_cuts_total 0",
+            "rillcast_hls_dropped_packets_total 0",
+            "rillcast_hls_disk_segments_total 0",
+            "rillcast_hls_disk_errors_total{reason=\"full\"} 0",
+            "rillcast_dvr_recordings 0",
+            "rillcast_dvr_files_total 0",
+            "rillcast_dvr_bytes_total 0",
+            "rillcast_dvr_dropped_bytes_total 0",
+            "rillcast_dvr_errors_total{reason=\"full\"} 0",
+            "rillcast_dvr_deleted_files_total{reason=\"age\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }

@@ -7,6 +7,7 @@
 mod connection;
 mod forward;
 mod health;
+mod hls;
 mod http_flv;
 mod race;
 mod rhythm;
@@ -18,6 +19,7 @@ mod upstreams;
 mod wire;
 
 pub use forward::{Forwarder, SpawnOnShard};
+pub use hls::HlsRelay;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -211,7 +213,7 @@ impl<'a> Pull<'a> {
                 Pause::Lost(reason) => break reason,
             }
         };
-        tracing::warn!(upstream = %relay.found.candidate.address, reason = lost.label(), "lost the upstream");
+        tracing::warn!(upstream = %relay.found.connection.address(), reason = lost.label(), "lost the upstream");
         self.context.metrics.upstream_reconnects(lost).inc();
         if lost == ReconnectReason::Silent {
             // It may still take connections and say nothing: others are asked first.
@@ -231,10 +233,10 @@ impl<'a> Pull<'a> {
         match self.demand.publish(request) {
             Ok(publisher) => {
                 self.retries = 0;
-                self.upstream = Some((found.candidate.address, found.tier));
+                self.upstream = Some((found.connection.address(), found.tier));
                 self.report(PullState::Live);
                 let shielded = found.tier == Tier::Shield;
-                tracing::info!(upstream = %found.candidate.address, shielded, session = %publisher.session(), "pulling");
+                tracing::info!(upstream = %found.connection.address(), shielded, session = %publisher.session(), "pulling");
                 Some(Relay { found, publisher })
             }
             // They came at the last moment. It is looked for at the origins now.

@@ -4,6 +4,7 @@
 //! them accepted sockets; they bring clients and hub together and know nothing of where a stream comes from.
 
 pub mod flv;
+pub mod hls;
 pub mod http;
 pub mod marks;
 pub mod play;
@@ -17,6 +18,7 @@ mod outbound;
 mod peer;
 mod ws;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,15 +30,15 @@ use crate::cluster::Cluster;
 use crate::cluster::place::Place;
 use crate::config::{Config, Role};
 use crate::drain::{Drain, Guest};
+use crate::hls::Library;
 use crate::hub::{End, Hub, PlayRequest, Reader, ShardId};
 use crate::media::stream_key::StreamKey;
-use crate::metrics::{Metrics, Protocol, Reason};
+use crate::metrics::{ConnectionResult, Metrics, Protocol, Reason};
 use crate::net::admission::Admitted;
 
 use marks::Marks;
 
 /// What every served connection shares.
-#[derive(Debug)]
 pub struct ServeContext {
     /// The streams.
     pub hub: Hub,
@@ -50,10 +52,18 @@ pub struct ServeContext {
     pub marks: Marks,
     /// The other origins, if it is one that has any.
     pub cluster: Option<Cluster>,
+    /// Playlists and segments, if there is HLS.
+    pub hls: Option<Arc<dyn Library>>,
     /// The order to drain, if there is one.
     pub drain: Drain,
     /// Cancelled when connections are to end.
     pub stop: CancellationToken,
+}
+
+impl fmt::Debug for ServeContext {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ServeContext").field("node", &self.node).finish_non_exhaustive()
+    }
 }
 
 /// One accepted connection, before it has said anything.
@@ -76,6 +86,10 @@ pub struct Accepted {
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a peer has to say what it wants, each time that it may.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+/// When players for whom there is no room should ask again, at the earliest, in seconds.
+const RETRY_AFTER_AT_LEAST: u16 = 5;
+/// Over how many seconds, from then on, they are spread.
+const RETRY_SPREAD: u16 = 10;
 /// How long a write of control messages may take.
 const CONTROL_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -97,16 +111,32 @@ impl ServeContext {
         }
     }
 
+    /// Whether there is room for a connection, now that it has said whether it is a server. Counts those beyond the limit, of
+    /// which only servers may stay.
+    fn has_room(&self, accepted: &Accepted, protocol: Protocol, standing: Option<&Standing>) -> bool {
+        if !accepted.admitted.is_surplus() {
+            return true;
+        }
+        let result = if standing.is_some() { ConnectionResult::Accepted } else { ConnectionResult::Refused };
+        self.metrics.connections(protocol, result).inc();
+        standing.is_some()
+    }
+
     /// Whether what is asked for with `mark` would come back here.
     fn is_passed_by(&self, mark: Option<&Mark>) -> bool {
         mark.is_some_and(|mark| mark.has_passed(&self.node))
     }
 
-    /// Lets a player in, or a server that has sent `mark`.
-    fn subscribe(&self, key: &StreamKey, request: PlayRequest, mark: Option<&Mark>) -> Result<Reader, End> {
-        match mark {
+    /// Lets a player in, or a server that has sent `mark`. A pull of what is absent waits for a publisher that is on its way
+    /// here: another origin would be asked in vain.
+    async fn subscribe(&self, key: &StreamKey, request: PlayRequest, mark: Option<&Mark>) -> Result<Reader, End> {
+        let subscribe = || match mark {
             Some(mark) if mark.is_shielded => self.hub.subscribe_shielded(key, request),
             _ => self.hub.subscribe(key, request),
+        };
+        match subscribe() {
+            Err(End::NotFound) if request.is_pull && self.hub.wait_for_expected(key).await => subscribe(),
+            answer => answer,
         }
     }
 
@@ -120,6 +150,11 @@ impl ServeContext {
             tracing::info!(protocol = protocol.label(), reason = reason.label(), "connection closed");
         }
     }
+}
+
+/// When a player should ask again, in seconds: not all at the same time, though they were refused together.
+fn retry_after(peer: SocketAddr) -> u16 {
+    RETRY_AFTER_AT_LEAST + peer.port() % RETRY_SPREAD
 }
 
 /// The reason that a reader's end gives its connection.

@@ -5,6 +5,8 @@
 
 mod doors;
 mod draining;
+mod packaging;
+mod recording;
 mod shards;
 
 use std::io;
@@ -22,13 +24,14 @@ use crate::auth::{ClusterKey, Verifier};
 use crate::cluster::{Cluster, ClusterSettings};
 use crate::config::{Config, ListenAddress, MergeWindow, OnConflict, Percentage, RTMP_PORT, Role};
 use crate::drain::Drain;
-use crate::hub::{self, Hub, Identity, RingLimits, StreamSettings};
+use crate::hls::{Library, OriginLibrary};
+use crate::hub::{self, Hub, Identity, OnSession, RingLimits, StreamSettings};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::Metrics;
 use crate::net::admission::Admission;
 use crate::net::dns::{Names, SetUpError};
 use crate::net::listener::{self, BindError};
-use crate::pull::{Forwarder, PullContext, Puller, SpawnOnShard};
+use crate::pull::{Forwarder, HlsRelay, PullContext, Puller, SpawnOnShard};
 use crate::serve::ServeContext;
 use crate::serve::marks::Marks;
 
@@ -41,8 +44,13 @@ use shards::Shards;
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long connections of the admin port have.
 const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the disk has for the last files of HLS.
+const HLS_STOP_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often the egress is measured, where it is limited.
 const MEASURE_EVERY: Duration = Duration::from_millis(500);
+
+/// How often it is looked which viewers have been silent for too long.
+const FORGET_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +64,12 @@ pub enum StartError {
     /// A thread or runtime could not be made.
     #[error("cannot start a shard: {0}")]
     Shard(io::Error),
+    /// The thread that writes files of HLS could not be made.
+    #[error("cannot start to write files of HLS: {0}")]
+    Hls(io::Error),
+    /// The recorder's threads could not be made.
+    #[error("cannot start the recorder: {0}")]
+    Recorder(io::Error),
     /// The system's DNS settings cannot be used.
     #[error("cannot set up DNS: {0}")]
     Dns(#[from] SetUpError),
@@ -97,6 +111,8 @@ pub struct Server {
     /// The one task that owns the listeners.
     draining: TaskTracker,
     cluster: TaskTracker,
+    /// What an origin packages.
+    hls: Option<OriginLibrary>,
     admin: TaskTracker,
     /// One after the other cancelled when the server stops.
     stop_accepting: CancellationToken,
@@ -117,25 +133,41 @@ impl Server {
         let settings = Box::new(move |key: &StreamKey| stream_settings(&settings_from, key));
         let hub = Hub::new(settings, config.limits.ring_bytes as u64, Arc::clone(&metrics), dispatchers);
         hub.limit(player_limits(&config));
+        let shards = Arc::new(shards);
+        let (connections, stop_connections) = (TaskTracker::new(), CancellationToken::new());
+        let (weak, stop) = (hub.downgrade(), stop_connections.clone());
+        let hls = packaging::library(&config, weak, &metrics, &shards, &connections, stop).map_err(StartError::Hls)?;
+        let stop = stop_connections.clone();
+        let recorder =
+            recording::recorder(&config, &metrics, &shards, &connections, stop).map_err(StartError::Recorder)?;
+        let packages = hls.iter().map(|library| Arc::new(library.clone()) as Arc<dyn OnSession>);
+        let records = recorder.iter().map(|recorder| Arc::new(recorder.clone()) as Arc<dyn OnSession>);
+        hub.tell_of_sessions(packages.chain(records).collect());
         let server = Self {
             addresses: addresses(&bound).map_err(StartError::Address)?,
             hub: hub.clone(),
             health: Arc::default(),
             drain: Drain::new(draining::times(&config.drain)),
             drained: CancellationToken::new(),
-            shards: Arc::new(shards),
-            connections: TaskTracker::new(),
+            shards,
+            connections,
+            hls,
             cluster: TaskTracker::new(),
             draining: TaskTracker::new(),
             admin: TaskTracker::new(),
             stop_accepting: CancellationToken::new(),
-            stop_connections: CancellationToken::new(),
+            stop_connections,
             stop_cluster: CancellationToken::new(),
             stop_admin: CancellationToken::new(),
         };
-        if config.role == Role::Edge {
-            server.join_upstream(&config, &metrics, &node)?;
-        }
+        let hls: Option<Arc<dyn Library>> = match config.role {
+            Role::Origin => server.hls.clone().map(|library| Arc::new(library) as Arc<dyn Library>),
+            Role::Edge => {
+                let upstream = server.join_upstream(&config, &metrics, &node)?;
+                let cache_bytes = config.hls().cache_bytes as u64;
+                config.has_hls().then(|| Arc::new(HlsRelay::new(upstream, cache_bytes)) as Arc<dyn Library>)
+            }
+        };
         let cluster =
             if config.cluster.peers.is_empty() { None } else { Some(server.join_cluster(&config, &metrics, &node)?) };
         let context = Arc::new(ServeContext {
@@ -145,6 +177,7 @@ impl Server {
             node: node.clone(),
             marks: Marks::new(Verifier::new(cluster_key(&config)), Arc::clone(&metrics)),
             cluster,
+            hls,
             drain: server.drain.clone(),
             stop: server.stop_connections.clone(),
         });
@@ -157,8 +190,10 @@ impl Server {
             drain: server.drain.clone(),
             admission: Arc::clone(&admission),
             unready_at: limits.unready_at.map(Percentage::fraction),
+            recordings: recorder.map(|recorder| recorder.library().clone()),
             node,
         });
+        server.admin.spawn(watch_viewers(server.hub.clone(), server.stop_admin.clone()));
         if limits.max_egress.is_some() {
             server.admin.spawn(watch_egress(server.hub.clone(), server.stop_admin.clone()));
         }
@@ -223,6 +258,9 @@ impl Server {
         if timeout(STOP_TIMEOUT, self.connections.wait()).await.is_err() {
             tracing::warn!(connections = self.connections.len(), "connections were cut off");
         }
+        if let Some(hls) = &self.hls {
+            hls.stop(HLS_STOP_TIMEOUT).await;
+        }
         self.stop_cluster.cancel();
         self.cluster.close();
         self.cluster.wait().await;
@@ -241,7 +279,12 @@ impl Server {
     }
 
     /// Fetches from upstream what players want, and passes on to it what is published here.
-    fn join_upstream(&self, config: &Config, metrics: &Arc<Metrics>, node: &str) -> Result<(), StartError> {
+    fn join_upstream(
+        &self,
+        config: &Config,
+        metrics: &Arc<Metrics>,
+        node: &str,
+    ) -> Result<Arc<PullContext>, StartError> {
         let names = Names::new(&config.dns.nameservers, Arc::clone(metrics))?;
         let context = Arc::new(PullContext::new(
             config.upstream.clone(),
@@ -265,8 +308,8 @@ impl Server {
                 shards.spawn(|shard| connections.track_future(forward(shard)));
             }
         });
-        self.hub.ask_before_publishing(Arc::new(Forwarder::new(context, self.hub.downgrade(), spawn)));
-        Ok(())
+        self.hub.ask_before_publishing(Arc::new(Forwarder::new(Arc::clone(&context), self.hub.downgrade(), spawn)));
+        Ok(context)
     }
 
     /// Has names granted by the other origins, and finds streams there.
@@ -310,6 +353,17 @@ async fn watch_egress(hub: Hub, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => hub.measure_egress(),
+        }
+    }
+}
+
+/// Takes leave of viewers that have been silent for too long, until `stop`.
+async fn watch_viewers(hub: Hub, stop: CancellationToken) {
+    let mut ticks = interval(FORGET_EVERY);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => hub.forget_silent_viewers(),
         }
     }
 }

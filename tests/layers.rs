@@ -34,6 +34,7 @@ const LAYERS: &[Layer] = &[
         may_import: &["media", "rtmp::chunk_writer", "metrics", "drain::spread"],
         must_not_name: &[],
     },
+    Layer { module: "hls", may_import: &["config", "hub", "media", "metrics", "mux"], must_not_name: &[] },
     Layer { module: "net", may_import: &["config", "metrics", "media"], must_not_name: &[] },
     Layer {
         module: "cluster",
@@ -42,17 +43,18 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         module: "serve",
-        may_import: &["hub", "rtmp", "media", "net", "auth", "config", "metrics", "cluster", "drain"],
+        may_import: &["hub", "rtmp", "media", "net", "auth", "config", "metrics", "cluster", "drain", "hls"],
         must_not_name: &[],
     },
     Layer {
         module: "pull",
-        may_import: &["hub", "rtmp", "media", "net", "auth", "config", "metrics", "cluster"],
+        may_import: &["hub", "rtmp", "media", "net", "auth", "config", "metrics", "cluster", "hls"],
         must_not_name: &[],
     },
+    Layer { module: "dvr", may_import: &["config", "hub", "media", "metrics", "mux"], must_not_name: &["std::net"] },
     Layer {
         module: "admin",
-        may_import: &["hub", "net", "config", "metrics", "media", "health", "drain"],
+        may_import: &["hub", "net", "config", "metrics", "media", "health", "drain", "dvr"],
         must_not_name: &[],
     },
     Layer { module: "drain", may_import: &[], must_not_name: &[] },

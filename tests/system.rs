@@ -18,6 +18,9 @@ mod system {
     mod demo;
     mod dns;
     mod drain;
+    mod dvr;
+    mod dvr_disk;
+    mod dvr_files;
     mod enhanced;
     mod fan_out;
     mod faults;
@@ -25,6 +28,10 @@ mod system {
     mod flags;
     mod foreign;
     mod forward;
+    mod hls_browser;
+    mod hls_directory;
+    mod hls_edge;
+    mod hls_foreign;
     mod homes;
     mod hostile;
     mod http;

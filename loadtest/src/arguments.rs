@@ -78,9 +78,18 @@ pub(crate) struct PublishArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct PlayArguments {
-    /// What to play: rtmp://HOST:PORT/APP/STREAM, or http:// or ws:// with .flv behind it; of several streams each has a
-    /// number behind its name
+    /// What to play: rtmp://HOST:PORT/APP/STREAM, or http:// or ws:// with .flv behind it, or http:// with .m3u8 for --hls;
+    /// of several streams each has a number behind its name
     pub(crate) url: Target,
+    /// Watch playlists and segments, as players of HLS do
+    #[arg(long)]
+    pub(crate) hls: bool,
+    /// How many connections the viewers of HLS share
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) connections: u32,
+    /// The admin port of the origin behind an edge, on this machine: fails if it was asked for an HLS segment twice
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) origin_metrics: Option<SocketAddr>,
     /// How many players
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=200_000))]
     pub(crate) players: u32,

@@ -8,6 +8,7 @@ mod arguments;
 mod clock;
 mod compare;
 mod floor;
+mod hls;
 mod limits;
 mod media;
 mod plan;
@@ -33,6 +34,7 @@ use arguments::{
 use compare::server::Server;
 use compare::{CaseName, Comparison, verdict};
 use floor::Floor;
+use hls::Watch;
 use media::synthetic;
 use plan::Demand;
 use play::Play;
@@ -97,7 +99,15 @@ fn publish_streams(arguments: PublishArguments) -> anyhow::Result<()> {
 }
 
 fn play_streams(arguments: &PlayArguments) -> anyhow::Result<()> {
-    let PlayArguments { url, players, streams, stalled, pace, start_timeout, pid, allow_remote, output } = arguments;
+    ensure!(
+        arguments.hls == (arguments.url.protocol == Protocol::Hls),
+        "--hls is for URLs that end with .m3u8, and they for it"
+    );
+    if arguments.hls {
+        return watch_streams(arguments);
+    }
+    let PlayArguments { url, players, streams, stalled, pace, start_timeout, pid, allow_remote, output, .. } =
+        arguments;
     let play = Play {
         address: url.resolve(allow_remote.as_deref())?,
         target: url.clone(),
@@ -121,6 +131,30 @@ fn play_streams(arguments: &PlayArguments) -> anyhow::Result<()> {
     report.cases.push(Case::new(url.authority(), url.protocol, load, vec![run]));
     finish(&report, &[], output)?;
     ensure!(!server_is_gone, "every player was dropped before the time was over");
+    Ok(())
+}
+
+fn watch_streams(arguments: &PlayArguments) -> anyhow::Result<()> {
+    let watch = Watch {
+        address: arguments.url.resolve(arguments.allow_remote.as_deref())?,
+        target: arguments.url.clone(),
+        streams: usize::from(arguments.streams),
+        viewers: arguments.players as usize,
+        connections: arguments.connections.min(arguments.players) as usize,
+        ramp: arguments.pace.ramp,
+        duration: arguments.pace.duration,
+        pid: arguments.pid,
+        origin: arguments.origin_metrics,
+    };
+    ensure!(watch.origin.is_none_or(|origin| origin.ip().is_loopback()), "--origin-metrics is for this machine");
+    let watched = hls::run(&watch, &Progress::new(""))?;
+    for line in watched.lines() {
+        println!("{line}");
+    }
+    write(arguments.output.json.as_deref(), || Ok(serde_json::to_string_pretty(&watched)?))?;
+    ensure!(watched.started == watched.viewers, "{} viewers got no segment", watched.viewers - watched.started);
+    ensure!(watched.failed_requests == 0, "{} requests failed", watched.failed_requests);
+    ensure!(!watched.origin_was_asked_twice(), "the origin was asked for a segment more than once");
     Ok(())
 }
 

@@ -18,6 +18,8 @@ pub(crate) enum Protocol {
     HttpFlv,
     /// `ws://HOST/APP/STREAM.flv`
     WsFlv,
+    /// `http://HOST/APP/STREAM.m3u8`
+    Hls,
 }
 
 impl fmt::Display for Protocol {
@@ -26,6 +28,7 @@ impl fmt::Display for Protocol {
             Self::Rtmp => "RTMP",
             Self::HttpFlv => "HTTP-FLV",
             Self::WsFlv => "WS-FLV",
+            Self::Hls => "HLS",
         })
     }
 }
@@ -39,13 +42,14 @@ pub(crate) struct Target {
 }
 
 const SUFFIX: &str = ".flv";
+const PLAYLIST_SUFFIX: &str = ".m3u8";
 
 impl FromStr for Target {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let (scheme, rest) = text.split_once("://").context("a URL begins with rtmp://, http:// or ws://")?;
-        let (protocol, default_port) = match scheme {
+        let (mut protocol, default_port) = match scheme {
             "rtmp" => (Protocol::Rtmp, 1935),
             "http" => (Protocol::HttpFlv, 80),
             "ws" => (Protocol::WsFlv, 80),
@@ -57,7 +61,16 @@ impl FromStr for Target {
         let mut url: RtmpUrl = format!("rtmp://{authority}{port}/{path}").parse()?;
         if protocol != Protocol::Rtmp {
             let (name, query) = url.stream.split_at(url.stream.find('?').unwrap_or(url.stream.len()));
-            let name = name.strip_suffix(SUFFIX).context("an HTTP or WebSocket URL ends with .flv")?;
+            let playlist = name.strip_suffix(PLAYLIST_SUFFIX).filter(|_| protocol == Protocol::HttpFlv);
+            let name = match playlist {
+                Some(name) => {
+                    protocol = Protocol::Hls;
+                    name
+                }
+                None => {
+                    name.strip_suffix(SUFFIX).context("an HTTP or WebSocket URL ends with .flv, or .m3u8 for HLS")?
+                }
+            };
             url.stream = format!("{name}{query}");
         }
         Ok(Self { protocol, url })
@@ -100,7 +113,8 @@ impl Target {
 
     /// The HTTP path of stream `index` of `count`, with the query.
     pub(crate) fn path(&self, index: usize, count: usize) -> String {
-        format!("/{}/{}", self.url.app, self.numbered(index, count, SUFFIX))
+        let suffix = if self.protocol == Protocol::Hls { PLAYLIST_SUFFIX } else { SUFFIX };
+        format!("/{}/{}", self.url.app, self.numbered(index, count, suffix))
     }
 
     fn numbered(&self, index: usize, count: usize, suffix: &str) -> String {
@@ -123,6 +137,9 @@ mod tests {
         assert_eq!(target("rtmp://127.0.0.1/live/x").protocol, Protocol::Rtmp);
         assert_eq!(target("http://127.0.0.1:8080/live/x.flv").protocol, Protocol::HttpFlv);
         assert_eq!(target("ws://[::1]/live/x.flv").authority(), "[::1]:80");
+        assert_eq!(target("http://127.0.0.1/live/x.m3u8?a=b").protocol, Protocol::Hls);
+        assert_eq!(target("http://127.0.0.1/live/x.m3u8?a=b").path(3, 10), "/live/x3.m3u8?a=b");
+        assert!("ws://127.0.0.1/live/x.m3u8".parse::<Target>().is_err());
         assert!("http://127.0.0.1/live/x".parse::<Target>().is_err());
         assert!("ftp://127.0.0.1/live/x".parse::<Target>().is_err());
     }

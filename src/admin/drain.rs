@@ -104,7 +104,7 @@ pub(super) async fn take_back(State(context): State<Arc<AdminContext>>, Extensio
 }
 
 /// Only who is on this host may change anything.
-fn refuse(context: &AdminContext, peer: Peer) -> Option<Response> {
+pub(super) fn refuse(context: &AdminContext, peer: Peer) -> Option<Response> {
     if peer.0.ip().to_canonical().is_loopback() {
         return None;
     }

@@ -20,6 +20,7 @@ fn context() -> Arc<AdminContext> {
         drain: Drain::new(Times { propagation_delay: hour, soft_timeout: hour, window: hour, hard_timeout: hour * 2 }),
         admission: Arc::new(Admission::new(10, 0)),
         unready_at: None,
+        recordings: None,
         node: "a-test".to_owned(),
     })
 }
@@ -57,4 +58,15 @@ async fn readiness_ends_with_the_order_itself() {
     context.drain.begin(crate::drain::Purpose::Stay);
     assert_eq!(ask(&context, "192.0.2.1:1", Method::GET, "/readyz").await, 503);
     assert_eq!(ask(&context, "192.0.2.1:1", Method::GET, "/startupz").await, 200);
+}
+
+#[tokio::test]
+async fn only_a_client_on_the_same_host_deletes_recordings() {
+    let context = context();
+    let path = "/api/v1/recordings/0123";
+    assert_eq!(ask(&context, "192.0.2.1:1", Method::DELETE, path).await, 403);
+    assert_eq!(ask(&context, "127.0.0.1:1", Method::DELETE, path).await, 404, "there is none");
+    assert_eq!(ask(&context, "192.0.2.1:1", Method::GET, path).await, 404, "anybody may look");
+    assert_eq!(ask(&context, "192.0.2.1:1", Method::GET, "/api/v1/recordings").await, 200);
+    assert_eq!(ask(&context, "127.0.0.1:1", Method::POST, path).await, 405);
 }

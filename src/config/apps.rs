@@ -8,10 +8,10 @@ use super::form::{Form, Written};
 use super::mistake::Mistake;
 use super::pattern::AppPattern;
 use super::section::known_table;
-use super::sections::{PlayPatch, PublishPatch};
+use super::sections::{DvrPatch, HlsPatch, PlayPatch, PublishPatch};
 
 /// The keys of an entry.
-const KEYS: [&str; 3] = ["match", "play", "publish"];
+const KEYS: [&str; 5] = ["match", "play", "publish", "hls", "dvr"];
 
 /// One entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(super) struct AppRule {
     pub(super) pattern: AppPattern,
     pub(super) play: PlayPatch,
     pub(super) publish: PublishPatch,
+    pub(super) hls: HlsPatch,
+    pub(super) dvr: DvrPatch,
 }
 
 /// One entry as found in a file.
@@ -54,7 +56,15 @@ impl AppEntry {
         };
         let play = table.get("play").map(|value| PlayPatch::read(value, &path("play"), mistakes));
         let publish = table.get("publish").map(|value| PublishPatch::read(value, &path("publish"), mistakes));
-        Some(AppRule { pattern: pattern?, play: play.unwrap_or_default(), publish: publish.unwrap_or_default() })
+        let hls = table.get("hls").map(|value| HlsPatch::read(value, &path("hls"), mistakes));
+        let dvr = table.get("dvr").map(|value| DvrPatch::read(value, &path("dvr"), mistakes));
+        Some(AppRule {
+            pattern: pattern?,
+            play: play.unwrap_or_default(),
+            publish: publish.unwrap_or_default(),
+            hls: hls.unwrap_or_default(),
+            dvr: dvr.unwrap_or_default(),
+        })
     }
 
     /// The value at `section.key` in this entry.

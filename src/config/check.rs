@@ -4,12 +4,12 @@
 
 use ::config::{Value, ValueKind};
 
-use super::apps::AppEntry;
+use super::apps::{AppEntry, AppRule};
 use super::duration::format_duration;
 use super::environment::variable;
 use super::layer::Layer;
 use super::mistake::Mistake;
-use super::sections::{Drain, Play, PlayPatch, Upstream};
+use super::sections::{Drain, Dvr, DvrFormat, Hls, Play, Upstream};
 use super::upstream::OriginAddress;
 
 use super::{Config, Role};
@@ -18,6 +18,8 @@ use super::{Config, Role};
 pub(super) fn sections(config: &Config, tree: &Layer, complete: bool, mistakes: &mut Vec<Mistake>) {
     drain(&config.drain, tree, mistakes);
     lag(&config.play, "", |key| tree.get("play", key), mistakes);
+    cuts(&config.hls, "", |key| tree.get("hls", key), mistakes);
+    recordings(config, &config.dvr, "", |key| tree.get("dvr", key), mistakes);
     node_address(config, tree, mistakes);
     match config.role {
         Role::Origin => {
@@ -36,11 +38,69 @@ pub(super) fn sections(config: &Config, tree: &Layer, complete: bool, mistakes: 
 }
 
 /// Checks one entry of `[[apps]]`, as if it alone lay over the sections.
-pub(super) fn app(config: &Config, entry: &AppEntry, patch: &PlayPatch, mistakes: &mut Vec<Mistake>) {
-    let mut play = config.play.clone();
-    play.apply(patch);
+pub(super) fn app(config: &Config, entry: &AppEntry, rule: &AppRule, mistakes: &mut Vec<Mistake>) {
     let prefix = format!("{}.", entry.path);
+    let mut play = config.play.clone();
+    play.apply(&rule.play);
     lag(&play, &prefix, |key| entry.get("play", key), mistakes);
+    let mut hls = config.hls.clone();
+    hls.apply(&rule.hls);
+    cuts(&hls, &prefix, |key| entry.get("hls", key), mistakes);
+    for key in ["path", "m3u8_file", "ts_file", "memory_bytes", "cache_bytes"] {
+        if let Some(value) = entry.get("hls", key) {
+            let message = "holds for the process as a whole: set it under [hls]".to_owned();
+            mistakes.push(Mistake::at(value, &format!("{prefix}hls.{key}"), message));
+        }
+    }
+    let mut dvr = config.dvr.clone();
+    dvr.apply(&rule.dvr);
+    recordings(config, &dvr, &prefix, |key| entry.get("dvr", key), mistakes);
+    for key in ["max_bytes", "min_free"] {
+        if let Some(value) = entry.get("dvr", key) {
+            let message = "holds for all recordings of the process together: set it under [dvr]".to_owned();
+            mistakes.push(Mistake::at(value, &format!("{prefix}dvr.{key}"), message));
+        }
+    }
+}
+
+/// A playlist of less than three segments plays nowhere, and segments cannot be longer than players are told they are.
+fn cuts<'v>(hls: &Hls, prefix: &str, found: impl Fn(&str) -> Option<&'v Value>, mistakes: &mut Vec<Mistake>) {
+    let mut check = |keys: &[&str], holds: bool, message: String| {
+        let set = keys.iter().find_map(|key| Some((*key, found(key)?)));
+        if let Some((key, value)) = set.filter(|_| !holds) {
+            mistakes.push(Mistake::at(value, &format!("{prefix}hls.{key}"), message));
+        }
+    };
+    let (fragment, window) = (format_duration(hls.fragment), format_duration(hls.window));
+    let message = format!("window must be three times fragment at least: they are {window:?} and {fragment:?}");
+    check(&["window", "fragment"], hls.window >= hls.fragment * 3, message);
+    let message = format!("aof_ratio must not be less than td_ratio: they are {} and {}", hls.aof_ratio, hls.td_ratio);
+    check(&["aof_ratio", "td_ratio"], hls.aof_ratio >= hls.td_ratio, message);
+}
+
+/// A recording's name must not say that it is something else, and an edge records nothing.
+fn recordings<'v>(
+    config: &Config,
+    dvr: &Dvr,
+    prefix: &str,
+    found: impl Fn(&str) -> Option<&'v Value>,
+    mistakes: &mut Vec<Mistake>,
+) {
+    if let Some(value) = found("enabled").filter(|_| dvr.enabled && config.role == Role::Edge) {
+        let message = "an edge records nothing; origins record what is published to them".to_owned();
+        mistakes.push(Mistake::at(value, &format!("{prefix}dvr.enabled"), message));
+    }
+    let expected = match dvr.format {
+        DvrFormat::Flv => "flv",
+        DvrFormat::Fmp4 => "mp4",
+    };
+    let set = [("path", found("path")), ("format", found("format"))];
+    let Some((key, value)) = set.into_iter().find_map(|(key, value)| Some((key, value?))) else { return };
+    if dvr.path.extension().is_some_and(|extension| extension != expected) {
+        let message =
+            format!("the path \"{}\" does not end in .{expected}, as recordings in {} do", dvr.path, dvr.format);
+        mistakes.push(Mistake::at(value, &format!("{prefix}dvr.{key}"), message));
+    }
 }
 
 /// What is to come later must not come earlier. Only where one of the times is set: else it is wrong elsewhere.

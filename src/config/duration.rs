@@ -1,4 +1,4 @@
-//! Durations as they are written in a configuration: `"350ms"`, `"10s"`, `"5m"`, `"1h"`, and a bare `0`.
+//! Durations as they are written in a configuration: `"350ms"`, `"10s"`, `"5m"`, `"1h"`, `"7d"`, and a bare `0`.
 //!
 //! Owns their text in both directions. The sections use it for every key that is a time; it reads no clock.
 
@@ -13,20 +13,20 @@ use super::mistake::Mistake;
 pub const MAX_DURATION: Duration = Duration::from_secs(8760 * 3600);
 
 /// The units, the largest first, each with its milliseconds.
-const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
 /// Why a text is not a duration; completes "expected ...".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
     /// Not a whole number followed by a unit.
-    #[error("a duration such as \"350ms\", \"10s\", \"5m\" or \"1h\"")]
+    #[error("a duration such as \"350ms\", \"10s\", \"5m\", \"1h\" or \"7d\"")]
     Malformed,
     /// Beyond [`MAX_DURATION`].
-    #[error("a duration of at most \"8760h\"")]
+    #[error("a duration of at most \"365d\"")]
     TooLong,
 }
 
-/// Reads a whole number with its unit (`ms`, `s`, `m`, `h`); only zero needs none.
+/// Reads a whole number with its unit (`ms`, `s`, `m`, `h`, `d`); only zero needs none.
 pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -96,12 +96,14 @@ mod tests {
         assert_eq!(parse_duration("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(parse_duration("5m"), Ok(Duration::from_secs(300)));
         assert_eq!(parse_duration("1h"), Ok(Duration::from_secs(3600)));
+        assert_eq!(parse_duration("7d"), Ok(Duration::from_secs(7 * 86_400)));
         assert_eq!(parse_duration("0"), Ok(Duration::ZERO));
     }
 
     #[test]
     fn what_is_no_number_with_a_unit_is_refused() {
-        for text in ["", "s", "10", "00", "-1s", "+1s", "1.5s", "1 s", "1S", "1d", "1m30s", "1s ", "١s", "fast"] {
+        for text in ["", "s", "10", "00", "-1s", "+1s", "1.5s", "1 s", "1S", "1D", "1w", "1m30s", "1s ", "١s", "fast"]
+        {
             assert_eq!(parse_duration(text), Err(DurationError::Malformed), "{text:?}");
         }
     }
@@ -109,7 +111,8 @@ mod tests {
     #[test]
     fn a_year_is_the_longest() {
         assert_eq!(parse_duration("8760h"), Ok(MAX_DURATION));
-        for text in ["8761h", "18446744073709551615h", "99999999999999999999ms"] {
+        assert_eq!(parse_duration("365d"), Ok(MAX_DURATION));
+        for text in ["8761h", "366d", "18446744073709551615h", "99999999999999999999ms"] {
             assert_eq!(parse_duration(text), Err(DurationError::TooLong), "{text:?}");
         }
     }

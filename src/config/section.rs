@@ -209,7 +209,7 @@ mod tests {
                 "tank.\"a\\nb\": unknown key (known here: filled, fill_time)",
                 "tank.fill_tim: unknown key (did you mean fill_time?)",
                 "tank.filled: expected true or false, found 1",
-                "tank.fill_time: expected a duration such as \"350ms\", \"10s\", \"5m\" or \"1h\", found \"soon\"",
+                "tank.fill_time: expected a duration such as \"350ms\", \"10s\", \"5m\", \"1h\" or \"7d\", found \"soon\"",
             ]
         );
     }

@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use super::duration::Span;
 use super::form::{List, Optional, Switch, Whole, Written, choice};
+use super::hls_path::{Directory, PlaylistPath, SegmentPath};
 use super::latency::MergeWindow;
 use super::listen::ListenAddress;
 use super::nameserver::Nameserver;
 use super::percentage::Percentage;
 use super::rate::Rate;
+use super::ratio::{Ratio, Times};
+use super::recording_path::RecordingPath;
 use super::secret::{Hidden, Secret, SecretFile};
 use super::section::{Schema, section};
 use super::size::Size;
@@ -23,7 +26,7 @@ use super::upstream::OriginAddress;
 const MEBIBYTE: usize = 1 << 20;
 
 /// The schemas of all sections, in the order in which mistakes in them are reported.
-pub const SCHEMAS: [Schema; 12] = [
+pub const SCHEMAS: [Schema; 14] = [
     Node::SCHEMA,
     Log::SCHEMA,
     Rtmp::SCHEMA,
@@ -36,6 +39,8 @@ pub const SCHEMAS: [Schema; 12] = [
     Dns::SCHEMA,
     Drain::SCHEMA,
     Limits::SCHEMA,
+    Hls::SCHEMA,
+    Dvr::SCHEMA,
 ];
 
 /// At least one address to listen on.
@@ -242,5 +247,99 @@ section! {
         unready_at: Option<Percentage> as Optional<Written<Percentage>> = None,
         /// The media that all streams together hold, in bytes; at least one mebibyte.
         ring_bytes: usize as Size<MEBIBYTE> = 1024 * MEBIBYTE,
+    }
+}
+
+choice! {
+    /// What segments are written as.
+    HlsFormat, "\"auto\", \"mpegts\" or \"fmp4\"" {
+        /// MPEG-TS where it carries the codecs, else fragmented MP4.
+        Auto = "auto",
+        /// MPEG-TS, or nothing.
+        Mpegts = "mpegts",
+        /// Fragmented MP4.
+        Fmp4 = "fmp4",
+    }
+}
+
+choice! {
+    /// What recordings are written as.
+    DvrFormat, "\"flv\" or \"fmp4\"" {
+        /// FLV, whatever the codecs.
+        Flv = "flv",
+        /// Fragmented MP4.
+        Fmp4 = "fmp4",
+    }
+}
+
+section! {
+    /// Streams as playlists and segments.
+    "hls" Hls HlsPatch {
+        /// Whether there is HLS at all.
+        enabled: bool as Switch = true,
+        /// Whether a stream is packaged only while somebody asks for it; where a directory is named, always anyway.
+        on_demand: bool as Switch = true,
+        /// For how long a stream is packaged after somebody has asked for it; at least a second.
+        idle: Duration as Span<1000> = Duration::from_secs(60),
+        /// What segments are written as.
+        format: HlsFormat as Written<HlsFormat> = HlsFormat::Auto,
+        /// From which length on a segment ends at the next keyframe; at least half a second.
+        fragment: Duration as Span<500> = Duration::from_secs(2),
+        /// The length of a playlist; at least three times `fragment`.
+        window: Duration as Span<1> = Duration::from_secs(30),
+        /// How many times `fragment` the target duration is at least.
+        td_ratio: Ratio as Times = Ratio::from_thousandths(1_500),
+        /// How many times `fragment` a segment is at most; at least `td_ratio`.
+        aof_ratio: Ratio as Times = Ratio::from_thousandths(5_000),
+        /// Whether a segment waits for a keyframe to end.
+        wait_keyframe: bool as Switch = true,
+        /// How long playlist and segments stay when the publisher is gone.
+        dispose: Duration as Span = Duration::from_secs(120),
+        /// Whether files are removed that no playlist names any more.
+        cleanup: bool as Switch = true,
+        /// The directory that segments are written to as well; none if unset.
+        path: Option<PathBuf> as Optional<Directory> = None,
+        /// Where below it playlists are.
+        m3u8_file: PlaylistPath as Written<PlaylistPath> = PlaylistPath::beside_streams(),
+        /// Where below it segments are.
+        ts_file: SegmentPath as Written<SegmentPath> = SegmentPath::below_streams(),
+        /// What all segments in memory take together, in bytes; at least one mebibyte.
+        memory_bytes: usize as Size<MEBIBYTE> = 512 * MEBIBYTE,
+        /// What an edge keeps of segments that it has fetched, in bytes; at least one mebibyte.
+        cache_bytes: usize as Size<MEBIBYTE> = 512 * MEBIBYTE,
+    }
+}
+
+choice! {
+    /// Where one recording ends and the next begins.
+    DvrPlan, "\"session\" or \"segment\"" {
+        /// A recording is a publish session.
+        Session = "session",
+        /// A session is cut into recordings of about the same length.
+        Segment = "segment",
+    }
+}
+
+section! {
+    /// The recordings of an origin.
+    "dvr" Dvr DvrPatch {
+        /// Whether streams are recorded.
+        enabled: bool as Switch = false,
+        /// What recordings are written as.
+        format: DvrFormat as Written<DvrFormat> = DvrFormat::Flv,
+        /// Where one ends and the next begins.
+        plan: DvrPlan as Written<DvrPlan> = DvrPlan::Session,
+        /// Where they go.
+        path: RecordingPath as Written<RecordingPath> = RecordingPath::default(),
+        /// How long one is, if sessions are cut; at least a second.
+        duration: Duration as Span<1000> = Duration::from_secs(30),
+        /// Whether each begins with a keyframe, where there is video.
+        wait_keyframe: bool as Switch = true,
+        /// How long one is kept after its end, at least a second; for ever if unset.
+        retention: Option<Duration> as Optional<Span<1000>> = None,
+        /// What all of them may take together, in bytes; the oldest go. Any if unset. For the whole process.
+        max_bytes: Option<usize> as Optional<Size<1>> = None,
+        /// What is left free of a disk, in bytes: the oldest go, then nothing is recorded. For the whole process.
+        min_free: Option<usize> as Optional<Size<1>> = None,
     }
 }

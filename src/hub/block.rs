@@ -36,6 +36,7 @@ pub struct Block {
     headers: Arc<Headers>,
     sealed_at: Instant,
     first_packet: u64,
+    first_byte: u64,
     session: u64,
     rtmp: OnceLock<Bytes>,
     flv: OnceLock<Bytes>,
@@ -64,13 +65,18 @@ impl Block {
     }
 
     /// The number of packets that the stream had before this block.
-    pub(super) fn first_packet(&self) -> u64 {
+    pub fn first_packet(&self) -> u64 {
         self.first_packet
     }
 
     /// The number of the packet behind this block.
     pub(super) fn end_packet(&self) -> u64 {
         self.first_packet + self.packets.len() as u64
+    }
+
+    /// The bytes of media that the stream had before this block.
+    pub(super) fn first_byte(&self) -> u64 {
+        self.first_byte
     }
 
     /// The number of the publish session that it belongs to.
@@ -84,7 +90,7 @@ impl Block {
     }
 
     /// The bytes of the media bodies.
-    pub(super) fn payload_bytes(&self) -> usize {
+    pub fn payload_bytes(&self) -> usize {
         self.packets.iter().map(|packet| packet.payload.len()).sum()
     }
 
@@ -106,6 +112,13 @@ impl Block {
         self.charge.add(size);
         out.freeze()
     }
+}
+
+/// How much a stream has had: packets, and the bytes of their bodies.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Position {
+    pub(super) packet: u64,
+    pub(super) byte: u64,
 }
 
 /// The block that the publisher is filling.
@@ -142,7 +155,7 @@ impl OpenBlock {
     pub(super) fn seal(
         &mut self,
         headers: Arc<Headers>,
-        first_packet: u64,
+        first: Position,
         session: u64,
         now: Instant,
         charge: impl FnOnce(usize) -> Charge,
@@ -158,7 +171,8 @@ impl OpenBlock {
             packets: open.packets,
             headers,
             sealed_at: now,
-            first_packet,
+            first_packet: first.packet,
+            first_byte: first.byte,
             session,
             rtmp: OnceLock::new(),
             flv: OnceLock::new(),

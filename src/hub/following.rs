@@ -7,6 +7,7 @@ use std::fmt;
 
 use crate::media::stream_key::StreamKey;
 
+use super::Hub;
 use super::dispatcher::ShardId;
 use super::identity::Identity;
 use super::reader::TapStart;
@@ -27,6 +28,20 @@ pub struct Following {
     session: Identity,
     /// Which of the stream's sessions it is.
     number: u64,
+}
+
+impl Hub {
+    /// The session in force of a client that publishes `key` here, for who was not told when it began or did not care then.
+    pub fn follow(&self, key: &StreamKey) -> Option<Following> {
+        // An absent stream is not made by asking for it.
+        self.shared.streams.get(key)?;
+        let handle = StreamHandle::open(&self.shared, key);
+        let state = handle.stream.state();
+        let live = state.live.as_ref().filter(|live| !live.source.is_pull())?;
+        let (session, number) = (live.session.clone(), state.session);
+        drop(state);
+        Some(Following::new(handle, session, number))
+    }
 }
 
 impl Following {

@@ -105,6 +105,8 @@ pub struct Reader {
 pub enum TapStart {
     /// At the oldest block of the session that is held.
     Session,
+    /// At the oldest block of the session that is not about to be skipped for its age.
+    Recent,
     /// At the newest keyframe, GOP cache or not.
     Keyframe,
 }
@@ -362,8 +364,12 @@ impl Reader {
         if state.live.is_none() || !ring.session_has_media() {
             return None;
         }
-        if self.tap == Some(TapStart::Session) {
-            return Some(ring.session_start());
+        match self.tap {
+            Some(TapStart::Session) => return Some(ring.session_start()),
+            Some(TapStart::Recent) => {
+                return Some(ring.recent_start(now, self.handle.stream.settings.ring.queue_length));
+            }
+            Some(TapStart::Keyframe) | None => {}
         }
         if self.tap.is_some() || self.handle.stream.settings.ring.gop_cache || state.headers.tracks.video.is_none() {
             return Some(ring.newest_keyframe().unwrap_or_else(|| ring.live_end()));

@@ -75,6 +75,15 @@ impl Ring {
         self.session.max(self.first)
     }
 
+    /// The oldest block of the session that who begins there has time to read, if what is older than `lag` is skipped; or the
+    /// newest keyframe if that is older.
+    pub(super) fn recent_start(&self, now: Instant, lag: Duration) -> u64 {
+        let is_recent = |block: &Arc<Block>| now.saturating_duration_since(block.sealed_at()) <= lag / 4 * 3;
+        let recent = (self.session_start()..self.end()).find(|&number| self.get(number).is_some_and(is_recent));
+        let start = recent.unwrap_or_else(|| self.live_end());
+        self.keyframe.map_or(start, |keyframe| keyframe.min(start))
+    }
+
     /// Whether the session has a block.
     pub(super) fn session_has_media(&self) -> bool {
         self.end() > self.session

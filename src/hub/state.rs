@@ -15,7 +15,7 @@ use crate::media::packet::Packet;
 use crate::media::timeline::{Continuation, Timeline};
 use crate::media::{Kind, Tag};
 
-use super::block::OpenBlock;
+use super::block::{OpenBlock, Position};
 use super::budget::{Budget, Pressure};
 use super::demand::PullStatus;
 use super::headers::Headers;
@@ -121,7 +121,7 @@ pub(super) struct State {
     budget: Arc<Budget>,
     timeline: Timeline,
     open: OpenBlock,
-    next_packet: u64,
+    next: Position,
     /// How many publish sessions there were: the number of the one in force or last in force.
     pub(super) session: u64,
     last_session: Option<Identity>,
@@ -164,7 +164,7 @@ impl State {
             budget,
             timeline: Timeline::default(),
             open: OpenBlock::default(),
-            next_packet: 0,
+            next: Position::default(),
             session: 0,
             last_session: None,
             publishers: 0,
@@ -321,9 +321,10 @@ impl State {
     pub(super) fn seal(&mut self, now: Instant) {
         let budget = &self.budget;
         let headers = Arc::clone(&self.headers);
-        let sealed = self.open.seal(headers, self.next_packet, self.session, now, |bytes| budget.charge(bytes));
+        let sealed = self.open.seal(headers, self.next, self.session, now, |bytes| budget.charge(bytes));
         let Some(block) = sealed else { return };
-        self.next_packet += block.packets().len() as u64;
+        self.next.packet = block.end_packet();
+        self.next.byte += block.payload_bytes() as u64;
         self.ring.push(block, &self.settings.ring, self.budget.pressure(), now);
     }
 

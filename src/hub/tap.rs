@@ -30,8 +30,18 @@ pub struct Tap {
     reader: Reader,
     session: Identity,
     began: bool,
-    next_packet: Option<u64>,
-    skipped: u64,
+    /// The numbers of the packet and of the byte that come next.
+    next: Option<(u64, u64)>,
+    skipped: Skipped,
+}
+
+/// What a tap had no time for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// In packets.
+    pub packets: u64,
+    /// In bytes of their bodies.
+    pub bytes: u64,
 }
 
 impl Tap {
@@ -39,7 +49,13 @@ impl Tap {
     pub(super) fn new(handle: StreamHandle, session: Identity, shard: ShardId, start: TapStart) -> Self {
         // Protocol and form are those of a player, which a tap is not.
         let request = PlayRequest { protocol: Protocol::Rtmp, form: WireForm::Flv, shard, is_pull: true };
-        Self { reader: Reader::tap(handle, request, start), session, began: false, next_packet: None, skipped: 0 }
+        Self {
+            reader: Reader::tap(handle, request, start),
+            session,
+            began: false,
+            next: None,
+            skipped: Skipped::default(),
+        }
     }
 
     /// The same of one that has, as the stream's `number`th.
@@ -61,15 +77,18 @@ impl Tap {
                 Tapped::Headers(headers.packets(metadata_at.into(), sequence_at.into()).collect())
             }
             Piece::Block(block) => {
-                let expected = self.next_packet.replace(block.end_packet());
-                self.skipped += expected.map_or(0, |expected| block.first_packet().saturating_sub(expected));
+                let behind = (block.end_packet(), block.first_byte() + block.payload_bytes() as u64);
+                if let Some((packet, byte)) = self.next.replace(behind) {
+                    self.skipped.packets += block.first_packet().saturating_sub(packet);
+                    self.skipped.bytes += block.first_byte().saturating_sub(byte);
+                }
                 Tapped::Block(block)
             }
         }))
     }
 
-    /// How many packets were skipped since the last call, because they were not fetched in time.
-    pub fn take_skipped(&mut self) -> u64 {
+    /// What was skipped since the last call, because it was not fetched in time.
+    pub fn take_skipped(&mut self) -> Skipped {
         std::mem::take(&mut self.skipped)
     }
 }

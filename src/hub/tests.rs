@@ -225,3 +225,20 @@ impl OnDemand for Yields {
         });
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pull_that_waits_for_a_publisher_on_its_way_finds_it_or_loses_patience() {
+    let hub = hub();
+    assert!(!hub.wait_for_expected(&key()).await, "nobody is on the way");
+    let expected = hub.expect(&key());
+    let waiting = {
+        let hub = hub.clone();
+        tokio::spawn(async move { hub.wait_for_expected(&key()).await })
+    };
+    tokio::time::sleep(ARRIVAL_PATIENCE / 2).await;
+    assert!(!waiting.is_finished());
+    drop(expected);
+    assert!(waiting.await.unwrap(), "it has arrived, or has been refused");
+    let _late = hub.expect(&key());
+    assert!(!hub.wait_for_expected(&key()).await, "it takes too long");
+}

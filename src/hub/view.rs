@@ -1,5 +1,6 @@
 //! What the API shows of the streams.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use super::headers::Headers;
 use super::identity::Identity;
 use super::state::Source;
 use super::stream::Stream;
+use super::viewers::{Audience, Viewers};
 use super::{Hub, now};
 use crate::media::stream_key::StreamKey;
 
@@ -26,7 +28,7 @@ pub struct StreamView {
     pub forward: Option<PullStatus>,
     /// The headers in force.
     pub headers: Arc<Headers>,
-    /// Players, those that wait for it included.
+    /// Players, those that wait for it and viewers included.
     pub players: usize,
     /// Video frames received.
     pub video_frames: u64,
@@ -55,7 +57,12 @@ impl Hub {
     /// Every stream there is, by name.
     pub fn streams(&self) -> Vec<StreamView> {
         let now = now();
-        let mut views: Vec<StreamView> = self.collect_streams().iter().map(|stream| view(stream, now)).collect();
+        let viewers = &self.shared.viewers;
+        let mut views: Vec<StreamView> =
+            self.collect_streams().iter().map(|stream| view(stream, viewers, now)).collect();
+        // Streams that are here only for their viewers: no ring holds them.
+        let known: HashSet<StreamKey> = views.iter().map(|view| view.key.clone()).collect();
+        views.extend(viewers.views(now).into_iter().filter(|view| !known.contains(&view.key)));
         views.sort_by(|one, other| one.key.cmp(&other.key));
         views
     }
@@ -75,7 +82,29 @@ impl Hub {
     }
 }
 
-fn view(stream: &Stream, now: Instant) -> StreamView {
+impl StreamView {
+    /// A stream that is here for its viewers only.
+    pub(super) fn of_audience(key: &StreamKey, id: &Identity, audience: &Audience, now: Instant) -> Self {
+        Self {
+            id: id.clone(),
+            key: key.clone(),
+            live: None,
+            pull: None,
+            forward: None,
+            headers: Arc::default(),
+            players: audience.len(),
+            video_frames: 0,
+            received_bytes: 0,
+            sent_bytes: audience.sent_bytes,
+            received_kilobits: 0,
+            sent_kilobits: audience.kilobits(now),
+        }
+    }
+}
+
+fn view(stream: &Stream, viewers: &Viewers, now: Instant) -> StreamView {
+    let audience = |audience: &Audience| (audience.len(), audience.sent_bytes, audience.kilobits(now));
+    let (watching, sent_to_viewers, viewers_kilobits) = viewers.of(&stream.key, audience).unwrap_or_default();
     let state = stream.state();
     let sample = stream.sample(&state, now);
     let (received_kilobits, sent_kilobits) = state.rates.kilobits(sample);
@@ -90,11 +119,11 @@ fn view(stream: &Stream, now: Instant) -> StreamView {
         pull: state.pull.clone(),
         forward: state.forward.as_ref().map(|(_, status)| status.clone()),
         headers: Arc::clone(&state.headers),
-        players: state.readers,
+        players: state.readers + watching,
         video_frames: state.video_frames,
         received_bytes: sample.received_bytes,
-        sent_bytes: sample.sent_bytes,
+        sent_bytes: sample.sent_bytes + sent_to_viewers,
         received_kilobits,
-        sent_kilobits,
+        sent_kilobits: sent_kilobits + viewers_kilobits,
     }
 }

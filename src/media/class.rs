@@ -17,6 +17,13 @@ pub struct HeaderSlot {
     pub track_id: u8,
 }
 
+impl HeaderSlot {
+    /// Whether it is the configuration of the main video or audio track, without which that track cannot be decoded.
+    pub fn is_main_sequence(self) -> bool {
+        self.purpose == Purpose::Sequence && self.track_id == 0
+    }
+}
+
 /// The tracks that have headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Track {

@@ -63,6 +63,8 @@ label_values! {
         HttpFlv = "http-flv",
         /// FLV in WebSocket messages.
         WsFlv = "ws-flv",
+        /// Playlists and segments over HTTP.
+        Hls = "hls",
     }
 }
 
@@ -155,6 +157,38 @@ label_values! {
         NotFound = "not_found",
         /// The servers did not answer, or answered with an error.
         Failed = "failed",
+    }
+}
+
+label_values! {
+    /// Why something could not be recorded.
+    RecordingError {
+        /// The disk is full, or has less left free than it should, or a quota or limit is reached.
+        Full = "full",
+        /// The file system is read-only.
+        ReadOnly = "read_only",
+        /// The process may not write there.
+        Denied = "denied",
+        /// The stream's name makes no name of a file.
+        Name = "name",
+        /// The container cannot hold a track of the stream.
+        Codec = "codec",
+        /// Anything else that the system reports.
+        Failed = "failed",
+    }
+}
+
+label_values! {
+    /// Why a recording was deleted.
+    RecordingDeletion {
+        /// It was older than `dvr.retention`.
+        Age = "age",
+        /// All together took more than `dvr.max_bytes`.
+        Size = "size",
+        /// Less than `dvr.min_free` was left of the disk.
+        Space = "space",
+        /// Somebody asked for it.
+        Request = "request",
     }
 }
 

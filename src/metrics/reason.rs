@@ -55,6 +55,8 @@ label_values! {
         TracksChanged = "tracks_changed",
         /// The player read too slowly, or not at all.
         SlowPlayer = "slow_player",
+        /// There are as many connections as `limits.max_connections` allows.
+        TooManyConnections = "too_many_connections",
         /// There are as many players as `limits.max_players` allows.
         TooManyPlayers = "too_many_players",
         /// As much is sent as `limits.max_egress` allows.

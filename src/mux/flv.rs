@@ -10,12 +10,15 @@ use crate::media::codec::Codec;
 use crate::media::flv::{HEADER_BYTES, TAG_OVERHEAD_BYTES, header, write_tag};
 use crate::media::packet::Packet;
 
+pub use super::patch::Patch;
 use super::tracks::{AudioCodec, Tracks, VideoCodec};
 
 /// A file being written.
 #[derive(Debug, Clone)]
 pub struct FlvFile {
     tracks: Tracks,
+    /// A property of the head that is the writer's own.
+    note: Option<(&'static str, Bytes)>,
     /// The stream's time that is 0 in the file.
     origin: u64,
     /// The latest time in the file, in milliseconds.
@@ -23,21 +26,23 @@ pub struct FlvFile {
     bytes: u64,
 }
 
-/// Bytes that replace what was written at the begin of the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Patch {
-    /// Where in the file they begin.
-    pub offset: u64,
-    /// As many as there were.
-    pub bytes: Bytes,
-}
-
 impl FlvFile {
     /// Begins a file: appends its head to `out`.
     ///
     /// `origin` is the stream's time, in milliseconds, that becomes 0: that of the first packet. The sequence headers in force are to be appended next.
     pub fn begin(tracks: &Tracks, origin: u64, out: &mut BytesMut) -> Self {
-        let mut file = Self { tracks: tracks.clone(), origin, duration_ms: 0, bytes: 0 };
+        Self::begin_with_note(tracks, origin, None, out)
+    }
+
+    /// The same with a note in the head: a property of the writer's own, by its name, of 65,535 bytes at most.
+    pub fn begin_with_note(
+        tracks: &Tracks,
+        origin: u64,
+        note: Option<(&'static str, Bytes)>,
+        out: &mut BytesMut,
+    ) -> Self {
+        let note = note.filter(|(_, text)| text.len() <= usize::from(u16::MAX));
+        let mut file = Self { tracks: tracks.clone(), note, origin, duration_ms: 0, bytes: 0 };
         let head = file.head();
         file.bytes = head.len() as u64;
         out.put_slice(&head);
@@ -74,7 +79,9 @@ impl FlvFile {
     fn head(&self) -> Bytes {
         let metadata = self.metadata();
         let mut head = BytesMut::with_capacity(HEADER_BYTES + metadata.len() + TAG_OVERHEAD_BYTES);
-        head.put_slice(&header(self.tracks.audio.is_some(), self.tracks.video.is_some()));
+        let audio = self.tracks.audio.is_some() || self.tracks.refused_audio.is_some();
+        let video = self.tracks.video.is_some() || self.tracks.refused_video.is_some();
+        head.put_slice(&header(audio, video));
         write_tag(&mut head, Kind::Data, 0, &metadata);
         head.freeze()
     }
@@ -96,12 +103,21 @@ impl FlvFile {
         out.put_slice(b"\x02\x00\x0aonMetaData");
         // An ECMA array (AMF0 2.10), its end a name without a length.
         out.put_u8(8);
-        out.put_u32(properties.len() as u32);
-        for (name, value) in properties {
+        out.put_u32((properties.len() + usize::from(self.note.is_some())) as u32);
+        let put_name = |out: &mut BytesMut, name: &str| {
             out.put_u16(name.len() as u16);
             out.put_slice(name.as_bytes());
+        };
+        for (name, value) in properties {
+            put_name(&mut out, name);
             out.put_u8(0);
             out.put_f64(value);
+        }
+        if let Some((name, text)) = &self.note {
+            put_name(&mut out, name);
+            out.put_u8(2);
+            out.put_u16(text.len() as u16);
+            out.put_slice(text);
         }
         out.put_slice(&[0, 0, 9]);
         out

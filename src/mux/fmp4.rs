@@ -1,16 +1,17 @@
 //! Fragmented MP4 (ISO/IEC 14496-12): an initialisation, then fragments, each playable with nothing but the initialisation.
 //!
-//! Owns the boxes. Packagers make segments (and later parts) of fragments, recorders files: the initialisation, then fragment
-//! behind fragment, which plays after a crash up to the last whole one. The boxes are written here and not by a crate, because configuration records
+//! Owns the boxes. Packagers make segments (and later parts) of fragments ([`Fragmenter`]), recorders files ([`Mp4File`]). The boxes are written here and not by a crate, because configuration records
 //! go into them as the encoder sent them, whatever it says in them; a crate would have to understand them first.
 //!
 //! All tracks count in 90 kHz, in which every millisecond of the stream is exact.
 
 mod boxes;
+mod file;
 mod fragment;
 mod initialisation;
 mod sample_entry;
 
+pub use file::Mp4File;
 pub use fragment::{FragmentFull, Fragmenter, MAXIMUM_FRAGMENT_BYTES};
 pub use initialisation::initialisation;
 

@@ -1,10 +1,18 @@
 //! How many connections there may be, in total and from one address.
+//!
+//! Owns the count. Beyond the total, a few more are let in as surplus: long enough to be told that there is no room, or to
+//! prove that they are servers, who are exempt.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
+
+/// How many connections are let in beyond the total, as a share of it: one in so many.
+const SURPLUS_SHARE: usize = 16;
+/// How many at least.
+const SURPLUS_AT_LEAST: usize = 16;
 
 /// Counts connections over all listeners and lets in as many as the limits allow.
 #[derive(Debug)]
@@ -21,6 +29,7 @@ pub struct Admission {
 pub struct Admitted {
     admission: Arc<Admission>,
     address: IpAddr,
+    is_surplus: bool,
 }
 
 impl Admission {
@@ -42,11 +51,15 @@ impl Admission {
     /// Lets a connection in, or not.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admitted> {
         let address = address.to_canonical();
-        if self.connections.fetch_add(1, Ordering::Relaxed) >= self.max_connections {
+        let others = self.connections.fetch_add(1, Ordering::Relaxed);
+        let surplus = SURPLUS_AT_LEAST.max(self.max_connections / SURPLUS_SHARE);
+        if others >= self.max_connections.saturating_add(surplus) {
             self.connections.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        let admitted = Admitted { admission: Arc::clone(self), address };
+        // Made before the address is counted, because dropping it counts the address back.
+        let is_surplus = others >= self.max_connections;
+        let admitted = Admitted { admission: Arc::clone(self), address, is_surplus };
         if self.max_per_address == 0 {
             return Some(admitted);
         }
@@ -56,6 +69,13 @@ impl Admission {
         // The map's lock is given back before `admitted` may be dropped, which takes it again.
         drop(count);
         fits.then_some(admitted)
+    }
+}
+
+impl Admitted {
+    /// Whether it was let in beyond the total: only a server of ours may stay.
+    pub const fn is_surplus(&self) -> bool {
+        self.is_surplus
     }
 }
 
@@ -84,10 +104,21 @@ mod tests {
     fn the_total_is_limited_and_places_come_back() {
         let admission = Arc::new(Admission::new(2, 0));
         let first = admission.admit(ONE).unwrap();
-        let _second = admission.admit(ONE).unwrap();
-        assert!(admission.admit(OTHER).is_none());
+        let second = admission.admit(ONE).unwrap();
+        assert!(!first.is_surplus() && !second.is_surplus());
+        assert!(admission.admit(OTHER).unwrap().is_surplus());
         drop(first);
-        assert!(admission.admit(OTHER).is_some());
+        assert!(!admission.admit(OTHER).unwrap().is_surplus());
+    }
+
+    #[test]
+    fn beyond_the_total_only_a_few_are_let_in_to_be_told() {
+        let admission = Arc::new(Admission::new(2, 0));
+        let admitted: Vec<Admitted> = std::iter::from_fn(|| admission.admit(ONE)).collect();
+        assert_eq!(admitted.len(), 2 + SURPLUS_AT_LEAST);
+        assert_eq!(admitted.iter().filter(|admitted| admitted.is_surplus()).count(), SURPLUS_AT_LEAST);
+        drop(admitted);
+        assert_eq!(admission.open_connections(), 0);
     }
 
     #[test]

@@ -52,6 +52,11 @@ impl Progress {
         self.stalled.load(Ordering::Relaxed) != 0
     }
 
+    /// Whether there has been no room for longer than the limit.
+    pub fn is_overdue(&self) -> bool {
+        self.deadline().is_some_and(|deadline| deadline < Instant::now())
+    }
+
     fn deadline(&self) -> Option<Instant> {
         let limit = self.limit.load(Ordering::Relaxed);
         (limit != 0).then(|| self.started + Duration::from_millis(self.last.load(Ordering::Relaxed) + limit))

@@ -1,6 +1,7 @@
 //! A connection to an upstream that sends one stream, whatever it speaks.
 
 use std::io;
+use std::net::SocketAddr;
 
 use crate::config::UpstreamProtocol;
 use crate::hub::Identity;
@@ -106,13 +107,20 @@ pub(super) enum Connection {
 }
 
 impl Connection {
-    /// Connects, asks for the stream and waits for its first media.
-    pub(super) async fn open(context: &PullContext, candidate: &Candidate, target: &Target) -> Result<Self, OpenError> {
+    /// Connects, asks for the stream and waits for its first media. `answered` is told once the upstream is known to live.
+    pub(super) async fn open(
+        context: &PullContext,
+        candidate: &Candidate,
+        target: &Target,
+        answered: impl FnOnce(),
+    ) -> Result<Self, OpenError> {
         match candidate.protocol {
-            UpstreamProtocol::Rtmp => RtmpConnection::open(context, candidate, target)
+            UpstreamProtocol::Rtmp => RtmpConnection::open(context, candidate, target, answered)
                 .await
                 .map(|connection| Self::Rtmp(Box::new(connection))),
-            UpstreamProtocol::HttpFlv => HttpConnection::open(context, candidate, target).await.map(Self::HttpFlv),
+            UpstreamProtocol::HttpFlv => {
+                HttpConnection::open(context, candidate, target, answered).await.map(Self::HttpFlv)
+            }
         }
     }
 
@@ -124,6 +132,14 @@ impl Connection {
     ) -> Result<Self, OpenError> {
         let connection = RtmpConnection::open_shield(context, candidate, target).await?;
         Ok(Self::Rtmp(Box::new(connection)))
+    }
+
+    /// Whom it leads to: where redirects have led, if there were any.
+    pub(super) const fn address(&self) -> SocketAddr {
+        match self {
+            Self::Rtmp(connection) => connection.address(),
+            Self::HttpFlv(connection) => connection.address(),
+        }
     }
 
     /// The publish session at the far end; the same one, as long as its publisher stays.

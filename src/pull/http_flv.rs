@@ -49,6 +49,7 @@ const FLV_TYPES: [&str; 5] =
 #[derive(Debug)]
 pub(super) struct HttpConnection {
     driver: Driver,
+    address: SocketAddr,
     body: Incoming,
     /// Whether the end of the body can be told from the end of the connection.
     is_framed: bool,
@@ -80,7 +81,12 @@ struct Ask<'a> {
 
 impl HttpConnection {
     /// Connects, asks for the stream and waits for its first media.
-    pub(super) async fn open(context: &PullContext, candidate: &Candidate, target: &Target) -> Result<Self, OpenError> {
+    pub(super) async fn open(
+        context: &PullContext,
+        candidate: &Candidate,
+        target: &Target,
+        answered: impl FnOnce(),
+    ) -> Result<Self, OpenError> {
         let gate = context.upstreams.gate(candidate.address);
         // The time spent in front of the gate is not the upstream's.
         let permit = gate.acquire().await;
@@ -89,6 +95,7 @@ impl HttpConnection {
         let (driver, answer) = ask.answered(context.settings.connect_timeout, context.settings.read_timeout).await?;
         // An upstream that has answered is busy with us no more than with any other.
         drop(permit);
+        answered();
         let received = context.metrics.ingress_bytes(Protocol::HttpFlv);
         let mut connection = Self::begin(driver, ask, answer, received, context.settings.read_timeout)?;
         connection.wait_for_media().await?;
@@ -115,6 +122,7 @@ impl HttpConnection {
         let now = Instant::now();
         Ok(Self {
             driver,
+            address: ask.address,
             body,
             is_framed: [TRANSFER_ENCODING, CONTENT_LENGTH].iter().any(|name| head.headers.contains_key(name)),
             reader: FlvReader::default(),
@@ -138,6 +146,11 @@ impl HttpConnection {
             self.listen().await.map_err(Failure::while_opening)?;
         }
         Ok(())
+    }
+
+    /// Whom it leads to.
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The publish session at the far end; the same one, as long as its publisher stays.

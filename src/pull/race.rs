@@ -1,5 +1,7 @@
 //! Asking several upstreams for one stream: one after the other, without waiting for each to be done.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -17,6 +19,11 @@ use super::upstreams::Candidate;
 const STAGGER: Duration = Duration::from_millis(250);
 /// How long the others are waited for once one has said that it does not have the stream.
 const PATIENCE_AFTER_NOT_FOUND: Duration = Duration::from_secs(1);
+/// How long an only upstream may take to accept a connection before it is tried again: there may be several nodes behind one
+/// address, and the next connection may lead to one that lives.
+pub(super) const PATIENCE_WITH_ONE: Duration = Duration::from_secs(1);
+/// How many connections to it are tried at a time.
+pub(super) const MAX_TRIES_OF_ONE: usize = 3;
 /// How many redirects in a row are followed.
 const MAX_REDIRECTS: usize = 3;
 
@@ -31,29 +38,36 @@ pub(super) enum Outcome {
 }
 
 /// Asks `candidates` in their order for the stream that `target` names, the next one each 250 ms, or at once when one has
-/// failed or does not have it; nobody else once one has said that no peer of its has it either. Dropping the future closes
-/// all connections.
+/// failed or does not have it; nobody else once one has said that no peer of its has it either. An only candidate is asked
+/// once more each second that it does not answer. Dropping the future closes all connections.
 pub(super) async fn race(
     context: &PullContext,
     target: &Target,
     candidates: Vec<Candidate>,
     longest_rest: Duration,
 ) -> Outcome {
+    let only = match &candidates[..] {
+        [only] => Some(only.clone()),
+        _ => None,
+    };
+    let answered = Arc::new(AtomicBool::new(false));
     let mut waiting = candidates.into_iter().peekable();
     let mut asked = FuturesUnordered::new();
     let mut next_at = Instant::now();
     let mut not_found = false;
     loop {
         if waiting.peek().is_some() && (asked.is_empty() || Instant::now() >= next_at) {
-            asked.extend(waiting.next().map(|candidate| ask(context, target, candidate)));
+            asked.extend(waiting.next().map(|candidate| ask(context, target, candidate, Arc::clone(&answered))));
             next_at = Instant::now() + STAGGER;
         }
         if asked.is_empty() {
             return if not_found { Outcome::NotFound } else { Outcome::Unreachable };
         }
+        let retried = only.as_ref().filter(|_| asked.len() < MAX_TRIES_OF_ONE && !answered.load(Ordering::Relaxed));
         let alarm = match waiting.peek() {
             Some(_) => Some(next_at),
-            None => not_found.then(|| next_at + PATIENCE_AFTER_NOT_FOUND),
+            None if not_found => Some(next_at + PATIENCE_AFTER_NOT_FOUND),
+            None => retried.map(|_| next_at - STAGGER + PATIENCE_WITH_ONE),
         };
         tokio::select! {
             Some((candidate, answer)) = asked.next() => match answer {
@@ -71,8 +85,14 @@ pub(super) async fn race(
                     next_at = Instant::now();
                 }
             },
-            () = until(alarm) => if waiting.peek().is_none() {
-                return Outcome::NotFound;
+            () = until(alarm) => match retried {
+                _ if waiting.peek().is_some() => {}
+                _ if not_found => return Outcome::NotFound,
+                Some(only) if !answered.load(Ordering::Relaxed) => {
+                    asked.push(ask(context, target, only.clone(), Arc::clone(&answered)));
+                    next_at = Instant::now() + STAGGER;
+                }
+                _ => {}
             },
         }
     }
@@ -94,10 +114,11 @@ async fn ask(
     context: &PullContext,
     target: &Target,
     candidate: Candidate,
+    answered: Arc<AtomicBool>,
 ) -> (Candidate, Result<Connection, OpenError>) {
     let (mut place, mut target) = (candidate.clone(), target.clone());
     for _ in 0..=MAX_REDIRECTS {
-        match Connection::open(context, &place, &target).await {
+        match Connection::open(context, &place, &target, || answered.store(true, Ordering::Relaxed)).await {
             Err(OpenError::Redirected { location }) => {
                 tracing::debug!(from = %place.address, to = location, "redirected");
                 match target.redirected(&location, &context.upstreams).await {

@@ -1,5 +1,6 @@
 //! An RTMP connection to an upstream that is to send one stream.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -28,6 +29,7 @@ const SHIELD_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct RtmpConnection {
     wire: Wire,
+    address: SocketAddr,
     /// The publish session at the far end.
     session: Identity,
     /// Whether the upstream has acknowledged our mark.
@@ -45,10 +47,16 @@ pub(super) struct RtmpConnection {
 
 impl RtmpConnection {
     /// Connects, asks for the stream and waits for its first media.
-    pub(super) async fn open(context: &PullContext, candidate: &Candidate, target: &Target) -> Result<Self, OpenError> {
+    pub(super) async fn open(
+        context: &PullContext,
+        candidate: &Candidate,
+        target: &Target,
+        answered: impl FnOnce(),
+    ) -> Result<Self, OpenError> {
         let mark = Mark::of_pull(&context.node);
         let limit = context.settings.connect_timeout;
         let (mut connection, _) = Self::connected(context, candidate, target, mark, limit).await?;
+        answered();
         connection.wait_for_media().await?;
         Ok(connection)
     }
@@ -98,6 +106,7 @@ impl RtmpConnection {
         let now = Instant::now();
         let mut connection = Self {
             wire,
+            address: candidate.address,
             // A foreign upstream tells no session: each connection to it is one.
             session: Identity::random(),
             is_ours: false,
@@ -185,6 +194,11 @@ impl RtmpConnection {
 
     fn has_media(&self) -> bool {
         self.tags.iter().any(|tag| tag.kind != Kind::Data)
+    }
+
+    /// Whom it leads to.
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The publish session at the far end; the same one, as long as its publisher stays.

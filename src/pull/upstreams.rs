@@ -88,10 +88,16 @@ impl Upstreams {
         candidates
     }
 
-    async fn ranked(&self, key: &StreamKey, tier: Tier, protocol: UpstreamProtocol) -> Vec<Candidate> {
+    /// Every address of a tier in the order in which `key` asks them over `protocol`, those that rest included.
+    pub(super) async fn ranked(&self, key: &StreamKey, tier: Tier, protocol: UpstreamProtocol) -> Vec<Candidate> {
         let mut candidates = self.resolve(tier, protocol).await;
         rank(key.as_str(), &mut candidates, |candidate| &candidate.rank_key);
         candidates
+    }
+
+    /// Whether an address has failed lately, and is better left alone.
+    pub(super) fn rests(&self, candidate: &Candidate, now: Instant) -> bool {
+        self.health.rests(candidate.address, now)
     }
 
     /// Every address of every origin of a tier, each once.

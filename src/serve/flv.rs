@@ -1,7 +1,6 @@
 //! HTTP-FLV: a stream as the body of a response that does not end.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -19,15 +18,10 @@ use crate::media::stream_key::StreamKey;
 use crate::metrics::{Protocol, Reason};
 
 use super::http::{Body, Exchange, text};
-use super::reason_of;
+use super::{reason_of, retry_after};
 
 /// How long the body of a pull is idle before it shows a sign of life, and between two of them.
 const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(1);
-
-/// When players for whom there is no room should ask again, at the earliest, in seconds.
-const RETRY_AFTER_AT_LEAST: u16 = 5;
-/// Over how many seconds, from then on, they are spread.
-const RETRY_SPREAD: u16 = 10;
 
 /// The body: the FLV header, then tags as they come.
 #[derive(Debug)]
@@ -103,11 +97,6 @@ pub(super) fn refusal(exchange: &Exchange, end: End) -> Response<Body> {
     response
 }
 
-/// When a player should ask again, in seconds: not all at the same time, though they were refused together.
-fn retry_after(peer: SocketAddr) -> u16 {
-    RETRY_AFTER_AT_LEAST + peer.port() % RETRY_SPREAD
-}
-
 /// A stream that is there, and how its FLV begins.
 pub(super) struct Opened {
     pub(super) reader: Reader,
@@ -141,7 +130,7 @@ async fn open_pull(exchange: &Exchange, key: &StreamKey, mark: &Mark) -> Result<
     let shard = exchange.accepted.shard;
     let request = PlayRequest { protocol: Protocol::HttpFlv, form: WireForm::Flv, shard, is_pull: true };
     let waiting = Leaving { exchange, armed: true };
-    let mut reader = exchange.context.subscribe(key, request, Some(mark))?;
+    let mut reader = exchange.context.subscribe(key, request, Some(mark)).await?;
     let session = poll_fn(|context| reader.poll_live(context)).await?;
     waiting.disarm();
     Ok(Opened { reader, header: Bytes::copy_from_slice(&flv::header(true, true)), session: Some(session) })

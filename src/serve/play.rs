@@ -31,7 +31,9 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
         connection.link.session.reject_play(Status::PlayStreamInLoop, "the stream would come back here");
         return Err(Reason::StreamNotFound);
     }
-    let mut reader = match connection.context.subscribe(&named.key, request, connection.mark()) {
+    let context = connection.context;
+    let subscribed = context.subscribe(&named.key, request, connection.mark());
+    let mut reader = match unless_stopped(context, subscribed).await? {
         Ok(reader) => reader,
         Err(End::NotFound) => return Err(redirect(connection, &named.key).await?),
         Err(end) => return Err(refuse(connection, end)),

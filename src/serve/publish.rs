@@ -61,7 +61,13 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
         Err(reason @ Reason::PublishReplaced) => (Status::PublishBadName, reason),
         Err(reason) => (Status::UnpublishSuccess, reason),
     };
-    connection.link.session.end_publish(status, reason.label());
+    let description = match reason {
+        Reason::PublishReplaced => "another publisher has the stream",
+        Reason::PublishSilent => "nothing came for too long",
+        Reason::Drained | Reason::Shutdown => "the server is going",
+        other => other.label(),
+    };
+    connection.link.session.end_publish(status, description);
     Err(reason)
 }
 
@@ -95,6 +101,9 @@ async fn admit(
     request: PublishRequest,
 ) -> Result<Option<Result<(Publisher, Permit), PublishError>>, Reason> {
     let context = connection.context;
+    // Given back behind the last line: by then the publisher is there, if it may be.
+    let _expected = context.hub.expect(key);
+    tracing::debug!(stream = %key, "a publisher asks for the name");
     let permit = {
         let mut asked = pin!(context.hub.admit(key, &request));
         loop {

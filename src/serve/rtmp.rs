@@ -70,7 +70,7 @@ impl Connection<'_> {
         self.shake_hands().instrument(span.clone()).await?;
         loop {
             match self.next_command().instrument(span.clone()).await? {
-                ServerEvent::Connect(request) => span.in_scope(|| self.connect(*request)),
+                ServerEvent::Connect(request) => span.in_scope(|| self.connect(*request))?,
                 ServerEvent::Publish(request) => {
                     publish::run(self, &request.name).instrument(span.clone()).await?;
                 }
@@ -113,9 +113,13 @@ impl Connection<'_> {
         }
     }
 
-    fn connect(&mut self, request: ConnectRequest) {
+    fn connect(&mut self, request: ConnectRequest) -> Result<(), Reason> {
         self.standing = self.context.marks.judge(request.mark.as_deref());
         tracing::debug!(app = request.app, flash_version = request.flash_version, standing = ?self.standing, "connect");
+        if !self.context.has_room(self.accepted, Protocol::Rtmp, self.standing.as_ref()) {
+            self.link.session.reject_connect("the server has no room for another connection");
+            return Err(Reason::TooManyConnections);
+        }
         self.app = request.app;
         // Servers of ours can, be they verified or not.
         self.can_reconnect = request.can_reconnect || self.standing.is_some();
@@ -129,6 +133,7 @@ impl Connection<'_> {
         if self.context.cluster.is_some() && matches!(self.standing, Some(Standing::Verified(_))) {
             self.link.session.take_calls();
         }
+        Ok(())
     }
 
     /// What the peer says of itself, if it is a server that pulls.

@@ -118,7 +118,9 @@ impl Gate {
             tracing::debug!(%peer, "no room for another connection");
             return;
         };
-        count(ConnectionResult::Accepted);
+        if !admitted.is_surplus() {
+            count(ConnectionResult::Accepted);
+        }
         // The socket moves from the listener's runtime to a shard's.
         let Ok(socket) = socket.into_std() else { return };
         let context = Arc::clone(&self.context);

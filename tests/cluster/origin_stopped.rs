@@ -1,10 +1,12 @@
 //! An origin stops answering (SIGSTOP): its connections stay open and carry nothing.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use super::bench::cluster::streams;
+use super::bench::pod::Pod;
 use super::bench::{Audience, Cluster, Encoders, Habit, Tier, row, scale};
 use super::harness::{let_pass, wait_until};
 
@@ -33,7 +35,9 @@ fn players_stay_when_an_origin_stops_and_another_has_the_stream() {
     let mut audience = Audience::new();
     audience.join_each_edge(&cluster, players_an_edge, &streams);
     audience.wait_until_playing();
-    let moving = pulled_from(&cluster, "origin-0");
+    // All edges rank the same way, but one that had to wait for an answer may have got it from elsewhere.
+    let pulls = pulled_from(&cluster, "origin-0");
+    let moving: BTreeSet<&String> = pulls.iter().collect();
     assert!(!moving.is_empty(), "the hash gives it some of the streams");
 
     audience.mark();
@@ -43,12 +47,12 @@ fn players_stay_when_an_origin_stops_and_another_has_the_stream() {
     let mut noticed = Duration::ZERO;
     wait_until("every pull from it is given up", || {
         noticed = begin.elapsed();
-        silent(&cluster) >= (EDGES * moving.len()) as u64
+        silent(&cluster) >= pulls.len() as u64
     });
     audience.wait_for_frames_after(Instant::now());
     let_pass(Duration::from_secs(2));
 
-    let is_moving = |stream: &str| moving.iter().any(|moving| moving == stream);
+    let is_moving = |stream: &str| moving.iter().any(|moving| *moving == stream);
     let (moved, stayed) = (audience.figures_of(is_moving), audience.figures_of(|stream| !is_moving(stream)));
     row(
         "SIGSTOP an origin, each stream published twice",
@@ -70,17 +74,15 @@ fn players_stay_when_an_origin_stops_and_another_has_the_stream() {
     assert!(stayed.gap(100) < scale::bound(Duration::from_secs(1)), "{stayed}");
 }
 
-/// The streams that the edges have from an origin. All edges rank the same way.
+/// The streams that the edges have from an origin, once for each edge.
 fn pulled_from(cluster: &Cluster, origin: &str) -> Vec<String> {
     let address = cluster.pod(origin).rtmp().to_string();
-    let pulls = cluster.pod("edge-0").streams();
-    let from_it = pulls.iter().filter(|stream| stream["upstream"]["address"] == address.as_str());
+    let pulls = cluster.pods(Tier::Edges).flat_map(Pod::streams);
+    let from_it = pulls.filter(|stream| stream["upstream"]["address"] == address.as_str());
     from_it.filter_map(|stream| Some(stream["url"].as_str()?.trim_start_matches('/').to_owned())).collect()
 }
 
 fn silent(cluster: &Cluster) -> u64 {
-    let count = |edge: &super::bench::pod::Pod| {
-        edge.metrics().labelled("rillcast_upstream_reconnects_total", "reason", "silent") as u64
-    };
+    let count = |edge: &Pod| edge.metrics().labelled("rillcast_upstream_reconnects_total", "reason", "silent") as u64;
     cluster.pods(Tier::Edges).map(count).sum()
 }

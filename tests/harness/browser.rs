@@ -49,6 +49,26 @@ const OPTIONS: [&str; 9] = [
     "--autoplay-policy=no-user-gesture-required",
 ];
 
+/// Plays the address that its query names with hls.js, once its button is pressed, and remembers what went wrong for good.
+const HLS_PAGE: &str = r#"<!doctype html>
+<meta charset="utf-8">
+<title>Rillcast</title>
+<style>body { margin: 0; background: #222 } video { width: 640px; height: 360px; display: block }</style>
+<video muted playsinline></video>
+<button>play</button>
+<script src="/hls.js"></script>
+<script>
+"use strict";
+const video = document.querySelector("video");
+const url = new URLSearchParams(location.search).get("url");
+const hls = new Hls();
+const errors = [];
+hls.on(Hls.Events.ERROR, (_, what) => { if (what.fatal) errors.push(what.type + " " + what.details); });
+hls.attachMedia(video);
+document.querySelector("button").addEventListener("click", () => { hls.loadSource(url); video.play(); });
+</script>
+"#;
+
 /// What a look at the playing page shows.
 #[derive(Debug, Clone)]
 pub struct Playback {
@@ -58,7 +78,7 @@ pub struct Playback {
     pub pictures: u64,
     /// The width of the pictures.
     pub width: u64,
-    /// What mpegts.js complained about.
+    /// What the player complained about.
     pub errors: Vec<String>,
 }
 
@@ -99,6 +119,17 @@ impl Browser {
         self.command("url", &json!({ "url": page }));
     }
 
+    /// Opens the page for HLS, and presses play there.
+    #[track_caller]
+    pub fn play_hls(&self, url: &str) {
+        let page = format!("http://{}/hls?url={url}", self.page);
+        self.command("url", &json!({ "url": page }));
+        let found = self.command("element", &json!({ "using": "css selector", "value": "button" }));
+        let button = found.as_object().and_then(|found| found.values().next()).and_then(Value::as_str);
+        let button = button.expect("the page has a button");
+        self.command(&format!("element/{button}/click"), &json!({}));
+    }
+
     /// Looks at what plays.
     #[track_caller]
     pub fn look(&self) -> Playback {
@@ -112,6 +143,15 @@ impl Browser {
             width: seen["width"].as_u64().expect("a number"),
             errors: errors.filter_map(|error| error.as_str().map(str::to_owned)).collect(),
         }
+    }
+
+    /// How much of the stream, beyond where it plays, the browser has already.
+    #[track_caller]
+    pub fn seconds_in_store(&self) -> f64 {
+        let script = "const ranges = video.buffered;
+            return ranges.length ? ranges.end(ranges.length - 1) - video.currentTime : 0;";
+        let seen = self.command("execute/sync", &json!({ "script": script, "args": [] }));
+        seen.as_f64().expect("a number")
     }
 
     /// Writes what the page looks like into a PNG file.
@@ -148,10 +188,12 @@ fn call(driver: SocketAddr, method: &str, path: &str, arguments: &Value) -> Valu
     json["value"].take()
 }
 
-/// Serves the page and its script from one port, each request on a connection of its own.
+/// Serves the pages and their scripts from one port, each request on a connection of its own.
 fn serve_page(stopped: Arc<AtomicBool>) -> SocketAddr {
-    let script = tools::node_package("mpegts.js").join("dist/mpegts.js");
-    let script: Arc<str> = fs::read_to_string(script).expect("mpegts.js").into();
+    let [mpegts, hls] = [("mpegts.js", "dist/mpegts.js"), ("hls.js", "dist/hls.min.js")].map(|(package, file)| {
+        let script = fs::read_to_string(tools::node_package(package).join(file));
+        Arc::<str>::from(script.unwrap_or_else(|error| panic!("{package}: {error}")))
+    });
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     listener.set_nonblocking(true).expect("it can be polled");
@@ -159,9 +201,9 @@ fn serve_page(stopped: Arc<AtomicBool>) -> SocketAddr {
         while !stopped.load(Ordering::Relaxed) {
             match listener.accept() {
                 Ok((client, _)) => {
-                    let script = script.clone();
+                    let (mpegts, hls) = (mpegts.clone(), hls.clone());
                     // Browsers open connections that they then do not use.
-                    thread::spawn(move || serve(client, &script).ok());
+                    thread::spawn(move || serve(client, &mpegts, &hls).ok());
                 }
                 Err(_) => pause(),
             }
@@ -170,14 +212,16 @@ fn serve_page(stopped: Arc<AtomicBool>) -> SocketAddr {
     address
 }
 
-fn serve(mut client: TcpStream, script: &str) -> std::io::Result<()> {
+fn serve(mut client: TcpStream, mpegts: &str, hls: &str) -> std::io::Result<()> {
     client.set_nonblocking(false)?;
     client.set_read_timeout(Some(super::PATIENCE))?;
     let mut head = BufReader::new(client.try_clone()?).lines();
     let request = head.next().transpose()?.unwrap_or_default();
     while head.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
     let (status, kind, body) = match request.split_whitespace().nth(1) {
-        Some("/mpegts.js") => ("200 OK", "text/javascript", script),
+        Some("/mpegts.js") => ("200 OK", "text/javascript", mpegts),
+        Some("/hls.js") => ("200 OK", "text/javascript", hls),
+        Some(path) if path.starts_with("/hls?") => ("200 OK", "text/html", HLS_PAGE),
         Some(path) if path.starts_with("/?") => ("200 OK", "text/html", PAGE),
         _ => ("404 Not Found", "text/plain", ""),
     };

@@ -127,6 +127,8 @@ pub fn probe_codecs(url: &str) -> Vec<String> {
     command.args(["-of", "csv=p=0", url]);
     let mut codecs: Vec<String> = run(command).split_whitespace().map(str::to_owned).collect();
     codecs.sort();
+    // A playlist shows its streams once more as those of a program.
+    codecs.dedup();
     codecs
 }
 

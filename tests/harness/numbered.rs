@@ -68,10 +68,10 @@ fn append_numbers(body: &mut Vec<u8>, session: u32, number: u32, size: usize) {
     body.resize(size.max(body.len()), 0x55);
 }
 
-/// The video sequence header: an AVCDecoderConfigurationRecord, in which the session stands in for a real SPS.
+/// The video sequence header: an AVCDecoderConfigurationRecord of 320x192, in which the session follows what the SPS says.
 pub fn video_header(session: u32) -> Bytes {
-    let mut body =
-        vec![AVC_KEYFRAME, SEQUENCE_HEADER, 0, 0, 0, 1, 0x42, 0xc0, 0x1e, 0xff, 0xe1, 0, 8, 0x67, 0x42, 0xc0, 0x1e];
+    let mut body = vec![AVC_KEYFRAME, SEQUENCE_HEADER, 0, 0, 0, 1, 0x42, 0xc0, 0x1e, 0xff, 0xe1, 0, 12];
+    body.extend([0x67, 0x42, 0xc0, 0x1e, 0xda, 0x05, 0x06, 0x64]);
     body.extend(session.to_be_bytes());
     body.extend([1, 0, 4, 0x68, 0xce, 0x3c, 0x80]);
     body.into()

@@ -86,7 +86,14 @@ impl Process {
 
     /// Starts the binary under test.
     pub fn rillcast(arguments: &[&str]) -> Self {
-        Self::spawn(&format!("rillcast {}", arguments.join(" ")), Command::new(RILLCAST).args(arguments))
+        Self::rillcast_under(&[], arguments)
+    }
+
+    /// The same behind other commands that run it in their place, with its arguments behind theirs.
+    pub fn rillcast_under(prefix: &[String], arguments: &[&str]) -> Self {
+        let words: Vec<&str> =
+            prefix.iter().map(String::as_str).chain([RILLCAST]).chain(arguments.iter().copied()).collect();
+        Self::spawn(&format!("rillcast {}", arguments.join(" ")), Command::new(words[0]).args(&words[1..]))
     }
 
     /// The process id.

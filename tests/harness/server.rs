@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::http::{self, Response};
 use super::metrics::Metrics;
 use super::process::Process;
+use super::small_disk::SmallDisk;
 use super::wait_for;
 
 const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
@@ -67,6 +68,12 @@ impl Server {
         Self::start("origin", &[], config, listen)
     }
 
+    /// Starts an origin that finds a small disk at its place.
+    #[track_caller]
+    pub fn origin_on_disk(disk: &SmallDisk, config: &str) -> Self {
+        Self::start_under(&disk.prefix(), "origin", &[], config, [any_port(); 3])
+    }
+
     /// Starts an edge in front of the given origins.
     #[track_caller]
     pub fn edge(origins: &[SocketAddr], config: &str) -> Self {
@@ -83,10 +90,21 @@ impl Server {
 
     #[track_caller]
     fn start(role: &'static str, upstream: &[SocketAddr], config: &str, listen: [SocketAddr; 3]) -> Self {
+        Self::start_under(&[], role, upstream, config, listen)
+    }
+
+    #[track_caller]
+    fn start_under(
+        prefix: &[String],
+        role: &'static str,
+        upstream: &[SocketAddr],
+        config: &str,
+        listen: [SocketAddr; 3],
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         fs::write(directory.path().join("base.toml"), base_config(upstream, listen)).expect("base.toml is written");
         fs::write(directory.path().join("test.toml"), config).expect("test.toml is written");
-        let (process, [rtmp, http, admin]) = launch(role, &directory);
+        let (process, [rtmp, http, admin]) = launch(prefix, role, &directory);
         Self { role, directory, upstream: upstream.to_vec(), process, rtmp, http, admin }
     }
 
@@ -97,7 +115,7 @@ impl Server {
         let listen = [self.rtmp, self.http, self.admin];
         fs::write(self.directory.path().join("base.toml"), base_config(&self.upstream, listen))
             .expect("base.toml is written");
-        (self.process, _) = launch(self.role, &self.directory);
+        (self.process, _) = launch(&[], self.role, &self.directory);
     }
 
     /// Ends the server without a chance to say goodbye.
@@ -129,6 +147,12 @@ impl Server {
     /// `http://HOST:PORT/STREAM.flv`.
     pub fn flv_url(&self, stream: &str) -> String {
         format!("http://{}/{stream}.flv", self.http)
+    }
+
+    /// What a player of HLS gets for a stream's playlist.
+    #[track_caller]
+    pub fn hls(&self, stream: &str) -> Response {
+        http::get(self.http, &format!("/{stream}.m3u8"))
     }
 
     /// An answer of the admin port.
@@ -168,6 +192,11 @@ impl Server {
         self.process.stderr.all().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Open file descriptors of the process.
     pub fn open_files(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.process.id())).expect("the process runs").count()
@@ -198,9 +227,9 @@ fn base_config(upstream: &[SocketAddr], [rtmp, http, admin]: [SocketAddr; 3]) ->
 
 /// Starts the process and reads from its log where it listens.
 #[track_caller]
-fn launch(role: &str, directory: &TempDir) -> (Process, [SocketAddr; 3]) {
+fn launch(prefix: &[String], role: &str, directory: &TempDir) -> (Process, [SocketAddr; 3]) {
     let [base, test] = ["base.toml", "test.toml"].map(|name| directory.path().join(name).display().to_string());
-    let mut process = Process::rillcast(&[role, "-c", &base, "-c", &test]);
+    let mut process = Process::rillcast_under(prefix, &[role, "-c", &base, "-c", &test]);
     let addresses = ["rtmp", "http", "admin"].map(|protocol| {
         wait_for(&format!("the {role} listens for {protocol}"), || {
             let found = process.stderr.find(|line| listening_address(line, protocol));

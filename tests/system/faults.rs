@@ -28,6 +28,20 @@ const EDGE: &str = "[play]\nplay_wait = \"1m\"\n";
 const NOTICED_WITHIN: Duration = Duration::from_secs(12);
 const GAP_AT_MOST: Duration = Duration::from_secs(15);
 
+#[test]
+fn behind_one_address_another_node_is_found_though_the_first_one_accepts_and_says_nothing() {
+    let origin = Server::origin(ORIGIN);
+    let feed = Publisher::start(&origin, STREAM).feed();
+    let balancer = Proxy::to(origin.rtmp);
+    balancer.swallow();
+    // As long as the player waits, the first connection is not given up.
+    let edge = Server::edge(&[balancer.address], &format!("{EDGE}[upstream]\nconnect_timeout = \"10m\"\n"));
+    let player = Player::join(Protocol::Rtmp, &edge, STREAM);
+    wait_until("the node that says nothing is asked", || balancer.accepted() > 0);
+    balancer.heal();
+    player.wait_for_frame(feed.session, feed.last_number());
+}
+
 /// A way for the connection to an upstream to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {

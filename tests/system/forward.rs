@@ -460,3 +460,16 @@ fn a_publisher_that_replaces_another_one_does_so_at_edge_and_origin() {
         edges.iter().map(|edge| edge.metrics().sum("rillcast_forwards")).sum::<f64>() == 1.0
     });
 }
+
+#[test]
+fn behind_one_address_another_node_takes_the_publisher_though_the_first_one_accepts_and_says_nothing() {
+    let origin = Server::origin("");
+    let balancer = Proxy::to(origin.rtmp);
+    balancer.swallow();
+    let edge = edge(&[balancer.address], "[upstream]\nconnect_timeout = \"10m\"\n");
+    let publisher = std::thread::spawn(move || (Publisher::start(&edge, STREAM).feed(), edge));
+    wait_until("the node that says nothing is asked", || balancer.accepted() > 0);
+    balancer.heal();
+    let (feed, _edge) = publisher.join().unwrap();
+    Player::join(Protocol::HttpFlv, &origin, STREAM).wait_for_frame(feed.session, feed.last_number());
+}

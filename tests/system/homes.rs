@@ -152,6 +152,11 @@ fn a_stream_published_to_any_origin_is_found_with_one_redirect_at_most() {
             let player = Player::join(Protocol::Rtmp, edge, name);
             player.wait_for_frame(feed.session, feed.last_number());
         }
+        let upstream = |name| edge.stream(name).map(|stream| stream["upstream"]["address"].clone());
+        let is_at_home = |(name, origin): (_, &Server)| {
+            upstream(name).is_some_and(|at| at == origin.rtmp.to_string() || at == origin.http.to_string())
+        };
+        assert!(names.into_iter().zip(&cluster.origins).all(is_at_home), "shown is who sends, not who has redirected");
         let connects = edge.metrics().by_label("rillcast_upstream_connects_total", "result");
         assert_eq!(connects["connected"], 3.0, "{connects:?}");
         assert_eq!(connects["not_found"] + connects["failed"] + connects["refused"], 0.0, "{connects:?}");
@@ -399,4 +404,33 @@ fn a_draining_origin_waits_for_no_peer_and_not_for_itself() {
         origin.signal(Signal::TERM);
         assert_eq!(origin.wait_for_exit(), Some(0));
     }
+}
+
+#[test]
+fn a_pull_waits_for_a_publisher_that_is_on_its_way() {
+    let cluster = Cluster::start("");
+    let name = (0..).map(|number| format!("on-its-way-{number}")).find(|name| {
+        let ranked = cluster.ranked(&format!("live/{name}"));
+        ranked[0] == 0
+    });
+    let name = name.unwrap();
+    // The home says nothing, so that it takes its time until the name is granted.
+    cluster.origins[0].signal(Signal::STOP);
+    let address = cluster.origins[1].rtmp;
+    let publisher = {
+        let name = name.clone();
+        thread::spawn(move || {
+            let mut publisher = Client::publish(address, &name, "one");
+            let answer = publisher.next_event();
+            (publisher, answer)
+        })
+    };
+    wait_until("the origin is asked for the name", || {
+        cluster.origins[1].log().iter().any(|line| line["fields"]["message"] == "a publisher asks for the name")
+    });
+    let mark = mark(Some(KEY), None);
+    let mut pull = Client::connect(address, &mark, Goal::Play { name });
+    assert!(matches!(pull.next_event(), ClientEvent::Started { .. }), "the pull is not refused");
+    assert!(matches!(publisher.join().unwrap().1, ClientEvent::Started { .. }));
+    cluster.origins[0].signal(Signal::CONT);
 }

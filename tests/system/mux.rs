@@ -11,9 +11,10 @@ use rillcast::media::class::classify;
 use rillcast::media::flv::FlvReader;
 use rillcast::media::packet::Packet;
 use rillcast::mux::flv::FlvFile;
-use rillcast::mux::fmp4::{Fragmenter, initialisation};
+use rillcast::mux::fmp4::{Fragmenter, Mp4File, initialisation};
 use rillcast::mux::frame::{Frame, Track};
 use rillcast::mux::mpegts::Muxer;
+use rillcast::mux::patch::Patch;
 use rillcast::mux::tracks::{AudioCodec, Tracks};
 
 use super::harness::{ffmpeg, tools};
@@ -105,6 +106,25 @@ fn fragments_play_as_far_as_a_crash_let_them_be_written() {
 }
 
 #[test]
+fn an_mp4_file_holds_the_stream_from_its_begin_and_tells_its_duration() {
+    let source = Source::encode(&[PICTURES, SOUND, H264, "-c:a aac -b:a 64k"]);
+    let pieces = source.pieces();
+    let mut bytes = BytesMut::new();
+    let mut file = Mp4File::begin(&pieces[0].0, pieces[0].1[0].timestamp, &[], &mut bytes).unwrap();
+    for (_, frames) in &pieces {
+        file.flush(Some(&frames[0]), &mut bytes);
+        frames.iter().for_each(|frame| file.push(frame.clone()).unwrap());
+    }
+    let patch = file.close(&mut bytes);
+    let path = source.save("recorded.mp4", &patched(bytes, &patch));
+
+    assert_eq!(ffmpeg::complaints(&path), Vec::<String>::new());
+    source.is_in(&path, 0.01);
+    assert!((3.9..4.2).contains(&duration(&path)), "{} s", duration(&path));
+    assert_eq!(picture_at("3", &path), picture_at("3", &source.file));
+}
+
+#[test]
 fn a_flv_file_holds_the_stream_from_its_begin_and_tells_its_duration() {
     let source = Source::encode(&[PICTURES, SOUND, H264, "-c:a aac -b:a 64k"]);
     let mut tracks = Tracks::default();
@@ -116,16 +136,33 @@ fn a_flv_file_holds_the_stream_from_its_begin_and_tells_its_duration() {
     let mut file = FlvFile::begin(&tracks, origin, &mut bytes);
     source.packets.iter().for_each(|packet| file.append(packet, &mut bytes));
     let patch = file.close();
-    let at = usize::try_from(patch.offset).unwrap();
-    bytes[at..at + patch.bytes.len()].copy_from_slice(&patch.bytes);
-    let path = source.save("recorded.flv", &bytes);
+    let path = source.save("recorded.flv", &patched(bytes, &patch));
 
     assert_eq!(ffmpeg::complaints(&path), Vec::<String>::new());
     source.is_in(&path, 0.01);
+    assert!((3.9..4.2).contains(&duration(&path)), "{} s", duration(&path));
+}
+
+fn patched(mut bytes: BytesMut, patch: &Patch) -> BytesMut {
+    let at = usize::try_from(patch.offset).unwrap();
+    bytes[at..at + patch.bytes.len()].copy_from_slice(&patch.bytes);
+    bytes
+}
+
+/// The hash of the picture that a player shows when it is sent to so many seconds.
+#[track_caller]
+fn picture_at(seconds: &str, file: &Path) -> Vec<String> {
+    let mut command = ffmpeg::base("ffmpeg");
+    command.args(["-ss", seconds]).arg("-i").arg(file).args(["-map", "0:v", "-frames:v", "1", "-f", "framemd5", "-"]);
+    ffmpeg::hashes(&ffmpeg::run(command))
+}
+
+/// The duration of a file in seconds, as ffprobe reads it.
+#[track_caller]
+fn duration(file: &Path) -> f64 {
     let mut command = Command::new("ffprobe");
-    command.args(["-loglevel", "error", "-show_entries", "format=duration", "-of", "csv=p=0"]).arg(&path);
-    let duration: f64 = ffmpeg::run(command).trim().parse().unwrap();
-    assert!((3.9..4.2).contains(&duration), "{duration} s");
+    command.args(["-loglevel", "error", "-show_entries", "format=duration", "-of", "csv=p=0"]).arg(file);
+    ffmpeg::run(command).trim().parse().unwrap()
 }
 
 #[track_caller]

@@ -95,6 +95,34 @@ fn a_server_that_is_told_to_is_not_ready_while_a_limit_is_nearly_reached() {
 }
 
 #[test]
+fn one_connection_too_many_is_told_so_and_other_servers_are_let_in() {
+    let origin = Server::origin("[limits]\nmax_connections = 2\n");
+    let feed = Publisher::start(&origin, STREAM).feed();
+    let player = Player::join(Protocol::Rtmp, &origin, STREAM);
+    player.expect_media();
+    let [rtmp, flv, ws] = refusals(&origin).map(Option::unwrap_or_default);
+    assert!(rtmp.contains("NetConnection.Connect.Rejected"), "{rtmp}");
+    assert_eq!([flv, ws], ["503", "503"]);
+    let refused = Player::join(Protocol::HttpFlv, &origin, STREAM);
+    refused.wait_for_end();
+    refused
+        .see(|recording| recording.head.as_ref()?.header("retry-after").map(str::to_owned))
+        .expect("when to come again");
+    assert_eq!(origin.metrics().labelled("rillcast_connections_total", "result", "refused"), 4.0);
+    assert_eq!(origin.metrics().labelled("rillcast_disconnects_total", "reason", "too_many_connections"), 4.0);
+
+    let edges = ["rtmp", "http-flv"].map(|protocol| {
+        let config = format!("[upstream]\nprotocol = \"{protocol}\"\nhttp_port = {}\n", origin.http.port());
+        Server::edge(&[origin.rtmp], &config)
+    });
+    for edge in &edges {
+        Player::join(Protocol::HttpFlv, edge, STREAM).wait_for_frame(feed.session, feed.last_number());
+    }
+    player.wait_for_frame(feed.session, feed.last_number());
+    player.assert_no_frame_missing();
+}
+
+#[test]
 fn connections_count_against_readiness_too() {
     let origin = Server::origin("[limits]\nmax_connections = 10\nunready_at = \"30%\"\n");
     let connections: Vec<_> = (0..3).map(|_| std::net::TcpStream::connect(origin.rtmp).unwrap()).collect();

@@ -167,6 +167,7 @@ impl Running {
             Protocol::Rtmp => format!("rtmp://{rtmp}/live/x").parse(),
             Protocol::HttpFlv => format!("http://{http}/live/x.flv").parse(),
             Protocol::WsFlv => format!("ws://{http}/live/x.flv").parse(),
+            Protocol::Hls => format!("http://{http}/live/x.m3u8").parse(),
         }
     }
 }

@@ -83,7 +83,7 @@ fn say_alive(shared: &Shared, index: usize, sweep: usize) {
     let message: &[u8] = match shared.protocol {
         Protocol::Rtmp => RTMP_ALIVE,
         Protocol::WsFlv => WEBSOCKET_PONG,
-        Protocol::HttpFlv => return,
+        Protocol::HttpFlv | Protocol::Hls => return,
     };
     let mine = (index..shared.players()).step_by(shared.drains().max(1));
     for player in mine.skip(sweep).step_by(SWEEPS).filter(|player| shared.state(*player) == State::Playing) {

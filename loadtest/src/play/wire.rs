@@ -31,6 +31,7 @@ impl Wire {
             })?)),
             Protocol::HttpFlv => Self::HttpFlv(HttpFlv::new(&target.authority(), &target.path(index, count))),
             Protocol::WsFlv => Self::WsFlv(WebSocketFlv::new(&target.authority(), &target.path(index, count))),
+            Protocol::Hls => anyhow::bail!("HLS is watched, not played"),
         })
     }
 

@@ -71,7 +71,7 @@ fn stroke(case: &Case) -> Stroke {
     match case.protocol {
         _ if is_floor(case) => Stroke::Dotted,
         Protocol::Rtmp => Stroke::Solid,
-        Protocol::HttpFlv | Protocol::WsFlv => Stroke::Dashed,
+        Protocol::HttpFlv | Protocol::WsFlv | Protocol::Hls => Stroke::Dashed,
     }
 }
 

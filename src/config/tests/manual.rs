@@ -10,11 +10,13 @@ fn manual(role: Role) -> String {
     std::fs::read_to_string(manual_path(role)).unwrap()
 }
 
-/// Whether a key does anything in a role: an origin pulls nothing, an edge has no peers.
+/// Whether a key does anything in a role: an origin pulls nothing, an edge has no peers, packages and records nothing.
 fn concerns(role: Role, setting: &Setting) -> bool {
     match role {
-        Role::Origin => setting.section != "upstream",
+        Role::Origin => setting.section != "upstream" && (setting.section, setting.key) != ("hls", "cache_bytes"),
         Role::Edge => match setting.section {
+            "hls" => matches!(setting.key, "enabled" | "cache_bytes"),
+            "dvr" => false,
             "cluster" => setting.key != "peers",
             "node" => setting.key != "address",
             _ => true,
@@ -32,7 +34,7 @@ fn section<'t>(text: &'t str, name: &str) -> Vec<&'t str> {
 /// The key and the value of a line, behind "# " or not.
 fn entry(line: &str) -> Option<(&str, &str)> {
     let (key, value) = line.strip_prefix("# ").unwrap_or(line).split_once(" = ")?;
-    let is_key = key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte == b'.');
+    let is_key = key.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.'));
     is_key.then_some((key, value))
 }
 

@@ -58,7 +58,7 @@ fn a_value_of_the_wrong_kind_says_what_it_is_instead() {
              such as \"info,rillcast::pull=debug\", found a list",
             "test.toml: rtmp: expected a table, found 1935",
             "test.toml: http.listen: expected at least one entry, found an empty list",
-            "test.toml: play.play_wait: expected a duration such as \"350ms\", \"10s\", \"5m\" or \"1h\", found \
+            "test.toml: play.play_wait: expected a duration such as \"350ms\", \"10s\", \"5m\", \"1h\" or \"7d\", found \
              \"1979-05-27\"",
             "test.toml: limits.max_connections: expected a whole number of at least 1, found 100000.0",
         ]
@@ -211,7 +211,7 @@ fn an_app_entry_must_say_what_it_matches() {
         lines(load_text(Role::Origin, file)),
         [
             "test.toml: apps[0].match: missing: every entry says which apps it is for, such as match = \"live*\"",
-            "test.toml: apps[1].mw_latency: unknown key (known here: match, play, publish)",
+            "test.toml: apps[1].mw_latency: unknown key (known here: match, play, publish, hls, dvr)",
             "test.toml: apps[1].match: expected the name of an app, in which * stands for any characters, without \
              slashes around it, found \"\"",
         ]
@@ -243,4 +243,60 @@ fn a_node_has_one_address() {
     let service =
         "test.toml: node.address: expected one host and port, such as \"origin-0.example:1935\", not an SRV name";
     assert_eq!(lines(address("_rtmp._tcp.origin.test")), [service]);
+}
+
+#[test]
+fn a_window_of_hls_holds_three_segments_and_a_segment_no_more_than_its_target() {
+    let found = lines(load_text(Role::Origin, "[hls]\nfragment = \"10s\"\ntd_ratio = 6\n"));
+    assert_eq!(found, ["test.toml: hls.td_ratio: aof_ratio must not be less than td_ratio: they are 5 and 6"]);
+    let found = lines(load_text(Role::Origin, "[[apps]]\nmatch = \"a\"\nhls.window = \"5s\"\n"));
+    assert_eq!(
+        found,
+        ["test.toml: apps[0].hls.window: window must be three times fragment at least: they are \"5s\" and \"2s\""]
+    );
+}
+
+#[test]
+fn what_hls_is_for_the_whole_process_is_not_set_for_an_app() {
+    let found = lines(load_text(Role::Origin, "[[apps]]\nmatch = \"a\"\nhls.path = \"/tmp/hls\"\n"));
+    assert_eq!(found, ["test.toml: apps[0].hls.path: holds for the process as a whole: set it under [hls]"]);
+}
+
+#[test]
+fn recordings_need_a_path_that_is_one() {
+    let found = |lines: &str| lines_of_dvr(Role::Origin, lines);
+    assert_eq!(
+        found("path = \"rec/[vhost]/x\""),
+        ["test.toml: dvr.path: expected no other placeholders than [app], [stream], [session], [2006], [01], [02], \
+             [15], [04], [05], [999] and [timestamp], found \"rec/[vhost]/x\""]
+    );
+    assert_eq!(
+        found("path = \"rec/[stream].flv\"\nformat = \"fmp4\""),
+        ["test.toml: dvr.path: the path \"rec/[stream].flv\" does not end in .mp4, as recordings in fmp4 do",]
+    );
+    assert_eq!(
+        found("duration = \"10ms\""),
+        ["test.toml: dvr.duration: expected a duration of at least \"1s\", found \"10ms\""]
+    );
+}
+
+#[test]
+fn an_edge_records_nothing() {
+    let text =
+        "[upstream]\norigins = [\"o:1935\"]\n[dvr]\nenabled = true\n[[apps]]\nmatch = \"a\"\ndvr.enabled = true\n";
+    let message = "an edge records nothing; origins record what is published to them";
+    let expected = ["dvr.enabled", "apps[0].dvr.enabled"].map(|key| format!("test.toml: {key}: {message}"));
+    assert_eq!(lines(load_text(Role::Edge, text)), expected);
+}
+
+#[test]
+fn what_all_recordings_share_is_not_said_for_some_apps() {
+    let text = "[[apps]]\nmatch = \"a\"\ndvr.max_bytes = \"1GiB\"\ndvr.min_free = \"1GiB\"\n";
+    let message = "holds for all recordings of the process together: set it under [dvr]";
+    let expected = ["max_bytes", "min_free"].map(|key| format!("test.toml: apps[0].dvr.{key}: {message}"));
+    assert_eq!(lines(load_text(Role::Origin, text)), expected);
+}
+
+fn lines_of_dvr(role: Role, text: &str) -> Vec<String> {
+    lines(load_text(role, &format!("[dvr]\n{text}\n")))
 }

@@ -78,6 +78,19 @@ async fn every_session_of_a_client_is_told_of_and_pulls_are_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_session_in_force_can_be_followed_later_and_pulls_cannot() {
+    let (hub, _, key) = bench();
+    assert!(hub.follow(&key).is_none());
+    let session = Identity::random();
+    let publisher = publish(&hub, &key, &session, client());
+    assert_eq!(hub.follow(&key).unwrap().session(), &session);
+    drop(publisher);
+    assert!(hub.follow(&key).is_none());
+    let _pull = publish(&hub, &key, &session, Source::Pull);
+    assert!(hub.follow(&key).is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_session_has_brought_is_there_from_its_beginning_and_ends_with_it() {
     let (hub, heard, key) = bench();
     let mut publisher = publish(&hub, &key, &Identity::random(), client());

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use prometheus_client::metrics::gauge::Gauge;
 use proptest::prelude::*;
 
-use crate::hub::block::OpenBlock;
+use crate::hub::block::{OpenBlock, Position};
 use crate::hub::budget::Budget;
 use crate::media::Kind;
 use crate::media::class::Class;
@@ -49,7 +49,9 @@ impl Bench {
         let mut open = OpenBlock::default();
         let payload = Bytes::from(vec![0; bytes]);
         open.push(Packet { kind: Kind::Video, class, timestamp: seconds * 1_000, payload }, now);
-        let block = open.seal(Arc::default(), self.packets, 0, now, |bytes| self.budget.charge(bytes)).unwrap();
+        let block = open
+            .seal(Arc::default(), Position { packet: self.packets, byte: 0 }, 0, now, |bytes| self.budget.charge(bytes))
+            .unwrap();
         self.packets += 1;
         self.ring.push(block, &self.limits, self.pressure, now);
     }
@@ -84,6 +86,21 @@ fn without_a_gop_cache_only_the_lag_is_held() {
     }
     assert_eq!((bench.ring.first(), bench.ring.newest_keyframe()), (16, None));
     assert_eq!(bench.ring.keyframe_from(0), None);
+}
+
+#[test]
+fn who_begins_at_what_is_recent_has_time_to_read_it() {
+    let mut bench = Bench::new(RingLimits { queue_length: Duration::from_secs(8), ..LIMITS });
+    for second in 0..20 {
+        bench.push(second, if second % 2 == 0 { Class::Keyframe } else { Class::Frame }, 10);
+    }
+    let start = |bench: &Bench, at: u64| {
+        bench.ring.recent_start(bench.start + Duration::from_secs(at), bench.limits.queue_length)
+    };
+    assert_eq!((bench.ring.first(), start(&bench, 19)), (11, 13));
+    assert_eq!(start(&bench, 60), 18, "the newest keyframe, however old");
+    bench.ring.begin_session();
+    assert_eq!(start(&bench, 60), 20);
 }
 
 #[test]

@@ -146,6 +146,6 @@ async fn a_tap_that_lags_skips_to_the_newest_keyframe_and_tells_how_much() {
     }
     let taken = take(&mut tap);
     assert_eq!(taken.first(), Some(&(Class::Keyframe, 59_000)));
-    assert_eq!(tap.take_skipped(), 58 * 2);
-    assert_eq!(tap.take_skipped(), 0);
+    assert_eq!(tap.take_skipped(), Skipped { packets: 58 * 2, bytes: 58 * 2 * 5 });
+    assert_eq!(tap.take_skipped(), Skipped::default());
 }

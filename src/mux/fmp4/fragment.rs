@@ -31,6 +31,8 @@ pub struct Fragmenter {
     /// The stream's time that is 0 in the file.
     origin: u64,
     bytes: usize,
+    /// When the last sample of all fragments ends, in ticks from the origin on.
+    end: u64,
 }
 
 /// The samples of one track.
@@ -56,6 +58,7 @@ impl Fragmenter {
             sequence: 1,
             origin,
             bytes: 0,
+            end: 0,
         }
     }
 
@@ -84,6 +87,11 @@ impl Fragmenter {
     /// How many bytes of frames wait.
     pub const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// When the last sample of all fragments that were cut ends, in milliseconds from the origin on.
+    pub const fn end_ms(&self) -> u64 {
+        self.end / TICKS_A_MS
     }
 
     /// Makes a fragment of the frames that wait; empty if there are none.
@@ -119,7 +127,9 @@ impl Fragmenter {
             for run in [&mut self.video, &mut self.audio] {
                 if !run.frames.is_empty() {
                     let next = next.filter(|next| next.track == run.track);
-                    offsets.push((run.put(next, origin, out), run.bytes()));
+                    let durations = run.durations(next);
+                    self.end = self.end.max(run.end(&durations, origin));
+                    offsets.push((run.put(&durations, origin, out), run.bytes()));
                 }
             }
         });
@@ -142,17 +152,22 @@ impl Run {
     }
 
     /// Appends `traf`; returns where its data offset is to be written.
-    fn put(&mut self, next: Option<&Frame>, origin: u64, out: &mut BytesMut) -> usize {
-        let durations = self.durations(next);
+    fn put(&self, durations: &[u32], origin: u64, out: &mut BytesMut) -> usize {
         let begin = self.frames.first().map_or(0, |frame| ticks(frame.timestamp, origin));
         let mut offset_at = 0;
         put_box(b"traf", out, |out| {
             const BASE_IS_MOOF: u32 = 0x02_0000;
             put_full_box(b"tfhd", 0, BASE_IS_MOOF, out, |out| out.put_u32(track_id(self.track)));
             put_full_box(b"tfdt", 1, 0, out, |out| out.put_u64(begin));
-            offset_at = self.put_samples(&durations, out);
+            offset_at = self.put_samples(durations, out);
         });
         offset_at
+    }
+
+    /// When the last sample ends, in ticks.
+    fn end(&self, durations: &[u32], origin: u64) -> u64 {
+        let begin = self.frames.last().map_or(0, |frame| ticks(frame.timestamp, origin));
+        begin.saturating_add(durations.last().map_or(0, |duration| u64::from(*duration)))
     }
 
     fn put_samples(&self, durations: &[u32], out: &mut BytesMut) -> usize {

@@ -11,6 +11,8 @@ use crate::mux::tracks::{Tracks, Unfit};
 const MATRIX: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
 /// The undetermined language, three letters of five bits.
 const UNDETERMINED: u16 = 0x55c4;
+/// Units of time a second in `mvhd` and `mehd`: milliseconds.
+const MOVIE_TIMESCALE: u32 = 1_000;
 const FULL_VOLUME: u16 = 0x0100;
 
 /// The sample flags of a keyframe and of all sound (ISO/IEC 14496-12, 8.8.3.1): depends on nothing.
@@ -18,14 +20,30 @@ pub(super) const SYNC_SAMPLE: u32 = 0x0200_0000;
 /// The sample flags of all other pictures: depends on others, and is no place to begin.
 pub(super) const OTHER_SAMPLE: u32 = 0x0101_0000;
 
+/// Whether there is room for a duration that is known later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DurationBox {
+    /// There is none: the stream is live.
+    Absent,
+    /// A box that means nothing takes the room.
+    Reserved,
+}
+
 /// The initialisation of these tracks: `ftyp` and `moov`.
 pub fn initialisation(tracks: &Tracks) -> Result<Bytes, Unfit> {
+    let mut out = BytesMut::with_capacity(1_024);
+    put(tracks, DurationBox::Absent, &mut out)?;
+    Ok(out.freeze())
+}
+
+/// Appends the initialisation; returns where in `out` [`put_duration`]'s bytes may stand.
+pub(super) fn put(tracks: &Tracks, duration: DurationBox, out: &mut BytesMut) -> Result<usize, Unfit> {
     if tracks.is_empty() {
         return Err(Unfit::NoTracks);
     }
-    let mut out = BytesMut::with_capacity(1_024);
-    put_file_type(tracks, &mut out);
-    put_box(b"moov", &mut out, |out| {
+    let mut duration_at = 0;
+    put_file_type(tracks, out);
+    put_box(b"moov", out, |out| {
         put_movie_header(out);
         if let Some(video) = &tracks.video {
             put_track(Track::Video, (video.width, video.height), out, |out| sample_entry::put_video(video, out));
@@ -34,11 +52,20 @@ pub fn initialisation(tracks: &Tracks) -> Result<Bytes, Unfit> {
             put_track(Track::Audio, (0, 0), out, |out| sample_entry::put_audio(audio, out));
         }
         put_box(b"mvex", out, |out| {
+            duration_at = out.len();
+            if duration == DurationBox::Reserved {
+                put_full_box(b"free", 0, 0, out, |out| out.put_u64(0));
+            }
             tracks.video.iter().for_each(|_| put_track_extends(Track::Video, OTHER_SAMPLE, out));
             tracks.audio.iter().for_each(|_| put_track_extends(Track::Audio, SYNC_SAMPLE, out));
         });
     });
-    Ok(out.freeze())
+    Ok(duration_at)
+}
+
+/// Appends the duration of all fragments (`mehd`), as many bytes as are reserved for it.
+pub(super) fn put_duration(duration_ms: u64, out: &mut BytesMut) {
+    put_full_box(b"mehd", 1, 0, out, |out| out.put_u64(duration_ms));
 }
 
 /// CMAF allows one track a file, and only then its brand is said.
@@ -55,7 +82,7 @@ fn put_movie_header(out: &mut BytesMut) {
     put_full_box(b"mvhd", 0, 0, out, |out| {
         // Creation, modification; time scale; a duration that nobody knows yet.
         out.put_bytes(0, 8);
-        out.put_u32(1_000);
+        out.put_u32(MOVIE_TIMESCALE);
         out.put_u32(0);
         // The rate, the volume, reserved.
         out.put_u32(0x1_0000);

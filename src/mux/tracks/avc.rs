@@ -116,6 +116,13 @@ mod tests {
     }
 
     #[test]
+    fn interlaced_pictures_count_both_fields() {
+        // x264, High 4:2:2 10 bit, 720x486 interlaced.
+        let set = b"\x67\x7a\x00\x1e\xb6\xcd\x94\x0b\x42\x0f\xc7\x60\x22\x00\x00\x03\x00\x02\x00\x00\x03\x00\x64\x3e\x28\x53\x2c";
+        assert_eq!(size_in_parameter_set(&nal::without_emulation_prevention(set)), Some((720, 486)));
+    }
+
+    #[test]
     fn a_set_that_crops_everything_away_is_broken() {
         assert_eq!(size_in_parameter_set(&[0x67, 66, 0, 31, 0xff]), None);
     }

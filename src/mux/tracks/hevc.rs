@@ -79,3 +79,43 @@ fn skip_profile_tier_level(bits: &mut Bits<'_>, sublayers: u32) -> Option<()> {
     }
     Some(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What x265 writes for 326x178: 4:2:0, and 4:2:2 with three temporal layers.
+    const SETS: [&[u8]; 2] = [
+        b"\x42\x01\x01\x01\x60\x00\x00\x03\x00\x90\x00\x00\x03\x00\x00\x03\x00\x3c\xa0\x0a\x48\x0b\x9d\x49\x96\x56\x69\x24\
+          \xca\xf0\x16\x80\x80\x00\x00\x03\x00\x80\x00\x00\x0c\x84",
+        b"\x42\x01\x04\x04\x08\x00\x00\x03\x00\x9d\x08\x00\x00\x03\x00\x00\x3c\x00\x00\xb0\x0a\x48\x0b\x9d\x4f\x96\x56\x52\
+          \xb2\x95\x96\x49\x32\xbc\x05\xa0\x20\x00\x00\x03\x00\x20\x00\x00\x03\x03\x21",
+    ];
+
+    /// A record with an empty unit of another kind, and then this set.
+    fn record(set: &[u8]) -> Vec<u8> {
+        let arrays = [&[2, 0x20, 0, 1, 0, 0, 0x21, 0, 1, 0, set.len() as u8], set].concat();
+        [&[0; ARRAYS_AT][..], &arrays].concat()
+    }
+
+    #[test]
+    fn a_cropped_size_is_read() {
+        for set in SETS {
+            assert_eq!(size_in_record(&record(set)), Ok((326, 178)));
+        }
+    }
+
+    #[test]
+    fn a_record_cut_anywhere_is_broken() {
+        let record = record(SETS[0]);
+        for end in 0..record.len() {
+            assert!(size_in_record(&record[..end]).is_err(), "{end}");
+        }
+    }
+
+    #[test]
+    fn a_record_without_a_sequence_parameter_set_is_told_from_a_broken_one() {
+        let error = size_in_record(&[0; ARRAYS_AT + 1]);
+        assert_eq!(error, Err("its record holds no sequence parameter set"));
+    }
+}

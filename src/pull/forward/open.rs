@@ -9,6 +9,7 @@ use crate::metrics::ConnectResult;
 use crate::pull::PullContext;
 use crate::pull::connection::OpenError;
 use crate::pull::health::LONGEST_REST_WHILE_WAITED_FOR;
+use crate::pull::race::{MAX_TRIES_OF_ONE, PATIENCE_WITH_ONE};
 use crate::pull::until;
 use crate::pull::upstreams::Candidate;
 use crate::rtmp::Status;
@@ -51,7 +52,7 @@ impl Haste {
 }
 
 /// Connects to `candidates` in their order, and publishes to the first that accepts the connection. Never to two at a time,
-/// and not to the node `avoided`, which several addresses may lead to.
+/// and not to the node `avoided`, which several addresses may lead to. An only candidate is tried once more each second.
 pub(super) async fn open(
     context: &PullContext,
     publication: &Publication,
@@ -59,21 +60,32 @@ pub(super) async fn open(
     haste: Haste,
     avoided: Option<&str>,
 ) -> Opened {
+    let only = match &candidates[..] {
+        [only] => Some(only.clone()),
+        _ => None,
+    };
     let mut waiting = candidates.into_iter().peekable();
     let mut connecting = FuturesUnordered::new();
     let mut next_at = Instant::now();
     loop {
         if waiting.peek().is_some() && (connecting.is_empty() || Instant::now() >= next_at) {
             connecting.extend(waiting.next().map(|candidate| connect(context, publication, candidate)));
-            next_at = Instant::now() + haste.stagger();
+            next_at = Instant::now() + if only.is_some() { PATIENCE_WITH_ONE } else { haste.stagger() };
         }
         if connecting.is_empty() {
             return Opened::Unreachable;
         }
-        let alarm = waiting.peek().map(|_| next_at);
+        let retried = only.as_ref().filter(|_| connecting.len() < MAX_TRIES_OF_ONE);
+        let alarm = (waiting.peek().is_some() || retried.is_some()).then_some(next_at);
         let (candidate, connected) = tokio::select! {
             Some(answer) = connecting.next() => answer,
-            () = until(alarm) => continue,
+            () = until(alarm) => {
+                if let Some(only) = retried {
+                    connecting.push(connect(context, publication, only.clone()));
+                    next_at = Instant::now() + PATIENCE_WITH_ONE;
+                }
+                continue;
+            }
         };
         if connected.as_ref().is_ok_and(|connection| avoided.is_some() && connection.node() == avoided) {
             continue;

@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use percent_encoding::percent_decode_str;
+
 use crate::auth::Mark;
 use crate::hub::{Identity, PublishRequest, Source};
 use crate::media::stream_key::StreamKey;
@@ -10,7 +12,7 @@ use crate::pull::target::Target;
 
 /// Parameters with which publishers prove who they are, in lower case. They are for the server that the publisher is
 /// connected to; one of our own kind behind it believes the mark. (SRS, nginx and the big CDNs use these.)
-const AUTHENTICATION: [&str; 24] = [
+const AUTHENTICATION: [&str; 39] = [
     "token",
     "access_token",
     "auth",
@@ -35,6 +37,21 @@ const AUTHENTICATION: [&str; 24] = [
     "txsecret",
     "txtime",
     "nonce",
+    "auth_token",
+    "authorization",
+    "bearer",
+    "api_key",
+    "apikey",
+    "sig",
+    "policy",
+    "passwd",
+    "pwd",
+    "wssecret",
+    "wstime",
+    "hdnts",
+    "hdnea",
+    "streamkey",
+    "stream_key",
 ];
 
 /// A publish session on its way to an origin.
@@ -82,11 +99,13 @@ fn with_query(stream: &str, query: &str) -> String {
 
 /// A query less the parameters that only say who the publisher is; everything else as it was.
 fn without_authentication(query: &str) -> String {
-    let names_it = |parameter: &&str| {
-        let name = parameter.split('=').next().unwrap_or_default();
-        AUTHENTICATION.iter().any(|known| known.eq_ignore_ascii_case(name))
+    let names_it = |parameter: &str| {
+        let name = percent_decode_str(parameter.split('=').next().unwrap_or_default()).decode_utf8_lossy();
+        AUTHENTICATION.iter().any(|known| known.eq_ignore_ascii_case(&name))
     };
-    let kept: Vec<&str> = query.split('&').filter(|parameter| !names_it(parameter)).collect();
+    // Some servers part parameters by ";" as well: what holds a name behind one goes as a whole.
+    let is_kept = |parameter: &&str| !parameter.split(';').any(names_it);
+    let kept: Vec<&str> = query.split('&').filter(is_kept).collect();
     kept.join("&")
 }
 
@@ -116,6 +135,9 @@ mod tests {
             ("token=1", "x"),
             ("Token=1&SIGN=2&expires", "x"),
             ("vhost=c&token=1&record=1", "x?vhost=c&record=1"),
+            ("%74oken=1&wsSecret=2&b=3", "x?b=3"),
+            ("a=1;token=2&b=3", "x?b=3"),
+            ("a=1;b=2", "x?a=1;b=2"),
             ("tokens=1&my-token=2", "x?tokens=1&my-token=2"),
         ] {
             assert_eq!(publication(query).name_for_ours(), name, "{query}");

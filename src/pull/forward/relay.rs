@@ -176,7 +176,7 @@ impl Forward<'_> {
                     Err(_) => return Pause::Over,
                 },
             }
-            let skipped = tap.take_skipped();
+            let skipped = tap.take_skipped().packets;
             if skipped > 0 {
                 tracing::warn!(upstream = %origin.address, skipped, "the origin takes the stream too slowly");
             }

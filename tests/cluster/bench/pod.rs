@@ -162,12 +162,13 @@ impl Drop for Pod {
     }
 }
 
+/// Players wait as long as the bench does: that a busy machine starts a cluster slowly is not what is measured.
 fn base_config(name: &str, address: Ipv4Addr, ports: Ports, nameserver: SocketAddr) -> String {
     let Ports { rtmp, http, admin } = ports;
-    let level = if std::env::var_os(LOGS).is_some() { "debug" } else { "info" };
+    let level = if std::env::var_os(LOGS).is_some() { "info,rillcast=debug" } else { "info" };
     format!(
         "[node]\nname = \"{name}\"\n[log]\nlevel = \"{level}\"\nformat = \"json\"\n[rtmp]\nlisten = \"{address}:{rtmp}\"\n\
          [http]\nlisten = \"{address}:{http}\"\n[admin]\nlisten = \"{address}:{admin}\"\n\
-         [dns]\nnameservers = [\"{nameserver}\"]\n[cluster]\nkey = \"the key of the test bench\"\n"
+         [play]\nplay_wait = \"1m\"\n[dns]\nnameservers = [\"{nameserver}\"]\n[cluster]\nkey = \"the key of the test bench\"\n"
     )
 }

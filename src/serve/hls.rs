@@ -1,0 +1,226 @@
+//! HLS over HTTP: playlists and segments, to players and to caches between them and us.
+//!
+//! Owns what HTTP adds to a file: who asks counts as a viewer, how long it may be kept and by what it is told from others,
+//! and parts of it. The files come from a [`Library`]; where they come from there is none of its business.
+
+mod conditions;
+mod headers;
+mod range;
+mod viewer;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+
+use crate::auth::Standing;
+use crate::hls::{Absent, Freshness, Object, Resource};
+use crate::hub::End;
+use crate::metrics::{FileKind, FileResult, Protocol, Reason};
+use crate::net::progress::Progress;
+
+use super::http::{Body, FileBody, text};
+use super::{ServeContext, reason_of, retry_after};
+
+use range::Range;
+
+/// Who asks, and how it is answered.
+pub(super) struct Client<'a> {
+    pub(super) peer: SocketAddr,
+    /// Told when there is room for more of the answer.
+    pub(super) progress: Arc<Progress>,
+    /// Whether the connection has other answers under way.
+    pub(super) is_multiplexed: bool,
+    /// What it is, if it is no viewer but a server.
+    pub(super) standing: Option<&'a Standing>,
+}
+
+/// Answers with the file, or says why not. Dropping the future is the client's leaving.
+pub(super) async fn answer<B>(
+    context: &ServeContext,
+    client: Client<'_>,
+    resource: &Resource,
+    request: &Request<B>,
+) -> (Response<Body>, Reason) {
+    let (response, reason) = answer_uncounted(context, client, resource, request).await;
+    let file = if resource.file.is_playlist() { FileKind::Playlist } else { FileKind::Segment };
+    let result = match response.status() {
+        StatusCode::NOT_MODIFIED => FileResult::NotModified,
+        StatusCode::FOUND => FileResult::Redirected,
+        status if status.is_success() => FileResult::Sent,
+        StatusCode::NOT_FOUND => FileResult::Absent,
+        _ => FileResult::Refused,
+    };
+    context.metrics.hls_files.requests(file, result).inc();
+    (response, reason)
+}
+
+async fn answer_uncounted<B>(
+    context: &ServeContext,
+    client: Client<'_>,
+    resource: &Resource,
+    request: &Request<B>,
+) -> (Response<Body>, Reason) {
+    let library = context.hls.as_ref().filter(|_| context.config.hls_for(resource.key.app()).enabled);
+    let Some(library) = library else {
+        return (text(StatusCode::NOT_FOUND, "this stream is not to be had as HLS here\n"), Reason::StreamNotFound);
+    };
+    if let Some(redirect) = redirect_early(context, &client, resource).await {
+        return (redirect, Reason::Redirected);
+    }
+    let found = tokio::select! {
+        found = library.find(resource) => found,
+        () = context.stop.cancelled() => return refusal(&client, End::Shutdown),
+    };
+    let object = match found {
+        Ok(object) => object,
+        Err(absent) => {
+            let elsewhere = match absent {
+                Absent::NoStream => redirect(context, &client, resource).await,
+                _ => None,
+            };
+            return elsewhere.map_or_else(|| not_there(&absent), |redirect| (redirect, Reason::Redirected));
+        }
+    };
+    if client.standing.is_none()
+        && let Freshness::Changing { target, .. } = object.freshness
+        && resource.file.is_playlist()
+    {
+        let viewer = viewer::id(client.peer.ip(), request);
+        if let Err(end) = context.hub.note_viewer(&resource.key, viewer, target * viewer::PATIENCE_IN_TARGETS) {
+            return refusal(&client, end);
+        }
+    }
+    tracing::trace!(file = %resource, bytes = object.bytes.len(), "found");
+    (respond(context, client, resource, request, object), Reason::Done)
+}
+
+/// The answer with a file, or with as much of it as is asked for.
+fn respond<B>(
+    context: &ServeContext,
+    client: Client<'_>,
+    resource: &Resource,
+    request: &Request<B>,
+    object: Object,
+) -> Response<Body> {
+    let is_part_of = |range| match range {
+        Range::Whole => None,
+        other => Some(other),
+    };
+    let wants_parts = *request.method() == Method::GET && !resource.file.is_playlist();
+    let range = is_part_of(range::wanted(request.headers(), &object)).filter(|_| wants_parts);
+    let mut response = if conditions::is_known(request.headers(), &object.etag) {
+        status(StatusCode::NOT_MODIFIED)
+    } else {
+        match range {
+            Some(Range::Unsatisfiable) => {
+                let mut response = text(StatusCode::RANGE_NOT_SATISFIABLE, "the file is shorter than that\n");
+                set(response.headers_mut(), CONTENT_RANGE, &format!("bytes */{}", object.bytes.len()));
+                response.headers_mut().extend([headers::brief()]);
+                return response;
+            }
+            Some(Range::Part { first, last }) => {
+                let mut response = status(StatusCode::PARTIAL_CONTENT);
+                let part = object.bytes.slice(first..=last);
+                let range = format!("bytes {first}-{last}/{}", object.bytes.len());
+                set(response.headers_mut(), CONTENT_RANGE, &range);
+                *response.body_mut() = file(context, client, resource, part);
+                response
+            }
+            _ => {
+                let mut response = status(StatusCode::OK);
+                set(response.headers_mut(), CONTENT_LENGTH, &object.bytes.len().to_string());
+                if *request.method() == Method::GET {
+                    *response.body_mut() = file(context, client, resource, object.bytes);
+                }
+                response
+            }
+        }
+    };
+    let fields = response.headers_mut();
+    set(fields, ETAG, &object.etag);
+    fields.extend([headers::cache_control(object.freshness)]);
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static(object.media_type.content_type()));
+    if !resource.file.is_playlist() {
+        fields.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    }
+    response
+}
+
+/// The body, which the client has to take at a pace.
+fn file(context: &ServeContext, client: Client<'_>, resource: &Resource, bytes: Bytes) -> Body {
+    let limit = context.config.play_for(resource.key.app()).hard_lag;
+    client.progress.limit(limit);
+    if client.standing.is_none() {
+        context.hub.note_sent_to_viewers(&resource.key, bytes.len() as u64);
+    }
+    let sent = context.metrics.egress_bytes(Protocol::Hls);
+    Body::File(Box::new(FileBody::new(bytes, client.progress, client.is_multiplexed, sent)))
+}
+
+/// The same where the stream was published here and is no longer: what is left of it must not hide where it goes on.
+async fn redirect_early(context: &ServeContext, client: &Client<'_>, resource: &Resource) -> Option<Response<Body>> {
+    if client.standing.is_none() || !resource.file.is_playlist() || context.hub.is_live(&resource.key) {
+        return None;
+    }
+    redirect(context, client, resource).await
+}
+
+/// Sends a server to the origin that has the stream, if it is known.
+async fn redirect(context: &ServeContext, client: &Client<'_>, resource: &Resource) -> Option<Response<Body>> {
+    let http = context.elsewhere(&resource.key, client.standing).await?.http?;
+    let url = format!("http://{http}/{}", resource.path());
+    tracing::debug!(file = %resource, to = url, "redirecting");
+    let mut response = text(StatusCode::FOUND, "the stream is at another origin\n");
+    response.headers_mut().insert(LOCATION, HeaderValue::from_str(&url).ok()?);
+    Some(response)
+}
+
+/// The answer where there is no such file. Caches may keep it for a moment: a crowd asks once.
+fn not_there(absent: &Absent) -> (Response<Body>, Reason) {
+    let (status, reason) = match absent {
+        Absent::NoStream => (StatusCode::NOT_FOUND, Reason::StreamNotFound),
+        Absent::Gone | Absent::Unsupported(_) => (StatusCode::NOT_FOUND, Reason::Done),
+        Absent::NotYet => (StatusCode::SERVICE_UNAVAILABLE, Reason::StreamNotFound),
+        Absent::Full => (StatusCode::SERVICE_UNAVAILABLE, Reason::Done),
+        Absent::Unreachable => (StatusCode::SERVICE_UNAVAILABLE, Reason::UpstreamLost),
+    };
+    let mut response = text(status, "");
+    *response.body_mut() = Body::Line(format!("{absent}\n").into());
+    let fields = response.headers_mut();
+    fields.extend([headers::brief()]);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        fields.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    (response, reason)
+}
+
+/// The answer to a viewer for whom there is no room.
+fn refusal(client: &Client<'_>, end: End) -> (Response<Body>, Reason) {
+    let line = match end {
+        End::TooManyPlayers => "the server has no room for another player\n",
+        End::TooMuchEgress => "the server has no bandwidth left for another player\n",
+        _ => "the server is stopping\n",
+    };
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, line);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after(client.peer)));
+    (response, reason_of(end))
+}
+
+fn status(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = status;
+    response
+}
+
+/// Sets a field to what we have written ourselves.
+fn set(fields: &mut HeaderMap, name: http::HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        fields.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests;

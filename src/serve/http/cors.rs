@@ -1,0 +1,25 @@
+//! Which web pages may play.
+
+use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, ORIGIN};
+use http::{HeaderValue, Method};
+use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer, ExposeHeaders, Vary};
+
+/// Lets pages of `origins` play, all if `*` is among them; answers preflight requests by itself.
+pub(super) fn layer(origins: &[String]) -> CorsLayer {
+    let (allowed, vary) = if origins.iter().any(|origin| origin == "*") {
+        // The same answer for everybody: caches need keep one only.
+        (AllowOrigin::any(), Vary::list([]))
+    } else {
+        let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+        (AllowOrigin::list(origins), Vary::list([ORIGIN]))
+    };
+    CorsLayer::new()
+        .allow_origin(allowed)
+        .vary(vary)
+        .allow_methods(AllowMethods::list([Method::GET, Method::HEAD, Method::OPTIONS]))
+        .allow_headers(AllowHeaders::any())
+        // Players reckon with the age of a playlist and the size of a segment.
+        .expose_headers(ExposeHeaders::list([AGE, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG]))
+        // A page on the Internet may play from a server in the house of whoever looks at it.
+        .allow_private_network(true)
+}

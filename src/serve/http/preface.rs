@@ -1,0 +1,87 @@
+//! Which HTTP a connection speaks, told from its first bytes without taking them.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+/// The method that no HTTP/1 request has, and with which every HTTP/2 connection begins (RFC 9113, 3.4 and 11.6).
+const HTTP2_BEGINS: [u8; 4] = *b"PRI ";
+/// How often it is looked again after bytes that could still become either. That takes a peer that sends its first bytes one
+/// by one, and the system has no way to wait for more.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
+
+/// A version of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    /// HTTP/1.0 or HTTP/1.1, or what is no HTTP at all.
+    One,
+    /// HTTP/2 with prior knowledge.
+    Two,
+}
+
+/// Waits for the first bytes, which stay where they are. `None` if there are none: the peer has closed.
+pub(super) async fn version(stream: &TcpStream) -> io::Result<Option<Version>> {
+    let mut start = [0; HTTP2_BEGINS.len()];
+    loop {
+        let count = stream.peek(&mut start).await?;
+        match &start[..count] {
+            [] => return Ok(None),
+            begun if begun == HTTP2_BEGINS => return Ok(Some(Version::Two)),
+            begun if !HTTP2_BEGINS.starts_with(begun) => return Ok(Some(Version::One)),
+            _ => sleep(LOOK_AGAIN_AFTER).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (client, listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn the_version_is_told_and_no_byte_is_lost() {
+        for (sent, expected) in [
+            (&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], Version::Two),
+            (b"GET / HTTP/1.1\r\n\r\n", Version::One),
+            (b"PUT / HTTP/1.1\r\n\r\n", Version::One),
+            (b"PRO", Version::One),
+            (b"\x16\x03\x01", Version::One),
+        ] {
+            let (mut client, mut server) = pair().await;
+            client.write_all(sent).await.unwrap();
+            assert_eq!(version(&server).await.unwrap(), Some(expected));
+            let mut read = vec![0; sent.len()];
+            server.read_exact(&mut read).await.unwrap();
+            assert_eq!(read, sent);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_preface_that_comes_byte_by_byte_is_waited_for() {
+        let (mut client, server) = pair().await;
+        client.set_nodelay(true).unwrap();
+        let told = tokio::spawn(async move { version(&server).await.unwrap() });
+        for byte in HTTP2_BEGINS {
+            client.write_all(&[byte]).await.unwrap();
+            sleep(LOOK_AGAIN_AFTER).await;
+        }
+        assert_eq!(told.await.unwrap(), Some(Version::Two));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_closed_before_it_said_anything_has_none() {
+        let (client, server) = pair().await;
+        drop(client);
+        assert_eq!(version(&server).await.unwrap(), None);
+    }
+}

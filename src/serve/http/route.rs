@@ -1,0 +1,101 @@
+//! What a request asks for, by its path and method; the same over every version of HTTP.
+
+use std::net::SocketAddr;
+
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, HeaderName, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+
+use crate::auth::{MARK_HEADER, Standing};
+use crate::hls::Resource;
+use crate::media::stream_key::{NameError, StreamKey};
+use crate::metrics::Reason;
+use crate::serve::{ServeContext, retry_after};
+
+use super::{Body, text};
+
+/// The header by which nginx is told whether to gather an answer before it passes it on. It keeps only what it gathers.
+const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// What is asked for.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// A stream as one long body.
+    Flv(StreamKey),
+    /// A playlist or a segment.
+    File(Resource),
+}
+
+/// A request that is answered at once, and why.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) response: Response<Body>,
+    pub(super) reason: Reason,
+}
+
+/// Tells what a request asks for, or answers it.
+pub(super) fn target<B>(request: &Request<B>) -> Result<Target, Refused> {
+    let path = request.uri().path().strip_prefix('/').unwrap_or_default();
+    let found = match path.strip_suffix(".flv") {
+        Some(name) => Some(StreamKey::from_path(name).map(Target::Flv)),
+        None => Resource::parse(path).map(|resource| resource.map(Target::File)),
+    };
+    let Some(found) = found else {
+        let line = "no such resource; streams are at /APP/STREAM.flv and /APP/STREAM.m3u8\n";
+        return Err(Refused { response: text(StatusCode::NOT_FOUND, line), reason: Reason::Done });
+    };
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "a stream can only be fetched\n");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+        return Err(Refused { response, reason: Reason::Done });
+    }
+    found.map_err(|error| {
+        tracing::debug!(%error, "name refused");
+        let response = text(status_of(error), "the stream's name is refused\n");
+        Refused { response, reason: Reason::NameInvalid }
+    })
+}
+
+const fn status_of(error: NameError) -> StatusCode {
+    match error {
+        NameError::TooLong => StatusCode::URI_TOO_LONG,
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+/// What the sender of a request is, if it is no ordinary client.
+pub(super) fn standing(context: &ServeContext, headers: &HeaderMap) -> Option<Standing> {
+    let mark = headers.get(MARK_HEADER).map(|mark| mark.to_str().unwrap_or_default());
+    context.marks.judge(mark)
+}
+
+/// The answer on a connection that is one too many; it ends with it.
+pub(super) fn no_room(peer: SocketAddr) -> Response<Body> {
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "the server has no room for another connection\n");
+    response
+        .headers_mut()
+        .extend([(RETRY_AFTER, HeaderValue::from(retry_after(peer))), (CONNECTION, HeaderValue::from_static("close"))]);
+    response
+}
+
+/// The answer to who would be sent what it sends.
+pub(super) fn loop_detected() -> Response<Body> {
+    text(StatusCode::LOOP_DETECTED, "the stream would come back here\n")
+}
+
+/// Tells a server who we are.
+pub(super) fn acknowledge(context: &ServeContext, standing: Option<&Standing>, response: &mut Response<Body>) {
+    let Some(standing) = standing else { return };
+    if let Ok(acknowledgement) = HeaderValue::try_from(context.acknowledgement(standing)) {
+        response.headers_mut().insert(HeaderName::from_static(MARK_HEADER), acknowledgement);
+    }
+}
+
+/// Nobody on the way keeps what does not say that it may be kept.
+pub(super) fn keep_from_caches(mut response: Response<Body>) -> Response<Body> {
+    let headers = response.headers_mut();
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(BUFFERING, HeaderValue::from_static("no"));
+    }
+    response
+}

@@ -1,0 +1,35 @@
+//! HLS put into an origin: told of sessions, packaging on the shards, ended with the connections.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{Config, Role};
+use crate::hls::{OriginLibrary, SpawnOnShard};
+use crate::hub::WeakHub;
+use crate::metrics::Metrics;
+
+use super::shards::Shards;
+
+/// What an origin has of HLS, if it has any. The packagers are waited for with the connections.
+pub(super) fn library(
+    config: &Arc<Config>,
+    hub: WeakHub,
+    metrics: &Arc<Metrics>,
+    shards: &Arc<Shards>,
+    connections: &TaskTracker,
+    stop: CancellationToken,
+) -> io::Result<Option<OriginLibrary>> {
+    if config.role != Role::Origin || !config.has_hls() {
+        return Ok(None);
+    }
+    let (shards, tasks) = (Arc::downgrade(shards), connections.clone());
+    let spawn: SpawnOnShard = Box::new(move |packager| {
+        if let Some(shards) = shards.upgrade() {
+            shards.spawn(|shard| tasks.track_future(packager(shard)));
+        }
+    });
+    OriginLibrary::new(Arc::clone(config), hub, Arc::clone(metrics), spawn, stop).map(Some)
+}
