@@ -60,9 +60,11 @@ fn everybody_may_play_at_an_edge_and_nobody_reaches_its_admin_port() {
 }
 
 #[test]
-fn an_edge_reaches_its_origin_s_rtmp_port_and_dns_only() {
+fn an_edge_reaches_its_origin_s_media_ports_and_dns_only() {
     let edge = cases::defaults(Chart::Edge);
-    assert_eq!(rules(edge, "egress"), [dns(), rule(origin_pods(NAMESPACE), &["1935"])]);
+    assert_eq!(rules(edge, "egress"), [dns(), rule(origin_pods(NAMESPACE), &["1935", "8080"])]);
+    let without_hls = with(Chart::Edge, json!({"config": {"hls": {"enabled": false}}}));
+    assert_eq!(rules(&without_hls, "egress"), [dns(), rule(origin_pods(NAMESPACE), &["1935"])]);
 }
 
 #[test]
@@ -72,18 +74,18 @@ fn the_rules_of_an_edge_follow_its_upstream() {
 
     let elsewhere = with(
         Chart::Edge,
-        json!({"origin": {"namespace": "origins", "rtmpPort": 2935}, "cluster": {"existingSecret": "copied"}}),
+        json!({"origin": {"namespace": "origins", "rtmpPort": 2935, "httpPort": 2080}, "cluster": {"existingSecret": "copied"}}),
     );
-    assert_eq!(rules(&elsewhere, "egress"), [dns(), rule(origin_pods("origins"), &["2935"])]);
+    assert_eq!(rules(&elsewhere, "egress"), [dns(), rule(origin_pods("origins"), &["2935", "2080"])]);
 
     let foreign = with(
         Chart::Edge,
         json!({"origin": {"release": ""}, "upstream": {"origins": ["a.example:1936", "b.example", "[2001:db8::1]:1936"]}}),
     );
-    assert_eq!(rules(&foreign, "egress"), [dns(), rule(Value::Null, &["1936", "1935"])]);
+    assert_eq!(rules(&foreign, "egress"), [dns(), rule(Value::Null, &["1936", "1935", "8080"])]);
 
     let backups = with(Chart::Edge, json!({"config": {"upstream": {"backup_origins": ["backup.example:2935"]}}}));
-    assert_eq!(rules(&backups, "egress"), [dns(), rule(Value::Null, &["1935", "2935"])]);
+    assert_eq!(rules(&backups, "egress"), [dns(), rule(Value::Null, &["1935", "2935", "8080"])]);
 }
 
 #[test]

@@ -43,6 +43,9 @@ What only edges have: where they pull from, and the workload.
 
 {{- define "edge.configMap" -}}
 {{- $upstream := dict "origins" (include "edge.origins" . | fromJsonArray) -}}
+{{- if .Values.origin.release -}}
+{{- $_ := set $upstream "http_port" (int .Values.origin.httpPort) -}}
+{{- end -}}
 {{- if .Values.shield.enabled -}}
 {{- $_ := set $upstream "shield" (printf "%s.%s.svc.%s.:%d" (include "rillcast.headlessName" .) .Release.Namespace .Values.clusterDomain (int .Values.ports.rtmp)) -}}
 {{- end -}}
@@ -114,8 +117,8 @@ spec:
 {{- $ports = append $ports 1935 -}}
 {{- end -}}
 {{- end -}}
-{{- if eq ($upstream.protocol | default "rtmp") "http-flv" -}}
-{{- $ports = append $ports (int ($upstream.http_port | default 8080)) -}}
+{{- if or (eq ($upstream.protocol | default "rtmp") "http-flv") (dig "hls" "enabled" true .Values.config) -}}
+{{- $ports = append $ports (int ($upstream.http_port | default .Values.origin.httpPort)) -}}
 {{- end -}}
 {{- $ports | uniq | toJson -}}
 {{- end }}

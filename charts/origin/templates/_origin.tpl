@@ -9,7 +9,9 @@ What only origins have: the cluster's key, stable names, a volume for what is wr
 {{- define "origin.configMap" -}}
 {{- $peers := list (printf "_rtmp._tcp.%s.%s.svc.%s" (include "rillcast.headlessName" .) .Release.Namespace .Values.clusterDomain) -}}
 {{- $cluster := dict "key_file" "/run/secrets/rillcast/cluster-key" "peers" $peers -}}
-{{- include "rillcast.configMap" (dict "root" . "sections" (dict "cluster" $cluster)) -}}
+{{- $sections := dict "cluster" $cluster -}}
+{{- if .Values.nginx.enabled }}{{ $_ := set $sections "hls" (dict "path" (printf "%s/hls" .Values.storage.mountPath)) }}{{ end -}}
+{{- include "rillcast.configMap" (dict "root" . "sections" $sections) -}}
 {{- end }}
 
 {{/* The key, made once: an upgrade finds it in the cluster. */}}
@@ -139,7 +141,7 @@ data:
           add_header Access-Control-Allow-Origin "*" always;
           add_header Access-Control-Allow-Headers "Range" always;
         }
-        location ~ \.(ts|m4s|mp4)$ {
+        location ~ /[0-9]+\.(ts|m4s|mp4)$ {
           if ($request_method = OPTIONS) { return 204; }
           add_header Cache-Control "public, max-age=31536000, immutable";
           add_header Access-Control-Allow-Origin "*" always;
