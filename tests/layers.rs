@@ -65,10 +65,10 @@ const LAYERS: &[Layer] = &[
 ];
 
 /// Modules that wire the others and may import anything.
-const WIRING: [&str; 3] = ["server", "demo", "lib"];
+const WIRING: [&str; 4] = ["server", "demo", "probe", "lib"];
 
 /// What the binary may take from the library.
-const MAIN_MAY_IMPORT: [&str; 4] = ["server", "config", "demo", "drain"];
+const MAIN_MAY_IMPORT: [&str; 5] = ["server", "config", "demo", "drain", "probe"];
 
 #[derive(Debug, PartialEq)]
 struct Violation {

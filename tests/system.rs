@@ -41,6 +41,7 @@ mod system {
     mod mux;
     mod names;
     mod overload;
+    mod probe;
     mod process;
     mod publishing;
     mod resume;

@@ -19,11 +19,7 @@ const SEPARATOR: &str = "__";
 
 /// Makes a layer of the variables that are settings; each of these that names no key is a mistake.
 pub(super) fn read(variables: impl IntoIterator<Item = (String, String)>, mistakes: &mut Vec<Mistake>) -> Layer {
-    // One prefix for all: a cluster sets variables such as RILLCAST_EDGE_SERVICE_HOST, which are no settings.
-    let mut settings: Vec<_> = variables
-        .into_iter()
-        .filter(|(name, _)| name.strip_prefix(PREFIX).is_some_and(|path| path.contains(SEPARATOR)))
-        .collect();
+    let mut settings: Vec<_> = variables.into_iter().filter(|(name, _)| is_setting(name)).collect();
     settings.sort();
 
     let mut tables: Map<String, Map<String, Value>> = Map::new();
@@ -38,6 +34,18 @@ pub(super) fn read(variables: impl IntoIterator<Item = (String, String)>, mistak
     }
     let sections = tables.into_iter().map(|(section, table)| (section, Value::new(None, table))).collect();
     Layer { sections, apps: Vec::new() }
+}
+
+/// The names of the variables that are settings, sorted.
+pub(super) fn names(variables: impl IntoIterator<Item = (String, String)>) -> Vec<String> {
+    let mut names: Vec<_> = variables.into_iter().map(|(name, _)| name).filter(|name| is_setting(name)).collect();
+    names.sort();
+    names
+}
+
+/// One prefix for all: a cluster sets variables such as RILLCAST_EDGE_SERVICE_HOST, which are no settings.
+fn is_setting(name: &str) -> bool {
+    name.strip_prefix(PREFIX).is_some_and(|path| path.contains(SEPARATOR))
 }
 
 /// The variable of a key.

@@ -7,7 +7,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::net::{scratch, socket};
+use crate::net::dial::dial;
+use crate::net::scratch;
 use crate::rtmp::url::RtmpUrl;
 use crate::rtmp::{ClientEvent, ClientSession, ClientSettings, Goal};
 
@@ -23,12 +24,10 @@ const CHUNK_SIZE: u32 = 4_096;
 /// Calls `started` when the server has let us begin.
 pub async fn publish(url: &RtmpUrl, started: impl FnOnce()) -> anyhow::Result<()> {
     let clip = Clip::load().context("the clip")?;
-    let connect = timeout(PATIENCE, TcpStream::connect((url.host.as_str(), url.port)));
-    let stream = connect
+    let stream = timeout(PATIENCE, dial(&url.host, url.port))
         .await
         .with_context(|| format!("{} does not answer", url.authority()))?
-        .with_context(|| format!("cannot connect to {}", url.authority()))?;
-    socket::prepare(&stream)?;
+        .with_context(|| format!("cannot reach {}", url.authority()))?;
     let client = ClientSession::new(ClientSettings {
         tc_url: url.tc_url(),
         app: url.app.clone(),

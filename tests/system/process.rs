@@ -119,7 +119,7 @@ fn wrong_usage_is_exit_code_2() {
 fn help_names_the_commands() {
     let run = run(&["--help"]);
     assert_eq!(run.code, Some(0));
-    for command in ["origin", "edge", "demo", "publish"] {
+    for command in ["origin", "edge", "demo", "publish", "probe", "check"] {
         assert!(run.stdout.iter().any(|line| line.trim_start().starts_with(command)), "{command}: {:#?}", run.stdout);
     }
 }
@@ -129,4 +129,37 @@ fn version_is_the_package_s() {
     let run = run(&["--version"]);
     assert_eq!(run.code, Some(0));
     assert!(run.stdout.join("").contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn check_accepts_what_a_server_would_and_names_what_it_read() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in [("10-a.toml", "[play]\nplay_wait = \"3s\"\n"), ("20-b.toml", ""), ("notes.txt", "?")] {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    let run = run(&["check", "--role", "origin", "-c", directory.path().to_str().unwrap()]);
+    assert_eq!(run.code, Some(0), "{:#?}", run.stderr);
+    let read: Vec<&String> = run.stdout.iter().filter(|line| line.starts_with("read ")).collect();
+    assert_eq!(read.len(), 2, "{:#?}", run.stdout);
+    assert!(read[0].ends_with("10-a.toml") && read[1].ends_with("20-b.toml"), "{read:#?}");
+}
+
+#[test]
+fn check_refuses_what_a_server_would_with_the_same_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("test.toml");
+    fs::write(&file, "[play]\nplay_wait = \"soon\"\n[nonsense]\nx = 1\n").unwrap();
+    let file = file.to_str().unwrap();
+    for role in ["origin", "edge"] {
+        let (checked, served) = (run(&["check", "--role", role, "-c", file]), run(&[role, "-c", file]));
+        assert_eq!((checked.code, served.code), (CONFIGURATION, CONFIGURATION));
+        assert!(!checked.stderr.is_empty());
+        assert_eq!(checked.stderr, served.stderr);
+    }
+}
+
+#[test]
+fn check_knows_that_an_edge_needs_origins() {
+    assert_eq!(run(&["check", "--role", "edge"]).code, CONFIGURATION);
+    assert_eq!(run(&["check", "--role", "origin"]).code, Some(0));
 }

@@ -1,0 +1,159 @@
+{{/*
+What only edges have: where they pull from, and the workload.
+*/}}
+
+{{/* The name of the origin release's objects. */}}
+{{- define "edge.originName" -}}
+{{- $origin := .Values.origin -}}
+{{- $origin.fullname | default (include "rillcast.defaultFullname" (dict "release" $origin.release "chart" "origin")) -}}
+{{- end }}
+
+{{- define "edge.originNamespace" -}}
+{{- .Values.origin.namespace | default .Release.Namespace -}}
+{{- end }}
+
+{{- define "edge.originHost" -}}
+{{ include "edge.originName" . }}-headless.{{ include "edge.originNamespace" . }}.svc.{{ .Values.clusterDomain }}
+{{- end }}
+
+{{/* upstream.origins, as JSON: the named ports of the origin's headless Service, as its pods name each other, or what is given. */}}
+{{- define "edge.origins" -}}
+{{- if and .Values.origin.release .Values.upstream.origins -}}
+{{- fail "origin.release and upstream.origins: only one of the two can be" -}}
+{{- else if .Values.origin.release -}}
+{{- list (printf "_rtmp._tcp.%s" (include "edge.originHost" .)) | toJson -}}
+{{- else if .Values.upstream.origins -}}
+{{- toJson .Values.upstream.origins -}}
+{{- else -}}
+{{- fail "an edge needs an origin: set origin.release to the name of a release of the origin chart, or upstream.origins to a list such as [\"origin.example:1935\"]" -}}
+{{- end -}}
+{{- end }}
+
+{{/* The Secret with the cluster's key; empty if there is none. */}}
+{{- define "edge.keySecret" -}}
+{{- if .Values.cluster.existingSecret -}}
+{{- .Values.cluster.existingSecret -}}
+{{- else if .Values.origin.release -}}
+{{- if ne (include "edge.originNamespace" .) .Release.Namespace -}}
+{{- fail (printf "cluster.existingSecret: the origin is in another namespace, whose Secrets cannot be used here; copy the key: kubectl get secret -n %s %s-cluster -o jsonpath='{.data.key}' | base64 -d | kubectl create secret generic -n %s %s-cluster --from-file=key=/dev/stdin, and name that Secret" (include "edge.originNamespace" .) (include "edge.originName" .) .Release.Namespace (include "edge.originName" .)) -}}
+{{- end -}}
+{{- include "edge.originName" . }}-cluster
+{{- end -}}
+{{- end }}
+
+{{- define "edge.configMap" -}}
+{{- $upstream := dict "origins" (include "edge.origins" . | fromJsonArray) -}}
+{{- if .Values.origin.release -}}
+{{- $_ := set $upstream "http_port" (int .Values.origin.httpPort) -}}
+{{- end -}}
+{{- if .Values.shield.enabled -}}
+{{- $_ := set $upstream "shield" (printf "%s.%s.svc.%s.:%d" (include "rillcast.headlessName" .) .Release.Namespace .Values.clusterDomain (int .Values.ports.rtmp)) -}}
+{{- end -}}
+{{- $sections := dict "upstream" $upstream -}}
+{{- if include "edge.keySecret" . -}}
+{{- $_ := set $sections "cluster" (dict "key_file" "/run/secrets/rillcast/cluster-key") -}}
+{{- end -}}
+{{- if hasKey (.Values.config.upstream | default dict) "origins" }}{{ fail "config.upstream.origins: set upstream.origins instead, which the NetworkPolicy follows" }}{{ end -}}
+{{- include "rillcast.configMap" (dict "root" . "sections" $sections) -}}
+{{- end }}
+
+{{/* A Deployment or DaemonSet. Takes a dict: root, track, name, tag, replicas. */}}
+{{- define "edge.workload" -}}
+{{- $values := .root.Values -}}
+{{- $pod := dict "root" .root "track" .track "tag" .tag "config" (include "edge.configMap" .root | fromYaml).data "keySecret" (include "edge.keySecret" .root) "keySecretKey" $values.cluster.existingSecretKey -}}
+{{- $isDaemonSet := eq $values.kind "DaemonSet" -}}
+{{- $isScaled := or $values.autoscaling.enabled $values.keda.enabled -}}
+apiVersion: apps/v1
+kind: {{ $values.kind }}
+metadata:
+  {{- include "rillcast.metadata" (dict "root" .root "name" .name "labels" (dict "track" .track)) | nindent 2 }}
+spec:
+  {{- if $isDaemonSet }}
+  updateStrategy:
+    type: RollingUpdate
+    rollingUpdate:
+      {{- if $values.hostPorts.enabled }}
+      # Two pods cannot have the same port of a node.
+      maxSurge: 0
+      maxUnavailable: 1
+      {{- else }}
+      maxSurge: 1
+      maxUnavailable: 0
+      {{- end }}
+  {{- else }}
+  {{- if or (not $isScaled) (eq .track "canary") }}
+  replicas: {{ .replicas }}
+  {{- end }}
+  strategy:
+    type: RollingUpdate
+    rollingUpdate:
+      maxSurge: {{ $values.rollingUpdate.maxSurge }}
+      maxUnavailable: {{ $values.rollingUpdate.maxUnavailable }}
+  # Longer than an old pod takes to end, whose place a new one may need.
+  progressDeadlineSeconds: {{ max 600 (add 300 (int64 (include "rillcast.gracePeriod" .root))) }}
+  {{- end }}
+  minReadySeconds: {{ $values.minReadySeconds }}
+  revisionHistoryLimit: {{ $values.revisionHistoryLimit }}
+  selector:
+    matchLabels:
+      {{- include "rillcast.trackLabels" . | nindent 6 }}
+  template:
+    {{- include "rillcast.podTemplate" $pod | nindent 4 }}
+{{- end }}
+
+{{/* The ports that origins are connected to, as JSON: unique, in the order of their numbers. */}}
+{{- define "edge.upstreamPorts" -}}
+{{- $upstream := .Values.config.upstream | default dict -}}
+{{- $ports := list -}}
+{{- if .Values.origin.release -}}
+{{- $ports = append $ports (int .Values.origin.rtmpPort) -}}
+{{- end -}}
+{{- range concat .Values.upstream.origins ($upstream.backup_origins | default list) -}}
+{{- if hasPrefix "_" . -}}
+{{- $ports = append $ports (int $.Values.origin.rtmpPort) -}}
+{{- else if regexMatch ":[0-9]+$" . -}}
+{{- $ports = append $ports (int (regexFind "[0-9]+$" .)) -}}
+{{- else -}}
+{{- $ports = append $ports 1935 -}}
+{{- end -}}
+{{- end -}}
+{{- if or (eq ($upstream.protocol | default "rtmp") "http-flv") (dig "hls" "enabled" true .Values.config) -}}
+{{- $ports = append $ports (int ($upstream.http_port | default .Values.origin.httpPort)) -}}
+{{- end -}}
+{{- $ports | uniq | toJson -}}
+{{- end }}
+
+{{- define "edge.networkPolicy" -}}
+{{- $clients := dict "ports" (list (dict "port" "rtmp" "protocol" "TCP") (dict "port" "http" "protocol" "TCP")) -}}
+{{- if .Values.networkPolicy.clientsFrom -}}
+{{- /* The tier's own edges and the test are clients, too. */ -}}
+{{- $own := dict "podSelector" (dict "matchLabels" (dict "app.kubernetes.io/name" "rillcast" "app.kubernetes.io/instance" .Release.Name)) -}}
+{{- $_ := set $clients "from" (append .Values.networkPolicy.clientsFrom $own) -}}
+{{- end -}}
+{{- $ports := list -}}
+{{- range include "edge.upstreamPorts" . | fromJsonArray }}{{ $ports = append $ports (dict "port" (int .) "protocol" "TCP") }}{{ end -}}
+{{- $origins := dict "ports" $ports -}}
+{{- $backups := dig "upstream" "backup_origins" list .Values.config -}}
+{{- if and .Values.origin.release (not $backups) -}}
+{{- $namespace := dict "matchLabels" (dict "kubernetes.io/metadata.name" (include "edge.originNamespace" .)) -}}
+{{- $pods := dict "matchLabels" (dict "app.kubernetes.io/name" "rillcast" "app.kubernetes.io/component" "origin" "app.kubernetes.io/instance" .Values.origin.release) -}}
+{{- $_ := set $origins "to" (list (dict "namespaceSelector" $namespace "podSelector" $pods)) -}}
+{{- end -}}
+{{- $egress := list $origins -}}
+{{- if .Values.shield.enabled -}}
+{{- $tier := dict "podSelector" (dict "matchLabels" (include "rillcast.selectorLabels" . | fromYaml)) -}}
+{{- $egress = append $egress (dict "to" (list $tier) "ports" (list (dict "port" "rtmp" "protocol" "TCP"))) -}}
+{{- end -}}
+{{- include "rillcast.networkPolicy" (dict "root" . "ingress" (list $clients) "egress" $egress) -}}
+{{- end }}
+
+{{/* Where the test publishes; empty if that is nowhere to be known. */}}
+{{- define "edge.testOrigin" -}}
+{{- if .Values.origin.release -}}
+{{- include "edge.originHost" . }}:{{ .Values.origin.rtmpPort }}
+{{- else -}}
+{{- $hosts := list -}}
+{{- range .Values.upstream.origins }}{{ if not (hasPrefix "_" .) }}{{ $hosts = append $hosts . }}{{ end }}{{ end -}}
+{{- first $hosts -}}
+{{- end -}}
+{{- end }}

@@ -1,0 +1,168 @@
+//! One connection that plays, over RTMP or HTTP.
+
+use bytes::Bytes;
+use http::header::{HOST, USER_AGENT};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio_util::task::AbortOnDropHandle;
+use url::{Position, Url};
+
+use crate::media::Tag;
+use crate::media::flv::FlvReader;
+use crate::net::dial::dial;
+use crate::net::scratch;
+use crate::rtmp::url::RtmpUrl;
+use crate::rtmp::{ClientEvent, ClientSession, ClientSettings, Goal};
+
+use super::{ProbeError, ProbeUrl};
+
+/// The size in bytes of the chunks sent: a few commands.
+const CHUNK_SIZE: u32 = 128;
+/// The port of HTTP (RFC 9110, section 4.2.1).
+const HTTP_PORT: u16 = 80;
+
+/// A connection that has asked for the stream.
+pub(super) enum Connection {
+    Rtmp(Box<Rtmp>),
+    Http(Box<Http>),
+}
+
+impl Connection {
+    pub(super) async fn open(url: &ProbeUrl) -> Result<Self, ProbeError> {
+        Ok(match url {
+            ProbeUrl::Rtmp(url) => Self::Rtmp(Box::new(Rtmp::open(url).await?)),
+            ProbeUrl::HttpFlv(url) => Self::Http(Box::new(Http::open(url).await?)),
+        })
+    }
+
+    /// Waits for bytes and hands out the tags in them. Dropping the future loses nothing.
+    pub(super) async fn read(&mut self, take: impl FnMut(Tag)) -> Result<(), ProbeError> {
+        match self {
+            Self::Rtmp(rtmp) => rtmp.read(take).await,
+            Self::Http(http) => http.read(take).await,
+        }
+    }
+}
+
+/// A player over RTMP.
+pub(super) struct Rtmp {
+    stream: TcpStream,
+    client: ClientSession,
+    /// What is to be sent, and has not been.
+    unsent: Bytes,
+}
+
+impl Rtmp {
+    async fn open(url: &RtmpUrl) -> Result<Self, ProbeError> {
+        let stream = dial(&url.host, url.port).await?;
+        let client = ClientSession::new(ClientSettings {
+            tc_url: url.tc_url(),
+            app: url.app.clone(),
+            goal: Goal::Play { name: url.stream.clone() },
+            mark: None,
+            chunk_size: CHUNK_SIZE,
+            four_cc: true,
+            reconnects: false,
+        })
+        .map_err(invalid)?;
+        Ok(Self { stream, client, unsent: Bytes::new() })
+    }
+
+    async fn read(&mut self, take: impl FnMut(Tag)) -> Result<(), ProbeError> {
+        self.flush().await?;
+        let Self { stream, client, .. } = self;
+        let mut fed = Ok(());
+        if scratch::read(stream, |bytes| fed = client.feed(bytes)).await? == 0 {
+            return Err(ProbeError::Ended);
+        }
+        // What was said before a mistake counts.
+        self.handle_events(take)?;
+        fed.map_err(invalid)
+    }
+
+    fn handle_events(&mut self, mut take: impl FnMut(Tag)) -> Result<(), ProbeError> {
+        while let Some(event) = self.client.next_event() {
+            match event {
+                ClientEvent::Media(tag) => take(tag),
+                ClientEvent::Refused { code, description, .. } => {
+                    return Err(ProbeError::Refused(format!("{code} {description}").trim_end().to_owned()));
+                }
+                ClientEvent::Ended { .. } => return Err(ProbeError::Ended),
+                ClientEvent::Connected { .. }
+                | ClientEvent::Started { .. }
+                | ClientEvent::ReconnectRequested { .. }
+                | ClientEvent::Pong(_)
+                | ClientEvent::Answered { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what is to be sent: little, and therefore before the next read.
+    async fn flush(&mut self) -> Result<(), ProbeError> {
+        loop {
+            if self.unsent.is_empty() {
+                self.unsent = self.client.take_output();
+            }
+            if self.unsent.is_empty() {
+                return Ok(());
+            }
+            // Takes out of the buffer exactly what was written.
+            self.stream.write_buf(&mut self.unsent).await?;
+        }
+    }
+}
+
+/// A player over HTTP.
+pub(super) struct Http {
+    body: Incoming,
+    reader: FlvReader,
+    /// Moves the bytes.
+    _driver: AbortOnDropHandle<()>,
+}
+
+impl Http {
+    async fn open(url: &Url) -> Result<Self, ProbeError> {
+        let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let stream = dial(host, url.port().unwrap_or(HTTP_PORT)).await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(invalid)?;
+        // How the connection ends, answer and body tell.
+        let driver = AbortOnDropHandle::new(tokio::spawn(async move { drop(connection.await) }));
+        let request = Request::get(&url[Position::BeforePath..Position::AfterQuery])
+            .header(HOST, &url[Position::BeforeHost..Position::AfterPort])
+            .header(USER_AGENT, concat!("Rillcast/", env!("CARGO_PKG_VERSION")))
+            .body(Empty::<Bytes>::new())
+            .map_err(invalid)?;
+        let answer = sender.send_request(request).await.map_err(invalid)?;
+        match answer.status() {
+            StatusCode::OK => Ok(Self { body: answer.into_body(), reader: FlvReader::default(), _driver: driver }),
+            status => Err(ProbeError::Refused(status.to_string())),
+        }
+    }
+
+    async fn read(&mut self, mut take: impl FnMut(Tag)) -> Result<(), ProbeError> {
+        match self.body.frame().await {
+            None => Err(ProbeError::Ended),
+            Some(Err(error)) if error.is_incomplete_message() => Err(ProbeError::Ended),
+            Some(Err(error)) => Err(invalid(error)),
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    self.reader.feed(&data);
+                    while let Some(tag) = self.reader.next_tag()? {
+                        take(tag);
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn invalid(error: impl std::fmt::Display) -> ProbeError {
+    ProbeError::Invalid(error.to_string())
+}

@@ -1,0 +1,149 @@
+//! What is written down about values is so.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::cases::{merged, minimal};
+use super::helm::{Chart, render, root, template, tool};
+
+fn generate(arguments: &[&str]) -> std::process::Output {
+    Command::new(tool("python")).arg(root().join("charts/generate.py")).args(arguments).output().unwrap()
+}
+
+#[test]
+fn schemas_and_readmes_are_made_of_the_values_of_today() {
+    let output = generate(&["--check"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What values may need to be switched on; one that changes nothing on any of these grounds does nothing.
+fn grounds(chart: Chart) -> Vec<Value> {
+    let monitors = json!({
+        "serviceMonitor": {"enabled": true}, "podMonitor": {"enabled": true}, "prometheusRule": {"enabled": true},
+        "dashboard": {"enabled": true},
+    });
+    let hosts = json!([{"host": "flv.example.com", "port": "http"}]);
+    let everything = json!({
+        "hostPorts": {"enabled": true},
+        "canary": {"tag": "0.2.0"},
+        "service": {"type": "LoadBalancer", "split": true},
+        "ingress": {"enabled": true, "hosts": hosts},
+        "gateway": {"enabled": true, "hosts": hosts, "parentRefs": [{"name": "public"}], "rtmp": {"enabled": true}},
+        "metrics": monitors,
+    });
+    let more = match chart {
+        Chart::Origin => vec![
+            json!({
+                "nginx": {"enabled": true}, "storage": {"type": "pvc", "size": "10Gi"}, "service": {"type": "NodePort"},
+            }),
+            json!({"storage": {"type": "hostPath", "hostPath": "/srv"}}),
+        ],
+        Chart::Edge => vec![
+            json!({"cluster": {"existingSecret": "copied"}}),
+            json!({"autoscaling": {"enabled": true}}),
+            json!({"keda": {"enabled": true}}),
+            json!({"origin": {"release": ""}, "upstream": {"origins": ["origin.example:1935"]}}),
+        ],
+    };
+    let mut grounds = vec![minimal(chart), merged(minimal(chart), &everything)];
+    grounds.extend(more.iter().map(|ground| merged(minimal(chart), ground)));
+    grounds
+}
+
+/// Another value than the default: the one given as an example, else one of the same type.
+fn another(default: &Value, example: &Value) -> Value {
+    match default {
+        _ if !example.is_null() => example.clone(),
+        Value::Bool(is) => json!(!is),
+        Value::Number(number) => json!(number.as_i64().unwrap() + 1),
+        Value::String(text) if !text.is_empty() => json!(format!("{text}x")),
+        Value::Object(map) if !map.is_empty() => {
+            let (key, value) = map.iter().next().unwrap();
+            let other = match value {
+                Value::Object(_) => json!({"changed": "1"}),
+                value => another(value, &Value::Null),
+            };
+            json!({ key.as_str(): other })
+        }
+        _ => panic!("{default} needs an @example"),
+    }
+}
+
+#[test]
+fn every_value_of_the_origin_chart_changes_what_is_rendered() {
+    assert_eq!(idle_values(Chart::Origin), Vec::<String>::new());
+}
+
+#[test]
+fn every_value_of_the_edge_chart_changes_what_is_rendered() {
+    assert_eq!(idle_values(Chart::Edge), Vec::<String>::new());
+}
+
+/// The values that change nothing, on whatever ground; to be refused by name is a change, too.
+fn idle_values(chart: Chart) -> Vec<String> {
+    let examples: Value =
+        serde_json::from_slice(&generate(&["--examples", chart.name()]).stdout).expect("examples are JSON");
+    let defaults = std::fs::read_to_string(chart.path().join("values.yaml")).unwrap();
+    let defaults: Value = serde_saphyr::from_str(&defaults).unwrap();
+    let grounds: Vec<(Value, String)> = grounds(chart)
+        .into_iter()
+        .map(|values| {
+            let text = without_key(&render("ground", chart, &values).text);
+            (values, text)
+        })
+        .collect();
+    let is_idle = |path: &str, example: &Value| {
+        let default = path.split('.').fold(&defaults, |level, name| &level[name]);
+        // A ground may have switched on what is off by default.
+        let others =
+            if default.is_boolean() { vec![json!(true), json!(false)] } else { vec![another(default, example)] };
+        !grounds.iter().any(|(ground, text)| {
+            others.iter().any(|other| {
+                let set = path.rsplit('.').fold(other.clone(), |value, name| json!({ name: value }));
+                let output = template(super::helm::Helm::Four, chart, None, &merged(ground.clone(), &set));
+                if output.status.success() {
+                    without_key(&String::from_utf8_lossy(&output.stdout)) != *text
+                } else {
+                    String::from_utf8_lossy(&output.stderr).contains(&format!("{path} "))
+                }
+            })
+        })
+    };
+    let examples = examples.as_object().unwrap().iter();
+    examples.filter(|(path, example)| is_idle(path, example)).map(|(path, _)| path.clone()).collect()
+}
+
+/// A generated key is another one each time.
+fn without_key(text: &str) -> String {
+    text.lines().filter(|line| !line.starts_with("  key: ")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_helm_says_after_an_installation_names_the_objects_that_there_are() {
+    for (chart, values, expected) in [
+        (Chart::Origin, json!({}), "service/live-origin 1935:1935"),
+        (Chart::Origin, json!({"service": {"split": true}}), "service/live-origin-rtmp 1935:1935"),
+        (Chart::Edge, json!({}), "http://$HOST:8080/live/x.flv"),
+        (Chart::Edge, json!({"service": {"split": true}}), "live-edge-http"),
+        (Chart::Edge, json!({"service": {"type": "ClusterIP"}}), "port-forward -n media service/live-edge 8080:8080"),
+    ] {
+        let mut given = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut given, merged(minimal(chart), &values).to_string().as_bytes()).unwrap();
+        let mut install = super::helm::command(super::helm::Helm::Four);
+        install.args(["install", "live"]).arg(chart.path()).args(["--namespace", "media", "--dry-run=client"]);
+        let output = install.arg("--values").arg(given.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        let notes = said.split("NOTES:").nth(1).unwrap_or_default();
+        assert!(notes.contains(expected), "{expected} is not in: {notes}{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn chart_and_program_have_the_same_version() {
+    for chart in ["origin", "edge", "rillcast-lib"] {
+        let text = std::fs::read_to_string(root().join("charts").join(chart).join("Chart.yaml")).unwrap();
+        let chart: Value = serde_saphyr::from_str(&text).unwrap();
+        assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
+    }
+}

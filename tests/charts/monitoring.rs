@@ -1,0 +1,102 @@
+//! Alerts and the dashboard ask for metrics that the program has.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use rillcast::metrics::Metrics;
+
+use super::cases::{merged, minimal};
+use super::helm::{Chart, Rendering, render};
+
+fn watched(chart: Chart) -> Rendering {
+    let values = json!({"metrics": {"prometheusRule": {"enabled": true}, "dashboard": {"enabled": true}}});
+    render("watched", chart, &merged(minimal(chart), &values))
+}
+
+fn dashboard(rendering: &Rendering) -> Value {
+    let map = rendering.object("ConfigMap", &format!("live-{}-dashboard", rendering.chart.name()));
+    assert_eq!(map["metadata"]["labels"]["grafana_dashboard"], "1");
+    let (name, text) = map["data"].as_object().unwrap().iter().next().unwrap();
+    assert!(name.ends_with(".json"));
+    serde_json::from_str(text.as_str().unwrap()).expect("a dashboard is JSON")
+}
+
+/// Every expression, with what it is for.
+fn expressions(rendering: &Rendering) -> Vec<(String, String)> {
+    let rules = rendering.of_kind("PrometheusRule")[0]["spec"]["groups"][0]["rules"].as_array().unwrap().iter();
+    let mut all: Vec<_> =
+        rules.map(|rule| (rule["alert"].to_string(), rule["expr"].as_str().unwrap().to_owned())).collect();
+    for panel in dashboard(rendering)["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().unwrap() {
+            all.push((panel["title"].to_string(), target["expr"].as_str().unwrap().to_owned()));
+        }
+    }
+    all
+}
+
+fn names_in(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+    words.filter(|word| word.starts_with("rillcast_")).collect()
+}
+
+#[test]
+fn every_metric_that_is_asked_for_exists_from_the_start() {
+    let exposed = Metrics::new().encode().unwrap();
+    let exposed: BTreeSet<&str> = exposed
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .flat_map(|line| names_in(line).into_iter().next())
+        .collect();
+    for chart in Chart::ALL {
+        for (what, expression) in expressions(&watched(chart)) {
+            let names = names_in(&expression);
+            assert!(!names.is_empty(), "{what}: {expression}");
+            for name in names {
+                assert!(exposed.contains(name), "{what} asks for {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_label_value_that_is_asked_for_is_one_that_the_metric_has() {
+    let exposed = Metrics::new().encode().unwrap();
+    for chart in Chart::ALL {
+        for (what, expression) in expressions(&watched(chart)) {
+            for label in ["result", "reason", "limit", "protocol"] {
+                for (at, _) in expression.match_indices(&format!("{label}=\"")) {
+                    let value = expression[at..].split('"').nth(1).unwrap();
+                    assert!(exposed.contains(&format!("{label}=\"{value}\"")), "{what}: {label}={value}");
+                }
+                for (at, _) in expression.match_indices(&format!("{label}!=\"")) {
+                    let value = expression[at..].split('"').nth(1).unwrap();
+                    assert!(exposed.contains(&format!("{label}=\"{value}\"")), "{what}: {label}!={value}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_expression_is_about_this_installation_s_pods() {
+    for chart in Chart::ALL {
+        let series = format!("{{namespace=\"media\", pod=~\"live-{}-.*\"", chart.name());
+        for (what, expression) in expressions(&watched(chart)) {
+            let metrics = expression.matches("rillcast_").count();
+            assert_eq!(expression.matches(&series).count(), metrics, "{what}: {expression}");
+            assert_eq!(expression.matches('(').count(), expression.matches(')').count(), "{what}: {expression}");
+        }
+    }
+}
+
+#[test]
+fn every_alert_says_what_is_wrong_and_how_much_it_matters() {
+    for chart in Chart::ALL {
+        let rendering = watched(chart);
+        for rule in rendering.of_kind("PrometheusRule")[0]["spec"]["groups"][0]["rules"].as_array().unwrap() {
+            assert!(rule["labels"]["severity"].is_string(), "{rule}");
+            assert!(rule["annotations"]["summary"].as_str().is_some_and(|text| text.len() > 10), "{rule}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The NetworkPolicy opens what is needed, and nothing else.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::cases::{self, merged, minimal};
+use super::helm::{Chart, NAMESPACE, RELEASE, Rendering, render};
+use super::pods::selects;
+
+/// One rule: to or from whom (`None`: everybody), and the ports.
+type Rule = (Option<Value>, Vec<String>);
+
+#[track_caller]
+fn rules(rendering: &Rendering, direction: &str) -> Vec<Rule> {
+    let policies = rendering.of_kind("NetworkPolicy");
+    assert_eq!(policies.len(), 1, "{}", rendering.name);
+    let spec = &policies[0]["spec"];
+    // Without both types an empty list would allow everything.
+    assert_eq!(spec["policyTypes"], json!(["Ingress", "Egress"]));
+    let peers = if direction == "ingress" { "from" } else { "to" };
+    let rules = spec[direction].as_array().unwrap().iter();
+    rules
+        .map(|rule| {
+            let ports = rule["ports"].as_array().expect("every rule names its ports").iter();
+            (rule.get(peers).cloned(), ports.map(|port| port["port"].to_string().replace('"', "")).collect())
+        })
+        .collect()
+}
+
+#[track_caller]
+fn with(chart: Chart, values: Value) -> Rendering {
+    render("policy", chart, &merged(minimal(chart), &values))
+}
+
+fn rule(peers: Value, ports: &[&str]) -> Rule {
+    let peers = if peers.is_null() { None } else { Some(peers) };
+    (peers, ports.iter().map(|port| (*port).to_owned()).collect())
+}
+
+fn dns() -> Rule {
+    rule(Value::Null, &["53", "53"])
+}
+
+fn origin_pods(namespace: &str) -> Value {
+    json!([{
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "podSelector": {"matchLabels": {
+            "app.kubernetes.io/name": "rillcast",
+            "app.kubernetes.io/component": "origin",
+            "app.kubernetes.io/instance": RELEASE,
+        }},
+    }])
+}
+
+#[test]
+fn everybody_may_play_at_an_edge_and_nobody_reaches_its_admin_port() {
+    let edge = cases::defaults(Chart::Edge);
+    assert_eq!(rules(edge, "ingress"), [rule(Value::Null, &["rtmp", "http"])]);
+}
+
+#[test]
+fn an_edge_reaches_its_origin_s_media_ports_and_dns_only() {
+    let edge = cases::defaults(Chart::Edge);
+    assert_eq!(rules(edge, "egress"), [dns(), rule(origin_pods(NAMESPACE), &["1935", "8080"])]);
+    let without_hls = with(Chart::Edge, json!({"config": {"hls": {"enabled": false}}}));
+    assert_eq!(rules(&without_hls, "egress"), [dns(), rule(origin_pods(NAMESPACE), &["1935"])]);
+}
+
+#[test]
+fn the_rules_of_an_edge_follow_its_upstream() {
+    let http = with(Chart::Edge, json!({"config": {"upstream": {"protocol": "http-flv", "http_port": 18080}}}));
+    assert_eq!(rules(&http, "egress"), [dns(), rule(origin_pods(NAMESPACE), &["1935", "18080"])]);
+
+    let elsewhere = with(
+        Chart::Edge,
+        json!({"origin": {"namespace": "origins", "rtmpPort": 2935, "httpPort": 2080}, "cluster": {"existingSecret": "copied"}}),
+    );
+    assert_eq!(rules(&elsewhere, "egress"), [dns(), rule(origin_pods("origins"), &["2935", "2080"])]);
+
+    let foreign = with(
+        Chart::Edge,
+        json!({"origin": {"release": ""}, "upstream": {"origins": ["a.example:1936", "b.example", "[2001:db8::1]:1936"]}}),
+    );
+    assert_eq!(rules(&foreign, "egress"), [dns(), rule(Value::Null, &["1936", "1935", "8080"])]);
+
+    let backups = with(Chart::Edge, json!({"config": {"upstream": {"backup_origins": ["backup.example:2935"]}}}));
+    assert_eq!(rules(&backups, "egress"), [dns(), rule(Value::Null, &["1935", "2935", "8080"])]);
+}
+
+#[test]
+fn behind_a_shield_edges_reach_each_other() {
+    let edge = with(Chart::Edge, json!({"shield": {"enabled": true}}));
+    let egress = rules(&edge, "egress");
+    let (peers, ports) = egress.last().unwrap();
+    assert_eq!(*ports, ["rtmp"]);
+    let selector = &peers.as_ref().unwrap()[0]["podSelector"]["matchLabels"];
+    assert!(selects(selector, super::pods::pod_labels(edge.stable())));
+}
+
+#[test]
+fn only_rillcast_s_pods_reach_an_origin_until_others_are_let_in() {
+    let ours = json!({"namespaceSelector": {}, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "rillcast"}}});
+    let studio = json!({"ipBlock": {"cidr": "203.0.113.0/24"}});
+    let origin = cases::defaults(Chart::Origin);
+    assert_eq!(rules(origin, "ingress"), [rule(json!([ours]), &["rtmp", "http"])]);
+
+    let public = with(Chart::Origin, json!({"service": {"type": "LoadBalancer"}}));
+    assert_eq!(rules(&public, "ingress"), [rule(Value::Null, &["rtmp", "http"])]);
+
+    for kind in ["ClusterIP", "LoadBalancer"] {
+        let values = json!({"service": {"type": kind}, "networkPolicy": {"clientsFrom": [studio]}});
+        assert_eq!(rules(&with(Chart::Origin, values), "ingress"), [rule(json!([ours, studio]), &["rtmp", "http"])]);
+    }
+}
+
+#[test]
+fn edges_and_tests_are_among_those_whom_an_origin_lets_in() {
+    let origin = cases::defaults(Chart::Origin);
+    let (peers, _) = rules(origin, "ingress").remove(0);
+    let selector = peers.unwrap()[0]["podSelector"]["matchLabels"].clone();
+    for rendering in cases::all() {
+        let workloads = rendering.workloads().into_iter().map(super::pods::pod_labels);
+        let tests = rendering.of_kind("Pod").into_iter().map(|pod| pod["metadata"]["labels"].as_object().unwrap());
+        for labels in workloads.chain(tests) {
+            assert!(selects(&selector, labels), "{}", rendering.name);
+        }
+    }
+}
+
+#[test]
+fn origins_reach_each_other_over_rtmp() {
+    let origin = cases::defaults(Chart::Origin);
+    let egress = rules(origin, "egress");
+    assert_eq!(egress.len(), 2);
+    assert_eq!(egress[0], dns());
+    assert_eq!(egress[1].1, ["rtmp"]);
+    let selector = &egress[1].0.as_ref().unwrap()[0]["podSelector"]["matchLabels"];
+    assert!(selects(selector, super::pods::pod_labels(origin.stable())));
+}
+
+#[test]
+fn prometheus_reaches_the_admin_port_while_there_is_a_monitor() {
+    for chart in Chart::ALL {
+        for monitor in ["serviceMonitor", "podMonitor"] {
+            let values = json!({"metrics": {"prometheusNamespace": "observability", monitor: {"enabled": true}}});
+            let namespace =
+                json!([{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "observability"}}}]);
+            let ingress = rules(&with(chart, values), "ingress");
+            assert_eq!(ingress.last().unwrap(), &rule(namespace, &["admin"]));
+        }
+    }
+}
+
+#[test]
+fn every_port_that_a_service_or_a_monitor_leads_to_is_open_to_somebody() {
+    for rendering in cases::all().iter().filter(|rendering| !rendering.of_kind("NetworkPolicy").is_empty()) {
+        let open: BTreeSet<String> = rules(rendering, "ingress").into_iter().flat_map(|(_, ports)| ports).collect();
+        for service in rendering.of_kind("Service") {
+            for port in service["spec"]["ports"].as_array().unwrap() {
+                let target = port["targetPort"].as_str().unwrap();
+                assert!(open.contains(target), "{}: {target}", rendering.name);
+            }
+        }
+    }
+}
