@@ -25,7 +25,7 @@ KUBECTL_V33_VERSION := 2.2.2
 KUBECTL_V32_VERSION := 2.1.0
 KUBERNETES_VALIDATE_VERSION := 1.37.0
 
-.PHONY: run test lint charts image reliability soak compare bench tools debian help
+.PHONY: run test lint charts image reliability soak compare compare-hls bench tools debian help
 
 help:
 	@echo "make run    build, and start an origin, an edge and a test publisher in one process"
@@ -36,6 +36,7 @@ help:
 	@echo "make reliability   measure what players notice of faults: the table of docs/reliability.md"
 	@echo "make soak   measure what players notice of a cluster's life, SOAK_MINUTES (10) where time matters: its second table"
 	@echo "make compare   measure cost and delay beside other servers (half an hour on a quiet machine)"
+	@echo "make compare-hls   measure what packaging and serving HLS cost, beside nginx (five minutes on a quiet machine)"
 	@echo "make bench  time the chunk reader, blocks and the ring"
 
 run:
@@ -51,7 +52,7 @@ lint: $(CARGO_DENY)
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 	$(CARGO_DENY) --locked check bans licenses sources
 	@command -v shellcheck >/dev/null || $(call install,shellcheck)
-	shellcheck .ci/run image/build tests/k8s/run
+	shellcheck .ci/run image/build loadtest/compare-hls tests/k8s/run
 
 charts: $(TOOLS)/bin/kubernetes-validate
 	$(TOOLS)/bin/python charts/generate.py
@@ -97,6 +98,11 @@ compare: tools
 	$(LOADTEST) compare --cases origin-auto,nginx-rtmp,node-media-server --streams 200 --players 200 --bitrate 500k \
 		--rounds 2 --settle 12s $(call results,publishers)
 	$(LOADTEST) plan --from $(COMPARISON)/servers.json
+
+# What HLS costs: packaging, and serving beside nginx.
+compare-hls: tools
+	$(CARGO) build --release --locked --workspace
+	@loadtest/compare-hls
 
 bench:
 	$(CARGO) bench --locked --bench media
