@@ -28,10 +28,16 @@ fn a_page_plays_hls_and_goes_on_after_a_restart_of_the_publisher_and_after_the_d
     origins.each[0].kill();
     drop(second);
     let _third = ffmpeg::publish(Tracks::Both, &origins.each[1].rtmp_url(STREAM));
+    wait_at_most(2 * PATIENCE, "the other origin has segments", || has_segments(&origins.each[1]));
     plays_on(&browser, "after the death of the origin");
     browser.take_screenshot(&tools::results().join("browser-hls.png"));
     assert_eq!(edge.metrics().labelled("rillcast_players", "protocol", "hls"), 1.0);
     assert_eq!(edge.metrics().sum("rillcast_upstream_pulls"), 0.0, "no live pull is opened");
+}
+
+/// Whether a server's playlist names segments.
+fn has_segments(server: &Server) -> bool {
+    server.hls(STREAM).text().contains(".ts")
 }
 
 /// Plays beyond what it can have in store, with new pictures for as long.
