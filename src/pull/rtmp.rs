@@ -126,20 +126,15 @@ impl RtmpConnection {
     /// Speaks until the upstream has accepted the connect command.
     async fn connect(&mut self) -> Result<Option<Acknowledgement>, OpenError> {
         loop {
-            self.wire.flush().await?;
-            self.wire.read_once().await.map_err(Failure::while_opening)?;
-            while let Some(event) = self.wire.client.next_event() {
-                match event {
-                    ClientEvent::Connected { acknowledgement } => {
-                        let acknowledgement = acknowledgement.as_deref().and_then(Acknowledgement::parse);
-                        tracing::debug!(?acknowledgement, "connected");
-                        self.is_ours = acknowledgement.is_some();
-                        self.has_peers =
-                            acknowledgement.as_ref().is_some_and(|acknowledgement| acknowledgement.has_peers);
-                        return Ok(acknowledgement);
-                    }
-                    event => self.take_while_opening(event)?,
+            match self.wire.next_event().await? {
+                ClientEvent::Connected { acknowledgement } => {
+                    let acknowledgement = acknowledgement.as_deref().and_then(Acknowledgement::parse);
+                    tracing::debug!(?acknowledgement, "connected");
+                    self.is_ours = acknowledgement.is_some();
+                    self.has_peers = acknowledgement.as_ref().is_some_and(|acknowledgement| acknowledgement.has_peers);
+                    return Ok(acknowledgement);
                 }
+                event => self.take_while_opening(event)?,
             }
         }
     }

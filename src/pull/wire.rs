@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::metrics::{Metrics, Protocol, ReconnectReason};
 use crate::net::{scratch, socket};
-use crate::rtmp::{self, ClientSession};
+use crate::rtmp::{self, ClientEvent, ClientSession};
 
 use super::connection::OpenError;
 use super::upstreams::Candidate;
@@ -69,6 +69,17 @@ impl Wire {
             last_progress: now,
             input_may_wait: false,
         })
+    }
+
+    /// The next thing that an upstream says that has not been won yet.
+    pub(super) async fn next_event(&mut self) -> Result<ClientEvent, OpenError> {
+        loop {
+            if let Some(event) = self.client.next_event() {
+                return Ok(event);
+            }
+            self.flush().await?;
+            self.read_once().await.map_err(Failure::while_opening)?;
+        }
     }
 
     /// Waits for bytes and hands them to the session.

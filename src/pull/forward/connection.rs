@@ -77,17 +77,13 @@ impl ForwardConnection {
 
     async fn shake_hands(&mut self) -> Result<(), OpenError> {
         loop {
-            self.wire.flush().await?;
-            self.wire.read_once().await.map_err(Failure::while_opening)?;
-            while let Some(event) = self.wire.client.next_event() {
-                match event {
-                    ClientEvent::Connected { acknowledgement } => {
-                        let acknowledgement = acknowledgement.as_deref().and_then(Acknowledgement::parse);
-                        self.node = acknowledgement.map(|acknowledgement| acknowledgement.node);
-                        return Ok(());
-                    }
-                    event => refusal(event)?,
+            match self.wire.next_event().await? {
+                ClientEvent::Connected { acknowledgement } => {
+                    let acknowledgement = acknowledgement.as_deref().and_then(Acknowledgement::parse);
+                    self.node = acknowledgement.map(|acknowledgement| acknowledgement.node);
+                    return Ok(());
                 }
+                event => refusal(event)?,
             }
         }
     }
