@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::{Acknowledgement, Mark, Standing};
 use crate::cluster::Cluster;
 use crate::cluster::place::Place;
-use crate::config::{Config, Role};
+use crate::config::{Live, Role};
 use crate::drain::{Drain, Guest};
 use crate::hls::Library;
 use crate::hub::{End, Hub, PlayRequest, Reader, ShardId};
@@ -44,7 +44,7 @@ pub struct ServeContext {
     /// The streams.
     pub hub: Hub,
     /// The configuration in force.
-    pub config: Arc<Config>,
+    pub config: Live,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// This node's id.
@@ -100,7 +100,7 @@ impl ServeContext {
         // Only who has proved to be a server is told where streams are; anybody else has to ask everybody.
         let is_told = matches!(standing, Standing::Verified(_));
         let has_peers = is_told && self.cluster.as_ref().is_some_and(Cluster::speaks_for_all);
-        let is_shield = self.config.role == Role::Edge;
+        let is_shield = self.config.current().role == Role::Edge;
         Acknowledgement { has_peers, is_shield, ..Acknowledgement::of(&self.node) }.to_text()
     }
 

@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{self, AdminContext, Health};
 use crate::auth::{ClusterKey, Verifier};
 use crate::cluster::{Cluster, ClusterSettings};
-use crate::config::{Config, ListenAddress, MergeWindow, OnConflict, Percentage, RTMP_PORT, Role};
+use crate::config::{Config, ListenAddress, Live, MergeWindow, OnConflict, Percentage, RTMP_PORT, Role};
 use crate::drain::Drain;
 use crate::hls::{Library, OriginLibrary};
 use crate::hub::{self, Hub, Identity, OnSession, RingLimits, StreamSettings};
@@ -121,7 +121,8 @@ impl Server {
     /// Binds every address and starts to serve. Either all of it works, or nothing is left behind.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let bound = bind(&config)?;
-        let config = Arc::new(config);
+        let live = Live::new(config);
+        let config = live.current();
         let node = node_id(&config);
         let metrics = Arc::new(Metrics::new());
         let (shards, dispatchers) = Shards::start(shards::count()).map_err(StartError::Shard)?;
@@ -169,7 +170,7 @@ impl Server {
             if config.cluster.peers.is_empty() { None } else { Some(server.join_cluster(&config, &metrics, &node)?) };
         let context = Arc::new(ServeContext {
             hub: hub.clone(),
-            config: Arc::clone(&config),
+            config: live,
             metrics: Arc::clone(&metrics),
             node: node.clone(),
             marks: Marks::new(Verifier::new(cluster_key(&config)), Arc::clone(&metrics)),

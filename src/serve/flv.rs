@@ -111,7 +111,7 @@ pub(super) async fn open(exchange: &Exchange, key: &StreamKey, protocol: Protoco
     let request = PlayRequest { protocol, form: WireForm::Flv, shard: exchange.accepted.shard, is_pull: false };
     let waiting = Leaving { exchange, armed: true };
     let mut reader = exchange.context.hub.subscribe(key, request)?;
-    let play = exchange.context.config.play_for(key.app());
+    let play = exchange.context.config.current().play_for(key.app());
     let (has_audio, has_video) = if play.guess_has_av {
         let tracks = poll_fn(|context| reader.poll_tracks(context)).await?;
         (tracks.audio.is_some(), tracks.video.is_some())

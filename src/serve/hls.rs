@@ -63,7 +63,7 @@ async fn answer_uncounted<B>(
     resource: &Resource,
     request: &Request<B>,
 ) -> (Response<Body>, Reason) {
-    let library = context.hls.as_ref().filter(|_| context.config.hls_for(resource.key.app()).enabled);
+    let library = context.hls.as_ref().filter(|_| context.config.current().hls_for(resource.key.app()).enabled);
     let Some(library) = library else {
         return (text(StatusCode::NOT_FOUND, "this stream is not to be had as HLS here\n"), Reason::StreamNotFound);
     };
@@ -151,7 +151,7 @@ fn respond<B>(
 
 /// The body, which the client has to take at a pace.
 fn file(context: &ServeContext, client: Client<'_>, resource: &Resource, bytes: Bytes) -> Body {
-    let limit = context.config.play_for(resource.key.app()).hard_lag;
+    let limit = context.config.current().play_for(resource.key.app()).hard_lag;
     client.progress.limit(limit);
     if client.standing.is_none() {
         context.hub.note_sent_to_viewers(&resource.key, bytes.len() as u64);

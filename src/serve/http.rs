@@ -119,7 +119,7 @@ async fn run_http1(
     let service = ServiceBuilder::new()
         .map_response(move |response| say_if_last(response, &closing))
         .map_response(route::keep_from_caches)
-        .layer(cors::layer(&context.config.http.cors_origins))
+        .layer(cors::layer(&context.config.current().http.cors_origins))
         .service(answer);
     let watched = Watched::new(stream, Arc::clone(&exchange.progress));
     let connection = http1::Builder::new()

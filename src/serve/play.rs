@@ -23,7 +23,7 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
     })?;
     let request = PlayRequest {
         protocol: Protocol::Rtmp,
-        form: WireForm::Rtmp { chunk_size: connection.context.config.rtmp.chunk_size as usize },
+        form: WireForm::Rtmp { chunk_size: connection.context.config.current().rtmp.chunk_size as usize },
         shard: connection.accepted.shard,
         is_pull: connection.standing.is_some(),
     };

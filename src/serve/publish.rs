@@ -24,7 +24,7 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
     let named = connection.stream_named(name, |session, description| {
         session.reject_publish(Status::PublishBadName, description);
     })?;
-    let settings = connection.context.config.publish_for(named.key.app());
+    let settings = connection.context.config.current().publish_for(named.key.app());
     if !settings.enabled {
         let description = "this server takes no publishers for this app";
         connection.link.session.reject_publish(Status::PublishDenied, description);
@@ -90,7 +90,7 @@ fn request(connection: &Connection<'_>, settings: &config::Publish, query: Strin
 /// already.
 fn is_welcome(connection: &Connection<'_>, key: &StreamKey, request: &PublishRequest) -> bool {
     let context = connection.context;
-    context.config.role == Role::Edge
+    context.config.current().role == Role::Edge
         || !context.drain.is_ordered()
         || (request.takes_over && context.hub.is_published_by(key, &request.session))
 }
@@ -151,7 +151,8 @@ async fn take(
         replaced: publisher.replaced().clone(),
         revoked: permit.revoked().clone(),
     };
-    let mut orders = Orders::new(tokens, Departure::new(&context.drain, context.config.role, connection.can_reconnect));
+    let mut orders =
+        Orders::new(tokens, Departure::new(&context.drain, context.config.current().role, connection.can_reconnect));
     let mut tags: Vec<Tag> = Vec::new();
     let mut heartbeat = Heartbeat::new(connection.standing.is_some());
     loop {

@@ -51,8 +51,10 @@ async fn run(context: &ServeContext, stream: TcpStream, accepted: &Accepted, spa
         // The peer is gone already.
         return Reason::Probe;
     }
-    let settings =
-        ServerSettings { chunk_size: context.config.rtmp.chunk_size, window_acknowledgement: ACKNOWLEDGEMENT_WINDOW };
+    let settings = ServerSettings {
+        chunk_size: context.config.current().rtmp.chunk_size,
+        window_acknowledgement: ACKNOWLEDGEMENT_WINDOW,
+    };
     let link = Link::new(stream, ServerSession::new(settings), &context.metrics);
     let mut connection =
         Connection { context, accepted, span, link, app: String::new(), standing: None, can_reconnect: false };

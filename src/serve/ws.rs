@@ -70,7 +70,8 @@ pub(super) async fn answer(
     key: &StreamKey,
     asked_at: Instant,
 ) -> Response<Body> {
-    let accept = match check(request.version(), request.headers(), &exchange.context.config.http.cors_origins) {
+    let accept = match check(request.version(), request.headers(), &exchange.context.config.current().http.cors_origins)
+    {
         Ok(accept) => accept,
         Err(flaw) => {
             tracing::debug!(%flaw, "handshake refused");

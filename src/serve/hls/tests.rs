@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Mark, Verifier};
-use crate::config::{Config, Role};
+use crate::config::{Config, Live, Role};
 use crate::drain::{Drain, Times};
 use crate::hls::{File, Library, MediaType};
 use crate::hub::{Dispatchers, Hub, Limits, StreamSettings};
@@ -84,7 +84,7 @@ impl Bench {
         let times = Times { propagation_delay: zero, soft_timeout: zero, window: zero, hard_timeout: zero };
         let context = ServeContext {
             hub,
-            config: Arc::new(Config::defaults(Role::Origin)),
+            config: Live::new(Config::defaults(Role::Origin)),
             metrics: Arc::clone(&metrics),
             node: "a".to_owned(),
             marks: Marks::new(Verifier::new(None), metrics),

@@ -77,7 +77,7 @@ pub(super) async fn run(context: &Arc<ServeContext>, stream: TcpStream, accepted
     });
     let service = ServiceBuilder::new()
         .map_response(route::keep_from_caches)
-        .layer(cors::layer(&context.config.http.cors_origins))
+        .layer(cors::layer(&context.config.current().http.cors_origins))
         .service(answer);
     // What this gives to the executor ends with the connection, whose streams it is.
     let connection = http2::Builder::new(TokioExecutor::new())
