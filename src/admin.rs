@@ -6,7 +6,6 @@
 mod api;
 mod drain;
 mod health;
-mod range;
 mod recordings;
 
 use std::pin::pin;

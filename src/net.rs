@@ -1,9 +1,11 @@
 //! Sockets: listening, admitting, resolving names, reading and writing.
 //!
 //! Owns everything that knows an address. The server binds and accepts with it, the serving and pulling sessions read and
-//! write through it, the pull resolves with it. It knows no protocol and no stream.
+//! write through it, the pull resolves with it. It knows no stream, and of protocols only what the HTTP
+//! servers have in common.
 
 pub mod admission;
+pub mod byte_range;
 pub mod dial;
 pub mod dns;
 pub mod listener;

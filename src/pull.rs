@@ -9,6 +9,7 @@ mod forward;
 mod health;
 mod hls;
 mod http_flv;
+mod queue;
 mod race;
 mod rhythm;
 mod route;

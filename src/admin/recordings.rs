@@ -7,19 +7,19 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 
 use crate::config::DvrFormat;
 use crate::dvr::{Filter, Library, LibraryError, Page, Reading, Recording};
+use crate::net::byte_range::ByteRange;
 
 use super::AdminContext;
 use super::api::{Envelope, Failure};
 use super::drain::{Peer, refuse};
-use super::range::{Wanted, wanted};
 
 /// How many recordings a page has that does not say.
 const USUAL_COUNT: usize = 10;
@@ -158,19 +158,16 @@ fn send(reading: Reading, method: &Method, asked: &HeaderMap) -> Response {
     let length = recording.bytes;
     // What is complete never changes.
     let tag = format!("\"{}\"", recording.id);
-    let text = |name| asked.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    // A part of something else than this file is not asked for.
-    let range = text(header::RANGE).filter(|_| text(header::IF_RANGE).is_none_or(|other| other == tag));
     let wanted = match *method {
-        Method::GET => wanted(range, length),
-        _ => Wanted::All,
+        Method::GET => ByteRange::wanted(asked, &tag, length),
+        _ => ByteRange::Whole,
     };
+    let content_range = wanted.content_range(length).map(|range| (header::CONTENT_RANGE, range));
     let (status, part) = match wanted {
-        Wanted::All => (StatusCode::OK, 0..length),
-        Wanted::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
-        Wanted::Nothing => {
-            return (StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, format!("bytes */{length}"))])
-                .into_response();
+        ByteRange::Whole => (StatusCode::OK, 0..length),
+        ByteRange::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
+        ByteRange::Unsatisfiable => {
+            return (StatusCode::RANGE_NOT_SATISFIABLE, AppendHeaders(content_range)).into_response();
         }
     };
     let content_type = match recording.format {
@@ -184,9 +181,8 @@ fn send(reading: Reading, method: &Method, asked: &HeaderMap) -> Response {
         .header(header::ACCEPT_RANGES, "bytes")
         .header(header::ETAG, tag)
         .header(header::CONTENT_DISPOSITION, disposition(recording));
-    if status == StatusCode::PARTIAL_CONTENT {
-        let range = format!("bytes {}-{}/{length}", part.start, part.end - 1);
-        response = response.header(header::CONTENT_RANGE, range);
+    if let Some((name, range)) = content_range {
+        response = response.header(name, range);
     }
     let body = if *method == Method::HEAD { Body::empty() } else { Body::from_stream(pieces(reading, part)) };
     response.body(body).unwrap_or_else(|error| {

@@ -11,6 +11,7 @@ use crate::metrics::ConnectResult;
 
 use super::PullContext;
 use super::connection::{Connection, OpenError};
+use super::queue::Queue;
 use super::route::until;
 use super::target::Target;
 use super::upstreams::Candidate;
@@ -19,11 +20,6 @@ use super::upstreams::Candidate;
 const STAGGER: Duration = Duration::from_millis(250);
 /// How long the others are waited for once one has said that it does not have the stream.
 const PATIENCE_AFTER_NOT_FOUND: Duration = Duration::from_secs(1);
-/// How long an only upstream may take to accept a connection before it is tried again: there may be several nodes behind one
-/// address, and the next connection may lead to one that lives.
-pub(super) const PATIENCE_WITH_ONE: Duration = Duration::from_secs(1);
-/// How many connections to it are tried at a time.
-pub(super) const MAX_TRIES_OF_ONE: usize = 3;
 /// How many redirects in a row are followed.
 const MAX_REDIRECTS: usize = 3;
 
@@ -46,28 +42,22 @@ pub(super) async fn race(
     candidates: Vec<Candidate>,
     longest_rest: Duration,
 ) -> Outcome {
-    let only = match &candidates[..] {
-        [only] => Some(only.clone()),
-        _ => None,
-    };
+    let mut queue = Queue::new(candidates, STAGGER);
     let answered = Arc::new(AtomicBool::new(false));
-    let mut waiting = candidates.into_iter().peekable();
     let mut asked = FuturesUnordered::new();
-    let mut next_at = Instant::now();
     let mut not_found = false;
+    let mut patience_from = Instant::now();
     loop {
-        if waiting.peek().is_some() && (asked.is_empty() || Instant::now() >= next_at) {
-            asked.extend(waiting.next().map(|candidate| ask(context, target, candidate, Arc::clone(&answered))));
-            next_at = Instant::now() + STAGGER;
-        }
+        let is_silent = !not_found && !answered.load(Ordering::Relaxed);
+        let due = queue.take_due(asked.len(), is_silent, Instant::now());
+        asked.extend(due.map(|candidate| ask(context, target, candidate, Arc::clone(&answered))));
         if asked.is_empty() {
             return if not_found { Outcome::NotFound } else { Outcome::Unreachable };
         }
-        let retried = only.as_ref().filter(|_| asked.len() < MAX_TRIES_OF_ONE && !answered.load(Ordering::Relaxed));
-        let alarm = match waiting.peek() {
-            Some(_) => Some(next_at),
-            None if not_found => Some(next_at + PATIENCE_AFTER_NOT_FOUND),
-            None => retried.map(|_| next_at - STAGGER + PATIENCE_WITH_ONE),
+        let gives_up = not_found && !queue.has_more();
+        let alarm = match gives_up {
+            true => Some(patience_from + PATIENCE_AFTER_NOT_FOUND),
+            false => queue.next_at(asked.len(), is_silent),
         };
         tokio::select! {
             Some((candidate, answer)) = asked.next() => match answer {
@@ -82,17 +72,12 @@ pub(super) async fn race(
                     if matches!(error, OpenError::NotFound { knows_all: true, .. }) {
                         return Outcome::NotFound;
                     }
-                    next_at = Instant::now();
+                    queue.hurry();
+                    patience_from = Instant::now();
                 }
             },
-            () = until(alarm) => match retried {
-                _ if waiting.peek().is_some() => {}
-                _ if not_found => return Outcome::NotFound,
-                Some(only) if !answered.load(Ordering::Relaxed) => {
-                    asked.push(ask(context, target, only.clone(), Arc::clone(&answered)));
-                    next_at = Instant::now() + STAGGER;
-                }
-                _ => {}
+            () = until(alarm) => if gives_up {
+                return Outcome::NotFound;
             },
         }
     }

@@ -5,7 +5,6 @@
 
 mod conditions;
 mod headers;
-mod range;
 mod viewer;
 
 use std::net::SocketAddr;
@@ -19,12 +18,11 @@ use crate::auth::Standing;
 use crate::hls::{Absent, Freshness, Object, Resource};
 use crate::hub::End;
 use crate::metrics::{FileKind, FileResult, Protocol, Reason};
+use crate::net::byte_range::ByteRange;
 use crate::net::progress::Progress;
 
 use super::http::{Body, FileBody, text};
 use super::{ServeContext, reason_of, retry_after};
-
-use range::Range;
 
 /// Who asks, and how it is answered.
 pub(super) struct Client<'a> {
@@ -105,33 +103,33 @@ fn respond<B>(
     request: &Request<B>,
     object: Object,
 ) -> Response<Body> {
-    let is_part_of = |range| match range {
-        Range::Whole => None,
-        other => Some(other),
+    let length = object.bytes.len();
+    let range = match *request.method() == Method::GET && !resource.file.is_playlist() {
+        true => ByteRange::wanted(request.headers(), &object.etag, length as u64),
+        false => ByteRange::Whole,
     };
-    let wants_parts = *request.method() == Method::GET && !resource.file.is_playlist();
-    let range = is_part_of(range::wanted(request.headers(), &object)).filter(|_| wants_parts);
+    let content_range = range.content_range(length as u64);
     let mut response = if conditions::is_known(request.headers(), &object.etag) {
         status(StatusCode::NOT_MODIFIED)
     } else {
         match range {
-            Some(Range::Unsatisfiable) => {
+            ByteRange::Unsatisfiable => {
                 let mut response = text(StatusCode::RANGE_NOT_SATISFIABLE, "the file is shorter than that\n");
-                set(response.headers_mut(), CONTENT_RANGE, &format!("bytes */{}", object.bytes.len()));
+                set(response.headers_mut(), CONTENT_RANGE, content_range.as_deref());
                 response.headers_mut().extend([headers::brief()]);
                 return response;
             }
-            Some(Range::Part { first, last }) => {
+            ByteRange::Part(part) => {
                 let mut response = status(StatusCode::PARTIAL_CONTENT);
-                let part = object.bytes.slice(first..=last);
-                let range = format!("bytes {first}-{last}/{}", object.bytes.len());
-                set(response.headers_mut(), CONTENT_RANGE, &range);
+                // Within the object's length, and so within what can be addressed.
+                let part = object.bytes.slice(part.start as usize..part.end as usize);
+                set(response.headers_mut(), CONTENT_RANGE, content_range.as_deref());
                 *response.body_mut() = file(context, client, resource, part);
                 response
             }
-            _ => {
+            ByteRange::Whole => {
                 let mut response = status(StatusCode::OK);
-                set(response.headers_mut(), CONTENT_LENGTH, &object.bytes.len().to_string());
+                set(response.headers_mut(), CONTENT_LENGTH, Some(&length.to_string()));
                 if *request.method() == Method::GET {
                     *response.body_mut() = file(context, client, resource, object.bytes);
                 }
@@ -140,7 +138,7 @@ fn respond<B>(
         }
     };
     let fields = response.headers_mut();
-    set(fields, ETAG, &object.etag);
+    set(fields, ETAG, Some(&object.etag));
     fields.extend([headers::cache_control(object.freshness)]);
     fields.insert(CONTENT_TYPE, HeaderValue::from_static(object.media_type.content_type()));
     if !resource.file.is_playlist() {
@@ -215,9 +213,9 @@ fn status(status: StatusCode) -> Response<Body> {
     response
 }
 
-/// Sets a field to what we have written ourselves.
-fn set(fields: &mut HeaderMap, name: http::HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
+/// Sets a field, if there is a value for it that a field can have.
+fn set(fields: &mut HeaderMap, name: http::HeaderName, value: Option<&str>) {
+    if let Some(Ok(value)) = value.map(HeaderValue::from_str) {
         fields.insert(name, value);
     }
 }

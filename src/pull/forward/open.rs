@@ -9,7 +9,7 @@ use crate::metrics::ConnectResult;
 use crate::pull::PullContext;
 use crate::pull::connection::OpenError;
 use crate::pull::health::LONGEST_REST_WHILE_WAITED_FOR;
-use crate::pull::race::{MAX_TRIES_OF_ONE, PATIENCE_WITH_ONE};
+use crate::pull::queue::Queue;
 use crate::pull::until;
 use crate::pull::upstreams::Candidate;
 use crate::rtmp::Status;
@@ -60,32 +60,18 @@ pub(super) async fn open(
     haste: Haste,
     avoided: Option<&str>,
 ) -> Opened {
-    let only = match &candidates[..] {
-        [only] => Some(only.clone()),
-        _ => None,
-    };
-    let mut waiting = candidates.into_iter().peekable();
+    let mut queue = Queue::new(candidates, haste.stagger());
     let mut connecting = FuturesUnordered::new();
-    let mut next_at = Instant::now();
     loop {
-        if waiting.peek().is_some() && (connecting.is_empty() || Instant::now() >= next_at) {
-            connecting.extend(waiting.next().map(|candidate| connect(context, publication, candidate)));
-            next_at = Instant::now() + if only.is_some() { PATIENCE_WITH_ONE } else { haste.stagger() };
-        }
+        let due = queue.take_due(connecting.len(), true, Instant::now());
+        connecting.extend(due.map(|candidate| connect(context, publication, candidate)));
         if connecting.is_empty() {
             return Opened::Unreachable;
         }
-        let retried = only.as_ref().filter(|_| connecting.len() < MAX_TRIES_OF_ONE);
-        let alarm = (waiting.peek().is_some() || retried.is_some()).then_some(next_at);
+        let next_at = queue.next_at(connecting.len(), true);
         let (candidate, connected) = tokio::select! {
             Some(answer) = connecting.next() => answer,
-            () = until(alarm) => {
-                if let Some(only) = retried {
-                    connecting.push(connect(context, publication, only.clone()));
-                    next_at = Instant::now() + PATIENCE_WITH_ONE;
-                }
-                continue;
-            }
+            () = until(next_at) => continue,
         };
         if connected.as_ref().is_ok_and(|connection| avoided.is_some() && connection.node() == avoided) {
             continue;
@@ -102,7 +88,7 @@ pub(super) async fn open(
                     OpenError::Refused { code, description } if !sends_away(&code) => {
                         return Opened::Refused { code, description };
                     }
-                    _ => next_at = Instant::now(),
+                    _ => queue.hurry(),
                 }
             }
         }
