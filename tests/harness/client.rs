@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::SystemTime;
 
-use rillcast::auth::{ClusterKey, Mark};
+use rillcast::auth::{Acknowledgement, ClusterKey, Mark};
 use rillcast::config::Secret;
 use rillcast::media::{Kind, Tag};
 use rillcast::rtmp::{ClientEvent, ClientSession, ClientSettings, Goal};
@@ -36,9 +36,24 @@ pub enum Purpose<'a> {
 pub struct Client {
     socket: TcpStream,
     session: ClientSession,
+    /// What the server said of itself when it acknowledged the mark.
+    pub acknowledgement: Option<Acknowledgement>,
 }
 
 impl Client {
+    /// Connects to `app` with a mark or without, waits until the server has accepted that, and asks for what it came for.
+    #[track_caller]
+    pub fn connected(server: SocketAddr, app: &str, goal: Goal, mark: Option<&str>) -> Self {
+        let mut client = Self::dial(server, app, goal, mark.map(str::to_owned), false).expect("the server is there");
+        match client.next_event().expect("the server answers") {
+            ClientEvent::Connected { acknowledgement } => {
+                client.acknowledgement = acknowledgement.map(|text| Acknowledgement::parse(&text).expect("it is one"));
+                client
+            }
+            other => panic!("connect was answered by {other:?}"),
+        }
+    }
+
     /// Gets what it came for.
     #[track_caller]
     pub fn start(server: SocketAddr, stream: &str, purpose: Purpose<'_>) -> Self {
@@ -56,18 +71,23 @@ impl Client {
     pub fn connect(server: SocketAddr, stream: &str, purpose: Purpose<'_>) -> io::Result<Self> {
         let (app, name) = split(stream);
         let name = name.to_owned();
+        let goal = if matches!(purpose, Purpose::Pull) { Goal::Play { name } } else { Goal::Publish { name } };
+        Self::dial(server, app, goal, mark(purpose), matches!(purpose, Purpose::PublishWithReconnect))
+    }
+
+    fn dial(server: SocketAddr, app: &str, goal: Goal, mark: Option<String>, reconnects: bool) -> io::Result<Self> {
         let session = ClientSession::new(ClientSettings {
             tc_url: format!("rtmp://{server}/{app}"),
             app: app.to_owned(),
-            goal: if matches!(purpose, Purpose::Pull) { Goal::Play { name } } else { Goal::Publish { name } },
-            mark: mark(purpose),
+            goal,
+            mark,
             chunk_size: 4096,
             four_cc: true,
-            reconnects: matches!(purpose, Purpose::PublishWithReconnect),
+            reconnects,
         });
         let socket = TcpStream::connect(server)?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        let mut client = Self { socket, session: session.map_err(io::Error::other)? };
+        let mut client = Self { socket, session: session.map_err(io::Error::other)?, acknowledgement: None };
         client.flush()?;
         Ok(client)
     }

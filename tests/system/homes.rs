@@ -1,16 +1,16 @@
 //! Origins that share their names: a stream published to any of them is found from each, and a name has one publisher.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use rillcast::auth::{Acknowledgement, ClusterKey, Mark};
+use rillcast::auth::{ClusterKey, Mark};
 use rillcast::cluster::rank::rank;
 use rillcast::config::Secret;
-use rillcast::rtmp::{ClientEvent, ClientSession, ClientSettings, Goal};
+use rillcast::rtmp::{ClientEvent, Goal};
 use rustix::process::Signal;
 
+use super::harness::client::Client;
 use super::harness::dns::DnsServer;
 use super::harness::player::{Player, Protocol};
 use super::harness::publisher::{Content, Publisher};
@@ -87,52 +87,18 @@ fn mark(key: Option<&str>, session: Option<&str>) -> String {
     mark.to_text(key.as_ref(), SystemTime::now())
 }
 
-/// A client that speaks as a server does.
-struct Client {
-    socket: TcpStream,
-    session: ClientSession,
-    acknowledgement: Option<Acknowledgement>,
+/// A server that publishes `name` in a session.
+fn publish(server: SocketAddr, name: &str, session: &str) -> Client {
+    ask(server, &mark(Some(KEY), Some(session)), Goal::Publish { name: name.to_owned() })
 }
 
-impl Client {
-    fn connect(server: SocketAddr, mark: &str, goal: Goal) -> Self {
-        let socket = TcpStream::connect(server).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let session = ClientSession::new(ClientSettings {
-            tc_url: format!("rtmp://{server}/live"),
-            app: "live".to_owned(),
-            goal,
-            mark: Some(mark.to_owned()),
-            chunk_size: 4096,
-            four_cc: true,
-            reconnects: false,
-        });
-        let mut client = Self { socket, session: session.unwrap(), acknowledgement: None };
-        match client.next_event() {
-            ClientEvent::Connected { acknowledgement } => {
-                client.acknowledgement = acknowledgement.as_deref().and_then(Acknowledgement::parse);
-                client
-            }
-            other => panic!("connect was answered by {other:?}"),
-        }
-    }
+/// A server that asks for something.
+fn ask(server: SocketAddr, mark: &str, goal: Goal) -> Client {
+    Client::connected(server, "live", goal, Some(mark))
+}
 
-    fn next_event(&mut self) -> ClientEvent {
-        let mut buffer = [0; 4096];
-        loop {
-            if let Some(event) = self.session.next_event() {
-                return event;
-            }
-            self.socket.write_all(&self.session.take_output()).unwrap();
-            let count = self.socket.read(&mut buffer).unwrap();
-            assert!(count > 0, "the server has closed the connection");
-            self.session.feed(&buffer[..count]).unwrap();
-        }
-    }
-
-    fn publish(server: SocketAddr, name: &str, session: &str) -> Self {
-        Self::connect(server, &mark(Some(KEY), Some(session)), Goal::Publish { name: name.to_owned() })
-    }
+fn has_started(client: &mut Client) -> bool {
+    matches!(client.next_event(), Ok(ClientEvent::Started { .. }))
 }
 
 #[test]
@@ -237,14 +203,13 @@ fn where_publishers_replace_each_other_the_later_one_wins_on_another_origin_too(
 fn a_session_that_comes_another_way_takes_its_name_over() {
     let cluster = Cluster::start("");
     let [_, second, third] = cluster.ranked("live/moved");
-    let started = |client: &mut Client| matches!(client.next_event(), ClientEvent::Started { .. });
-    let mut ghost = Client::publish(cluster.origins[third].rtmp, "moved", "one-session");
-    assert!(started(&mut ghost));
-    let mut moved = Client::publish(cluster.origins[second].rtmp, "moved", "one-session");
-    assert!(started(&mut moved));
-    assert!(matches!(ghost.next_event(), ClientEvent::Ended { code } if code == BAD_NAME));
-    let mut other = Client::publish(cluster.origins[third].rtmp, "moved", "another-session");
-    assert!(matches!(other.next_event(), ClientEvent::Refused { code, .. } if code == BAD_NAME));
+    let mut ghost = publish(cluster.origins[third].rtmp, "moved", "one-session");
+    assert!(has_started(&mut ghost));
+    let mut moved = publish(cluster.origins[second].rtmp, "moved", "one-session");
+    assert!(has_started(&mut moved));
+    assert!(matches!(ghost.next_event(), Ok(ClientEvent::Ended { code }) if code == BAD_NAME));
+    let mut other = publish(cluster.origins[third].rtmp, "moved", "another-session");
+    assert!(matches!(other.next_event(), Ok(ClientEvent::Refused { code, .. }) if code == BAD_NAME));
 }
 
 #[test]
@@ -359,19 +324,19 @@ fn nobody_is_told_where_a_stream_is_who_has_not_proved_to_be_a_server() {
     let _feed = Publisher::start(&cluster.origins[third], "live/secret").feed();
     let goal = || Goal::Play { name: "secret".to_owned() };
 
-    let mut verified = Client::connect(cluster.origins[home].rtmp, &mark(Some(KEY), None), goal());
+    let mut verified = ask(cluster.origins[home].rtmp, &mark(Some(KEY), None), goal());
     assert!(verified.acknowledgement.take().is_some_and(|acknowledgement| acknowledgement.has_peers));
     match verified.next_event() {
-        ClientEvent::Refused { redirect: Some(url), .. } => {
+        Ok(ClientEvent::Refused { redirect: Some(url), .. }) => {
             assert_eq!(url, format!("rtmp://{}/live/secret", cluster.origins[third].rtmp));
         }
         other => panic!("play was answered by {other:?}"),
     }
 
-    let mut unsigned = Client::connect(cluster.origins[home].rtmp, &mark(None, None), goal());
+    let mut unsigned = ask(cluster.origins[home].rtmp, &mark(None, None), goal());
     assert!(unsigned.acknowledgement.take().is_some_and(|acknowledgement| !acknowledgement.has_peers));
     match unsigned.next_event() {
-        ClientEvent::Refused { redirect, code, .. } => assert_eq!((redirect, code.as_str()), (None, NOT_FOUND)),
+        Ok(ClientEvent::Refused { redirect, code, .. }) => assert_eq!((redirect, code.as_str()), (None, NOT_FOUND)),
         other => panic!("play was answered by {other:?}"),
     }
     let player = Player::join(Protocol::Rtmp, &cluster.origins[home], "live/secret");
@@ -420,17 +385,17 @@ fn a_pull_waits_for_a_publisher_that_is_on_its_way() {
     let publisher = {
         let name = name.clone();
         thread::spawn(move || {
-            let mut publisher = Client::publish(address, &name, "one");
-            let answer = publisher.next_event();
-            (publisher, answer)
+            let mut publisher = publish(address, &name, "one");
+            let has_started = has_started(&mut publisher);
+            (publisher, has_started)
         })
     };
     wait_until("the origin is asked for the name", || {
         cluster.origins[1].log().iter().any(|line| line["fields"]["message"] == "a publisher asks for the name")
     });
     let mark = mark(Some(KEY), None);
-    let mut pull = Client::connect(address, &mark, Goal::Play { name });
-    assert!(matches!(pull.next_event(), ClientEvent::Started { .. }), "the pull is not refused");
-    assert!(matches!(publisher.join().unwrap().1, ClientEvent::Started { .. }));
+    let mut pull = ask(address, &mark, Goal::Play { name });
+    assert!(has_started(&mut pull), "the pull is not refused");
+    assert!(publisher.join().unwrap().1);
     cluster.origins[0].signal(Signal::CONT);
 }

@@ -2,18 +2,17 @@
 //! counted.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, SystemTime};
 
-use rillcast::auth::{Acknowledgement, ClusterKey, Mark};
+use rillcast::auth::{ClusterKey, Mark};
 use rillcast::config::Secret;
-use rillcast::rtmp::{ClientEvent, ClientSession, ClientSettings, Goal};
+use rillcast::rtmp::{ClientEvent, Goal};
 
+use super::harness::client::Client;
 use super::harness::player::{Player, Protocol};
 use super::harness::publisher::Publisher;
 use super::harness::server::Server;
-use super::harness::{PATIENCE, wait_until};
+use super::harness::wait_until;
 
 const KEY: &str = "correct horse battery staple";
 const OTHER_KEY: &str = "quite another horse's battery";
@@ -40,59 +39,21 @@ fn fresh_mark(key: &str) -> String {
     mark(Some(key), Duration::ZERO)
 }
 
-/// A client that has connected with a mark, or without, and has asked to play.
-struct Client {
-    socket: TcpStream,
-    session: ClientSession,
-    acknowledgement: Option<Acknowledgement>,
-}
-
-impl Client {
-    fn connect(server: SocketAddr, mark: Option<&str>) -> Self {
-        let socket = TcpStream::connect(server).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let session = ClientSession::new(ClientSettings {
-            tc_url: format!("rtmp://{server}/{APP}"),
-            app: APP.to_owned(),
-            goal: Goal::Play { name: NAME.to_owned() },
-            mark: mark.map(str::to_owned),
-            chunk_size: 4096,
-            four_cc: true,
-            reconnects: false,
-        });
-        let mut client = Self { socket, session: session.unwrap(), acknowledgement: None };
-        match client.next_event() {
-            ClientEvent::Connected { acknowledgement } => {
-                client.acknowledgement = acknowledgement.map(|text| Acknowledgement::parse(&text).expect("it is one"));
-                client
-            }
-            other => panic!("connect was answered by {other:?}"),
-        }
-    }
-
-    fn next_event(&mut self) -> ClientEvent {
-        let mut buffer = [0; 4096];
-        loop {
-            if let Some(event) = self.session.next_event() {
-                return event;
-            }
-            self.socket.write_all(&self.session.take_output()).unwrap();
-            let count = self.socket.read(&mut buffer).unwrap();
-            assert!(count > 0, "the server has closed the connection");
-            self.session.feed(&buffer[..count]).unwrap();
-        }
-    }
+/// A client that has connected with a mark, or without, and asks to play.
+#[track_caller]
+fn connect(server: &Server, mark: Option<&str>) -> Client {
+    Client::connected(server.rtmp, APP, Goal::Play { name: NAME.to_owned() }, mark)
 }
 
 /// Fails unless the mark makes a pull: acknowledged, and told at once that the stream is absent.
 #[track_caller]
 fn assert_pull(origin: &Server, mark: &str) {
-    let mut client = Client::connect(origin.rtmp, Some(mark));
+    let mut client = connect(origin, Some(mark));
     let acknowledgement = client.acknowledgement.take().expect("the mark is acknowledged");
     assert!(!acknowledgement.node.is_empty());
     assert_eq!(acknowledgement.version, env!("CARGO_PKG_VERSION"));
     match client.next_event() {
-        ClientEvent::Refused { code, .. } => assert_eq!(code, "NetStream.Play.StreamNotFound"),
+        Ok(ClientEvent::Refused { code, .. }) => assert_eq!(code, "NetStream.Play.StreamNotFound"),
         other => panic!("play was answered by {other:?}"),
     }
 }
@@ -100,14 +61,14 @@ fn assert_pull(origin: &Server, mark: &str) {
 /// Fails unless the mark, or none, makes an ordinary client: not acknowledged, and waiting for a publisher.
 #[track_caller]
 fn assert_ordinary_client(origin: &Server, mark: Option<&str>) {
-    let mut client = Client::connect(origin.rtmp, mark);
+    let mut client = connect(origin, mark);
     assert_eq!(client.acknowledgement, None);
     std::thread::scope(|scope| {
         let started = scope.spawn(|| client.next_event());
         wait_until("the client waits", || origin.metrics().labelled("rillcast_players", "protocol", "rtmp") == 1.0);
         let publisher = Publisher::start(origin, STREAM);
         let event = started.join().unwrap();
-        assert!(matches!(event, ClientEvent::Started { .. }), "play was answered by {event:?}");
+        assert!(matches!(event, Ok(ClientEvent::Started { .. })), "play was answered by {event:?}");
         publisher.unpublish();
     });
     drop(client);
