@@ -48,6 +48,8 @@ struct State {
     /// The playlists as they were last written, until something changes.
     playlist: Option<Object>,
     master: Option<Object>,
+    /// The playlist before this one, which players get until this one lasts long enough to go on in.
+    former: Option<Object>,
     asked_at: Instant,
 }
 
@@ -68,6 +70,7 @@ impl Shelf {
             resolution: None,
             playlist: None,
             master: None,
+            former: None,
             asked_at: now,
         };
         Self { key, length, max_age, memory, state: Mutex::new(state) }
@@ -77,6 +80,11 @@ impl Shelf {
     pub(super) fn put(&self, packed: &Packed, tracks: &Tracks, now: Instant) {
         let mut state = self.state.lock();
         if packed.is_first {
+            // Nobody goes on after an end.
+            state.former = match state.has_ended {
+                true => None,
+                false => state.former.take().or_else(|| self.media_playlist(&mut state)),
+            };
             state.window.retire_all(now);
             state.has_ended = false;
         }
@@ -89,6 +97,9 @@ impl Shelf {
             Room::Plenty => {}
             Room::Little => state.window.shorten(LEAST_SEGMENTS, now),
             Room::None => state.window.shorten(1, now),
+        }
+        if state.window.lasts(packed.target_s) {
+            state.former = None;
         }
         state.changed();
         drop(state);
@@ -111,6 +122,7 @@ impl Shelf {
     pub(super) fn end(&self) {
         let mut state = self.state.lock();
         state.has_ended = true;
+        state.former = None;
         state.changed();
     }
 
@@ -136,15 +148,25 @@ impl Shelf {
         if let Some(problem) = &state.problem {
             return Err(Absent::Unsupported(problem.clone()));
         }
-        let kept = if file == File::Master { &state.master } else { &state.playlist };
-        if let Some(object) = kept {
-            return Ok(object.clone());
+        let playlist = match file {
+            File::Master => self.master_playlist(&mut state),
+            _ => state.former.clone().or_else(|| self.media_playlist(&mut state)),
+        };
+        playlist.ok_or(Absent::NotYet)
+    }
+
+    fn media_playlist(&self, state: &mut State) -> Option<Object> {
+        if state.playlist.is_none() {
+            state.playlist = state.text(&self.key).map(|text| self.playlist_object(text, state));
         }
-        let text = if file == File::Master { state.master_text(&self.key) } else { state.text(&self.key) };
-        let object = self.playlist_object(text.ok_or(Absent::NotYet)?, &state);
-        let kept = if file == File::Master { &mut state.master } else { &mut state.playlist };
-        *kept = Some(object.clone());
-        Ok(object)
+        state.playlist.clone()
+    }
+
+    fn master_playlist(&self, state: &mut State) -> Option<Object> {
+        if state.master.is_none() {
+            state.master = state.master_text(&self.key).map(|text| self.playlist_object(text, state));
+        }
+        state.master.clone()
     }
 
     /// A segment or an initialisation.

@@ -87,6 +87,12 @@ impl<T: Listed> Window<T> {
         retired.chain(self.listed.drain(..)).collect()
     }
 
+    /// Whether the playlist lasts for a target duration. Players that come from another playlist go to one target duration before
+    /// its end, and wait for ever where that is before its beginning.
+    pub(super) fn lasts(&self, target_s: u64) -> bool {
+        self.duration() >= Duration::from_secs(target_s)
+    }
+
     /// The segments that the playlist names.
     pub(super) const fn listed(&self) -> &VecDeque<T> {
         &self.listed

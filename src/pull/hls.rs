@@ -32,6 +32,7 @@ use super::PullContext;
 use fetch::{Client, FetchError, SILENT_FOR};
 use flights::Flights;
 use locate::Location;
+use playlist::Summary;
 
 /// How long it counts that something is nowhere.
 const MISSED_FOR: Duration = Duration::from_secs(1);
@@ -179,9 +180,18 @@ impl Shared {
             () = self.context.stop.cancelled() => Err(Absent::Unreachable),
         };
         let now = Instant::now();
+        let resume = self.context.settings.resume_timeout;
         match found {
             Ok(object) => {
                 self.count(FileKind::Playlist, RelayResult::Fetched);
+                if let Some(kept) =
+                    kept.clone().filter(|kept| now < kept.seen_at + resume && !can_follow(&object, kept))
+                {
+                    let fresh_until = now + max_age(&object);
+                    let object = kept.object.clone();
+                    self.playlists.insert(resource.clone(), Kept { fresh_until, ..kept });
+                    return Ok(object);
+                }
                 let unchanged = kept.filter(|kept| kept.object.etag == object.etag);
                 let changed_at = unchanged.map_or(now, |kept| kept.changed_at);
                 let fresh_until = now + max_age(&object);
@@ -192,7 +202,6 @@ impl Shared {
             Err(absent) => {
                 let result = if absent == Absent::Unreachable { RelayResult::Failed } else { RelayResult::Absent };
                 self.count(FileKind::Playlist, result);
-                let resume = self.context.settings.resume_timeout;
                 match kept.filter(|kept| now < kept.seen_at + resume) {
                     Some(kept) => {
                         let fresh_until = now + STALE_FOR;
@@ -304,6 +313,15 @@ fn max_age(object: &Object) -> Duration {
     match object.freshness {
         Freshness::Immutable => Duration::MAX,
         Freshness::Changing { max_age, .. } => max_age,
+    }
+}
+
+/// Whether players can go on with a playlist who have the one that is kept.
+fn can_follow(object: &Object, kept: &Kept) -> bool {
+    let summary = |object: &Object| std::str::from_utf8(&object.bytes).ok().and_then(Summary::of);
+    match (summary(object), summary(&kept.object)) {
+        (Some(new), Some(former)) => new.can_follow(&former),
+        _ => true,
     }
 }
 

@@ -61,7 +61,9 @@ const HLS_PAGE: &str = r#"<!doctype html>
 "use strict";
 const video = document.querySelector("video");
 const url = new URLSearchParams(location.search).get("url");
-const hls = new Hls();
+const lines = [];
+const log = (...words) => { lines.push((performance.now() / 1000).toFixed(2) + " " + words.join(" ")); lines.splice(0, lines.length - 150); };
+const hls = new Hls({ debug: { trace: log, debug: log, log, info: log, warn: log, error: log } });
 const errors = [];
 hls.on(Hls.Events.ERROR, (_, what) => { if (what.fatal) errors.push(what.type + " " + what.details); });
 hls.attachMedia(video);
@@ -164,6 +166,29 @@ impl Browser {
         fs::write(file, image).expect("the screenshot is written");
     }
 
+    /// What hls.js did last, and the playlist as it has it: for whoever reads why a test failed.
+    fn explain(&self) {
+        let script = "if (typeof hls === 'undefined') return ['no HLS'];
+            const ranges = [...Array(video.buffered.length).keys()].map(i => [video.buffered.start(i), video.buffered.end(i)]);
+            const fragments = hls.levels.flatMap(level => level.details ? level.details.fragments : []);
+            const playlist = fragments.map(one => [one.sn, one.cc, one.start, one.duration, one.programDateTime].join(' '));
+            const state = { time: video.currentTime, ready: video.readyState, paused: video.paused, ranges };
+            return [...lines, ...playlist, JSON.stringify(state)];";
+        let body = json!({ "script": script, "args": [] }).to_string();
+        let path = format!("/session/{}/execute/sync", self.session);
+        let head = format!("POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n\r\n", self.driver, body.len());
+        match http::exchange(self.driver, format!("{head}{body}").as_bytes(), true) {
+            Ok(answer) => {
+                let answer = answer.text();
+                let lines: Option<Vec<String>> = serde_json::from_str::<Value>(&answer)
+                    .ok()
+                    .and_then(|mut answer| serde_json::from_value(answer["value"].take()).ok());
+                eprintln!("--- the page:\n{}", lines.map_or(answer, |lines| lines.join("\n")));
+            }
+            Err(error) => eprintln!("--- the page does not tell: {error}"),
+        }
+    }
+
     #[track_caller]
     fn command(&self, name: &str, arguments: &Value) -> Value {
         call(self.driver, "POST", &format!("/session/{}/{name}", self.session), arguments)
@@ -172,6 +197,9 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
+        if thread::panicking() {
+            self.explain();
+        }
         self.stopped.store(true, Ordering::Relaxed);
     }
 }

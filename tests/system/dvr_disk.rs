@@ -63,7 +63,8 @@ fn a_full_disk_ends_recordings_until_there_is_room_and_players_notice_nothing() 
     scene.players_notice_nothing();
     assert!(scene.origin.metrics().sum("rillcast_dvr_dropped_bytes_total") > 0.0);
     let complaint = |line: &serde_json::Value| line["fields"]["message"] == "cannot record";
-    assert!(scene.origin.log().iter().any(|line| complaint(line) && line["fields"]["reason"] == "full"));
+    let is_said = || scene.origin.log().iter().any(|line| complaint(line) && line["fields"]["reason"] == "full");
+    wait_until("it is said", is_said);
 }
 
 #[test]

@@ -241,7 +241,7 @@ fn the_origin_s_refusal_reaches_the_encoder_as_it_is() {
     let edge = self::edge(&[strict.rtmp], "");
     let denied = Publisher::attempt(edge.rtmp, STREAM, Content::default()).err();
     assert_eq!(denied.as_deref(), Some("NetStream.Publish.Denied"));
-    assert!(edge.log().iter().any(|line| line["fields"]["error"] == "not on a Sunday"), "{:#?}", edge.log());
+    wait_until("it is said", || edge.log().iter().any(|line| line["fields"]["error"] == "not on a Sunday"));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::harness::client::Client;
 use super::harness::player::{Player, Protocol};
 use super::harness::publisher::Publisher;
 use super::harness::server::Server;
-use super::harness::wait_until;
+use super::harness::{wait_for, wait_until};
 
 const KEY: &str = "correct horse battery staple";
 const OTHER_KEY: &str = "quite another horse's battery";
@@ -125,9 +125,10 @@ fn a_mark_that_is_refused_makes_an_ordinary_client() {
     assert_ordinary_client(&origin, Some("not a mark"));
     assert_counted(&origin, &[("malformed", 1.0), ("old", 1.0), ("wrong", 1.0)]);
     // One of many is logged; the first always is.
-    let log = origin.log();
-    let refusals: Vec<_> = log.iter().filter_map(|line| line["fields"]["refusal"].as_str()).collect();
-    assert!(refusals.first().is_some_and(|refusal| refusal.contains("cluster.key")), "{refusals:?}");
+    let refusal = wait_for("a refusal is logged", || {
+        origin.log().iter().find_map(|line| line["fields"]["refusal"].as_str().map(str::to_owned))
+    });
+    assert!(refusal.contains("cluster.key"), "{refusal}");
 }
 
 #[test]

@@ -211,6 +211,29 @@ async fn where_others_may_have_had_the_stream_a_session_begins_a_playlist() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn players_keep_the_playlist_of_the_session_before_until_the_new_one_lasts_a_target_duration() {
+    let peers = "[cluster]\nkey = \"correct horse battery staple\"\npeers = [\"10.0.0.1:1935\"]";
+    let bench = Bench::start(peers);
+    let mut publisher = bench.publish("live/x");
+    publisher.go_on(5).await;
+    bench.find("live/x.m3u8").await.unwrap();
+    drop(publisher);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let before = bench.find("live/x.m3u8").await.unwrap();
+    let mut publisher = bench.publish("live/x");
+    let mut seen = Vec::new();
+    for _ in 0..6 {
+        publisher.go_on(1).await;
+        seen.push(bench.find("live/x.m3u8").await.unwrap());
+    }
+    seen.dedup();
+    assert_eq!(seen[0], before);
+    let lengths: Vec<usize> = seen[1..].iter().map(|playlist| text(playlist).matches("#EXTINF").count()).collect();
+    assert_eq!(lengths.first(), Some(&2), "a segment has 2 s, and the target duration is 3 s");
+    assert!(!text(&seen[1]).contains(text(&before).lines().last().unwrap()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_ends_when_its_publisher_stays_away_and_is_let_go_of() {
     let bench = Bench::start("[hls]\non_demand = false\ndispose = \"40s\"");
     let mut publisher = bench.publish("live/x");

@@ -230,6 +230,24 @@ async fn players_see_no_error_while_the_stream_moves_to_another_origin() {
 }
 
 #[tokio::test]
+async fn players_are_moved_to_a_new_playlist_once_it_lasts_a_target_duration() {
+    let origin = Origin::start(1, 0, ours(8)).await;
+    let edge = Edge::new(&[&origin], RESUME);
+    wait_for_segment(&edge, 8).await;
+    let before = edge.get("live/x.m3u8").await.unwrap();
+    let fetched = || edge.relayed(FileKind::Playlist, RelayResult::Fetched);
+    let short = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:50\n#EXTINF:1,\nx/50.ts\n";
+    origin.answer(move |_| (200, OURS.to_owned(), short.as_bytes().to_vec()));
+    let asked = fetched();
+    while fetched() < asked + 2 {
+        assert_eq!(edge.get("live/x.m3u8").await.unwrap().bytes, before.bytes);
+        sleep(Duration::from_millis(50)).await;
+    }
+    origin.answer(ours(51));
+    wait_for_segment(&edge, 51).await;
+}
+
+#[tokio::test]
 async fn a_stream_that_does_not_come_back_is_absent_in_the_end() {
     let origin = Origin::start(1, 0, ours(8)).await;
     let edge = Edge::new(&[&origin], Duration::from_secs(2));
