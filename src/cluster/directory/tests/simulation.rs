@@ -52,6 +52,22 @@ fn happen(world: &mut World, happening: Happening, replaces: bool) {
     }
 }
 
+/// Publishers that replace each other, on a node whose clock is behind. The word that a holder was given counts on from there.
+#[test]
+fn who_replaces_a_publisher_of_its_own_node_is_later_than_that_whatever_the_clock_says() {
+    for _ in 0..50 {
+        let mut world = World::new(4, 8_338_977_056_373_150_664);
+        world.set_clock_behind(0, 133);
+        world.run(20 * SECOND);
+        for (node, pause) in [(3, 29), (2, 26), (3, 95), (0, 31), (0, 36)] {
+            world.publish(node, 0, true);
+            world.run(pause);
+        }
+        world.run(2 * SECOND);
+        assert_eq!(world.holders(0), [0]);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
