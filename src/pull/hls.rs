@@ -73,6 +73,7 @@ struct Shared {
 #[derive(Debug, Clone)]
 struct Kept {
     object: Object,
+    summary: Summary,
     /// When an origin last had it.
     seen_at: Instant,
     /// Since when it has been the same.
@@ -182,20 +183,18 @@ impl Shared {
         let now = Instant::now();
         let resume = self.context.settings.resume_timeout;
         match found {
-            Ok(object) => {
+            Ok((object, summary)) => {
                 self.count(FileKind::Playlist, RelayResult::Fetched);
-                if let Some(kept) =
-                    kept.clone().filter(|kept| now < kept.seen_at + resume && !can_follow(&object, kept))
-                {
-                    let fresh_until = now + max_age(&object);
+                let fresh_until = now + max_age(&object);
+                let stays = |kept: &Kept| now < kept.seen_at + resume && !summary.can_follow(&kept.summary);
+                if let Some(kept) = kept.clone().filter(stays) {
                     let object = kept.object.clone();
                     self.playlists.insert(resource.clone(), Kept { fresh_until, ..kept });
                     return Ok(object);
                 }
                 let unchanged = kept.filter(|kept| kept.object.etag == object.etag);
                 let changed_at = unchanged.map_or(now, |kept| kept.changed_at);
-                let fresh_until = now + max_age(&object);
-                let kept = Kept { object: object.clone(), seen_at: now, changed_at, fresh_until };
+                let kept = Kept { object: object.clone(), summary, seen_at: now, changed_at, fresh_until };
                 self.playlists.insert(resource.clone(), kept);
                 Ok(object)
             }
@@ -313,15 +312,6 @@ fn max_age(object: &Object) -> Duration {
     match object.freshness {
         Freshness::Immutable => Duration::MAX,
         Freshness::Changing { max_age, .. } => max_age,
-    }
-}
-
-/// Whether players can go on with a playlist who have the one that is kept.
-fn can_follow(object: &Object, kept: &Kept) -> bool {
-    let summary = |object: &Object| std::str::from_utf8(&object.bytes).ok().and_then(Summary::of);
-    match (summary(object), summary(&kept.object)) {
-        (Some(new), Some(former)) => new.can_follow(&former),
-        _ => true,
     }
 }
 

@@ -174,10 +174,8 @@ impl Browser {
             const playlist = fragments.map(one => [one.sn, one.cc, one.start, one.duration, one.programDateTime].join(' '));
             const state = { time: video.currentTime, ready: video.readyState, paused: video.paused, ranges };
             return [...lines, ...playlist, JSON.stringify(state)];";
-        let body = json!({ "script": script, "args": [] }).to_string();
         let path = format!("/session/{}/execute/sync", self.session);
-        let head = format!("POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n\r\n", self.driver, body.len());
-        match http::exchange(self.driver, format!("{head}{body}").as_bytes(), true) {
+        match request(self.driver, "POST", &path, &json!({ "script": script, "args": [] })) {
             Ok(answer) => {
                 let answer = answer.text();
                 let lines: Option<Vec<String>> = serde_json::from_str::<Value>(&answer)
@@ -207,13 +205,17 @@ impl Drop for Browser {
 /// One command to the driver; gives the value of its answer.
 #[track_caller]
 fn call(driver: SocketAddr, method: &str, path: &str, arguments: &Value) -> Value {
-    let body = if method == "GET" { String::new() } else { arguments.to_string() };
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: {driver}\r\nContent-Length: {}\r\n\r\n", body.len());
-    let answer = http::exchange(driver, format!("{head}{body}").as_bytes(), true)
+    let answer = request(driver, method, path, arguments)
         .unwrap_or_else(|error| panic!("chromedriver does not answer {path}: {error}"));
     let mut json = answer.json();
     assert_eq!(answer.head.status, 200, "{path}: {json}");
     json["value"].take()
+}
+
+fn request(driver: SocketAddr, method: &str, path: &str, arguments: &Value) -> std::io::Result<http::Response> {
+    let body = if method == "GET" { String::new() } else { arguments.to_string() };
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {driver}\r\nContent-Length: {}\r\n\r\n", body.len());
+    http::exchange(driver, format!("{head}{body}").as_bytes(), true)
 }
 
 /// Serves the pages and their scripts from one port, each request on a connection of its own.

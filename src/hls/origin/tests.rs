@@ -70,6 +70,9 @@ impl Bench {
     }
 }
 
+/// Of an origin that is one of several.
+const PEERS: &str = "[cluster]\nkey = \"correct horse battery staple\"\npeers = [\"10.0.0.1:1935\"]";
+
 /// A publisher of sound.
 struct Sound {
     publisher: Publisher,
@@ -196,8 +199,7 @@ async fn a_publisher_that_returns_goes_on_in_the_same_playlist() {
 
 #[tokio::test(start_paused = true)]
 async fn where_others_may_have_had_the_stream_a_session_begins_a_playlist() {
-    let peers = "[cluster]\nkey = \"correct horse battery staple\"\npeers = [\"10.0.0.1:1935\"]";
-    let bench = Bench::start(peers);
+    let bench = Bench::start(PEERS);
     let mut publisher = bench.publish("live/x");
     publisher.go_on(5).await;
     let before = bench.find("live/x.m3u8").await.unwrap();
@@ -212,8 +214,7 @@ async fn where_others_may_have_had_the_stream_a_session_begins_a_playlist() {
 
 #[tokio::test(start_paused = true)]
 async fn players_keep_the_playlist_of_the_session_before_until_the_new_one_lasts_a_target_duration() {
-    let peers = "[cluster]\nkey = \"correct horse battery staple\"\npeers = [\"10.0.0.1:1935\"]";
-    let bench = Bench::start(peers);
+    let bench = Bench::start(PEERS);
     let mut publisher = bench.publish("live/x");
     publisher.go_on(5).await;
     bench.find("live/x.m3u8").await.unwrap();

@@ -46,12 +46,12 @@ pub(super) struct Location {
 struct Found {
     object: Object,
     location: Location,
-    end: u64,
+    summary: Summary,
 }
 
 impl Shared {
     /// The playlist from where the stream was last, or from whoever has it now.
-    pub(super) async fn locate(&self, resource: &Resource, kept: Option<&Kept>) -> Result<Object, Absent> {
+    pub(super) async fn locate(&self, resource: &Resource, kept: Option<&Kept>) -> Result<(Object, Summary), Absent> {
         // A playlist of playlists is always the same.
         let asks_everybody = resource.file == File::Playlist && kept.is_some_and(Kept::stands_still);
         if let Some(location) = self.locations.get(&resource.key)
@@ -87,9 +87,9 @@ impl Shared {
     }
 
     /// Remembers where the stream is.
-    fn settle(&self, resource: &Resource, found: Found) -> Object {
+    fn settle(&self, resource: &Resource, found: Found) -> (Object, Summary) {
         self.locations.insert(resource.key.clone(), found.location);
-        found.object
+        (found.object, found.summary)
     }
 
     /// Asks one origin after the other, the next one each 250 ms or at once when one does not have the stream. The first that
@@ -126,7 +126,7 @@ impl Shared {
             match answered {
                 Some((_, Ok(found))) if asks_everybody => {
                     newest = Some(match newest.take() {
-                        Some(newest) if newest.end >= found.end => newest,
+                        Some(newest) if newest.summary.end >= found.summary.end => newest,
                         _ => found,
                     });
                 }
@@ -278,7 +278,7 @@ fn found(resource: &Resource, answer: Answer, candidate: Candidate, path: String
     };
     tracing::debug!(file = %resource, upstream = %candidate.address, ours = answer.is_ours, "fetched");
     let location = Location { candidate, is_ours: answer.is_ours, playlist: path };
-    Ok(Found { object, location, end: summary.end })
+    Ok(Found { object, location, summary })
 }
 
 /// Where a redirect leads: to the same file of another server, and nowhere else.
