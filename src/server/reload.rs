@@ -93,13 +93,13 @@ impl Reload {
 
     /// Loads the sources again if their files hold something else than they did.
     async fn if_changed(&self) {
-        let (files, known) = {
-            let state = self.shared.state.lock().await;
-            (state.files.clone(), state.stamp.clone())
-        };
-        if self.settled_stamp(files).await.is_some_and(|stamp| stamp != known) {
+        let files = self.shared.state.lock().await.files.clone();
+        let Some(stamp) = self.settled_stamp(files).await else { return };
+        let mut state = self.shared.state.lock().await;
+        // Somebody may have loaded them meanwhile.
+        if state.stamp != stamp {
             // What is wrong has been said.
-            let _ = self.again("the files have changed").await;
+            let _ = self.change_in(&mut state, Change::None, "the files have changed").await;
         }
     }
 
@@ -128,6 +128,15 @@ impl Reload {
     /// Makes one change, or says why not. Returns the keys that have changed.
     async fn change(&self, change: Change, cause: &'static str) -> Result<Vec<String>, ConfigError> {
         let mut state = self.shared.state.lock().await;
+        self.change_in(&mut state, change, cause).await
+    }
+
+    async fn change_in(
+        &self,
+        state: &mut State,
+        change: Change,
+        cause: &'static str,
+    ) -> Result<Vec<String>, ConfigError> {
         let overlay = match change {
             Change::None => state.overlay.clone(),
             Change::Lay(overlay) => Some(overlay),
@@ -145,7 +154,7 @@ impl Reload {
             Ok(wanted) => {
                 state.overlay = overlay;
                 state.failure = None;
-                Ok(self.put_into_force(&mut state, wanted, cause))
+                Ok(self.put_into_force(state, wanted, cause))
             }
             Err(error) => {
                 for mistake in &error.mistakes {

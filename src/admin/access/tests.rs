@@ -149,6 +149,29 @@ async fn many_requests_at_once_with_the_right_password_are_no_guesses() {
 }
 
 #[tokio::test]
+async fn who_looks_often_is_known_though_both_passwords_are_hashed() {
+    let hash = |password: &str| bcrypt::hash(password, 4).unwrap();
+    let context = admin(
+        Some(&format!("admin:{}", hash("correct horse"))),
+        Some(&format!("viewer:{}", hash("battery staple"))),
+    );
+    assert_eq!(statuses(&context, ELSEWHERE, &[basic(VIEW)]).await, [200, 403]);
+    // With no turn left, only what is known passes.
+    let _turns = context.access.hashes.acquire_many(HASHES_AT_A_TIME as u32).await.unwrap();
+    let look = respond(&context, ELSEWHERE, (Method::GET, "/api/v1/drain"), &[basic(VIEW)]).await;
+    assert_eq!(look.status(), 200);
+}
+
+#[tokio::test]
+async fn one_password_for_both_allows_everything() {
+    let hash = || bcrypt::hash("same", 4).unwrap();
+    let context = admin(Some(&format!("admin:{}", hash())), Some(&format!("admin:{}", hash())));
+    for _ in 0..2 {
+        assert_eq!(statuses(&context, ELSEWHERE, &[bearer("same")]).await, [200, 200]);
+    }
+}
+
+#[tokio::test]
 async fn a_page_of_another_site_changes_nothing() {
     let page = |origin: &str, host: &str| [(header::ORIGIN, origin.to_owned()), (header::HOST, host.to_owned())];
     let context = admin(None, None);
