@@ -3,19 +3,23 @@
 //! Owns what operators and Kubernetes see. The server hands it a listener; it reads the hub's views and the metrics, and
 //! never touches a media connection.
 
+mod access;
 mod api;
+mod attempts;
+mod configuration;
 mod drain;
 mod health;
 mod recordings;
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,6 +28,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::config::{Live, Percentage};
 use crate::drain::Drain;
 use crate::dvr::Library;
 use crate::hub::Hub;
@@ -31,7 +36,9 @@ use crate::metrics::Metrics;
 use crate::net::admission::Admission;
 use crate::net::listener;
 
-use drain::Peer;
+pub use access::Access;
+use access::Peer;
+pub use configuration::{Configuration, InForce, Pending, Reloaded};
 pub use health::Health;
 
 /// What the admin port shows.
@@ -47,10 +54,14 @@ pub struct AdminContext {
     pub drain: Drain,
     /// The connections.
     pub admission: Arc<Admission>,
-    /// The part of any limit from which on the process is not ready, if it is to look at them.
-    pub unready_at: Option<f64>,
-    /// The recordings, if anything is recorded.
-    pub recordings: Option<Library>,
+    /// The configuration in force.
+    pub config: Live,
+    /// Its owner.
+    pub configuration: Arc<dyn Configuration>,
+    /// Who comes here.
+    pub access: Access,
+    /// The recordings, once anything may be recorded.
+    pub recordings: Arc<OnceLock<Library>>,
     /// This node's id.
     pub node: String,
 }
@@ -105,11 +116,14 @@ fn router(context: Arc<AdminContext>) -> Router {
         .route("/api/v1/versions", get(api::versions))
         .route("/api/v1/streams", get(api::streams))
         .route("/api/v1/streams/", get(api::streams))
+        .route("/api/v1/config", get(configuration::show).put(configuration::put).delete(configuration::delete))
+        .route("/api/v1/reload", post(configuration::reload))
         .route("/api/v1/drain", get(drain::show).post(drain::begin).delete(drain::take_back))
         .route("/api/v1/recordings", get(recordings::list))
         .route("/api/v1/recordings/", get(recordings::list))
         .route("/api/v1/recordings/{id}", get(recordings::show).delete(recordings::delete))
         .route("/api/v1/recordings/{id}/file", get(recordings::file))
+        .layer(from_fn_with_state(Arc::clone(&context), access::guard))
         .with_state(context)
 }
 
@@ -120,7 +134,9 @@ async fn started(State(context): State<Arc<AdminContext>>) -> Response {
 /// An order to drain counts from the moment it is given, whatever has been done about it.
 async fn ready(State(context): State<Arc<AdminContext>>) -> Response {
     let serves = context.health.is_ready() && !context.drain.is_ordered();
-    let has_room = context.unready_at.is_none_or(|unready_at| context.health.has_room(context.used(), unready_at));
+    // Of everything that limits say.
+    let unready_at = context.config.current().limits.unready_at.map(Percentage::fraction);
+    let has_room = unready_at.is_none_or(|unready_at| context.health.has_room(context.used(), unready_at));
     answer(serves && has_room, "ready\n", if serves { "full\n" } else { "not ready\n" })
 }
 

@@ -1,13 +1,17 @@
 //! What the process was told to do: files and environment, read, checked as a whole, and typed.
 //!
 //! Owns every setting, its default, and what is said about a wrong one. The command line loads a [`Config`] before
-//! anything binds; all other layers are handed the parts they need. It never changes after loading, and never resolves,
-//! binds or reads the process's environment by itself.
+//! anything binds, and the server loads another from the same [`Sources`] when they change; all other layers are handed the
+//! parts they need, or ask [`Live`] for what is in force. A configuration never changes after loading, and this layer never
+//! resolves, binds or reads the process's environment by itself.
 
 mod apps;
 mod check;
+mod credentials;
+mod difference;
 mod duration;
 mod environment;
+mod fingerprint;
 mod form;
 mod hls_path;
 mod latency;
@@ -16,6 +20,7 @@ mod listen;
 mod live;
 mod mistake;
 mod nameserver;
+mod overlay;
 mod pattern;
 mod percentage;
 mod rate;
@@ -27,6 +32,7 @@ mod section;
 mod sections;
 mod size;
 mod source;
+mod sources;
 mod suggest;
 mod text;
 mod upstream;
@@ -37,13 +43,17 @@ use std::path::PathBuf;
 use apps::AppRule;
 use layer::Layer;
 
+pub use credentials::{Credentials, CredentialsError, Password};
+pub use difference::AppSettings;
 pub use duration::{DurationError, MAX_DURATION, format_duration, parse_duration};
+pub use fingerprint::Fingerprints;
 pub use form::Shape;
 pub use hls_path::{HlsPath, HlsPathError, HlsPathPart, PlaylistPath, SegmentPath};
 pub use latency::{MAX_MERGE_WINDOW, MergeWindow, MergeWindowError};
 pub use listen::{ListenAddress, ListenAddressError};
 pub use live::Live;
 pub use mistake::{ConfigError, Mistake};
+pub use overlay::{OVERLAY_SOURCE, Overlay, OverlayFormat};
 pub use percentage::Percentage;
 pub use rate::{RateError, format_rate, parse_rate};
 pub use ratio::Ratio;
@@ -56,6 +66,7 @@ pub use sections::{
     Play, PlayPatch, Publish, PublishPatch, Rtmp, RtmpPatch, SCHEMAS, Upstream, UpstreamPatch, UpstreamProtocol,
 };
 pub use size::{SizeError, format_size, parse_size};
+pub use sources::{Attempt, DEFAULT, Loaded, Provenance, Sources, Stamp};
 pub use upstream::{OriginAddress, OriginAddressError, RTMP_PORT};
 
 /// What the process is in its cluster.
@@ -122,24 +133,7 @@ pub fn load(
     paths: &[PathBuf],
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Config, ConfigError> {
-    let mut mistakes = Vec::new();
-    let mut layers = Vec::new();
-    for path in source::files(paths, &mut mistakes) {
-        layers.extend(source::read(&path, &mut mistakes));
-    }
-    // A mistake without a key concerns a whole file, which may hold anything.
-    let complete = mistakes.iter().all(|mistake| mistake.key.is_some());
-    layers.push(environment::read(environment, &mut mistakes));
-
-    let mut config = Config::defaults(role);
-    match Layer::merge(layers) {
-        Ok(mut tree) => {
-            secret_file::resolve(&mut tree, &mut mistakes);
-            config.read(&tree, complete, &mut mistakes);
-        }
-        Err(mistake) => mistakes.push(mistake),
-    }
-    if mistakes.is_empty() { Ok(config) } else { Err(ConfigError { mistakes }) }
+    Sources::new(role, paths, environment).load(None).into_config()
 }
 
 /// What [`load`] would read, in its order: the files that `paths` stand for, then the variables that are settings. Of

@@ -210,12 +210,17 @@ impl Hub {
         Ok(reader)
     }
 
-    /// Lets in no more players than the limits allow. Only the first call counts.
+    /// Lets in no more players than the limits allow, from now on.
     pub fn limit(&self, limits: Limits) {
         self.shared.capacity.limit(limits);
     }
 
-    /// Measures what is sent to players. To be called several times a second if there is a limit on it.
+    /// Has all rings together hold so many bytes at most, from now on.
+    pub fn limit_rings(&self, bytes: u64) {
+        self.shared.budget.limit(bytes);
+    }
+
+    /// Measures what is sent to players. To be called several times a second.
     pub fn measure_egress(&self) {
         self.shared.capacity.measure(self.shared.metrics.total_egress_bytes(), now());
     }

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use rillcast::config::{self, Config, ConfigError, Log, LogFormat, Role};
+use rillcast::config::{self, ConfigError, Log, LogFormat, Role};
 use rillcast::demo::{self, RtmpUrl};
 use rillcast::drain::Purpose;
 use rillcast::probe::{self, ProbeUrl};
-use rillcast::server::Server;
+use rillcast::server::{Server, SetLogLevel};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// A live streaming server for clusters.
 #[derive(Debug, Parser)]
@@ -109,10 +111,10 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Origin(sources) => serve(load(Role::Origin, &sources)?),
-        Command::Edge(sources) => serve(load(Role::Edge, &sources)?),
+        Command::Origin(sources) => serve(Role::Origin, &sources),
+        Command::Edge(sources) => serve(Role::Edge, &sources),
         Command::Demo => {
-            start_log(&Log { level: "warn".to_owned(), ..Log::default() })?;
+            drop(start_log(&Log { level: "warn".to_owned(), ..Log::default() })?);
             control_runtime()?.block_on(async {
                 let mut signals = Signals::listen()?;
                 let stop = async move {
@@ -122,7 +124,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             })
         }
         Command::Publish { demo: _, seconds, url } => {
-            start_log(&Log::default())?;
+            drop(start_log(&Log::default())?);
             control_runtime()?.block_on(async {
                 let mut signals = Signals::listen()?;
                 let started = || demo::say(&format!("publishing to {url}; Ctrl-C stops"));
@@ -134,7 +136,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             })
         }
         Command::Probe { url, seconds, wait } => {
-            start_log(&Log { level: "error".to_owned(), ..Log::default() })?;
+            drop(start_log(&Log { level: "error".to_owned(), ..Log::default() })?);
             let (duration, wait) = (Duration::from_secs(seconds), Duration::from_secs(wait));
             let seen = control_runtime()?.block_on(probe::play_when_there(&url, duration, wait));
             demo::say(&seen.with_context(|| url.to_string())?.to_string());
@@ -156,26 +158,29 @@ fn check(role: Role, sources: &Sources) -> anyhow::Result<()> {
     for source in config::sources(&sources.config, environment()) {
         demo::say(&format!("read {source}"));
     }
-    load(role, sources)?;
+    config::load(role, &sources.config, environment())?;
     demo::say(&format!("this is a valid configuration of an {role}"));
     Ok(())
-}
-
-fn load(role: Role, sources: &Sources) -> Result<Config, ConfigError> {
-    config::load(role, &sources.config, environment())
 }
 
 fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().map(|(key, value)| (key.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
 }
 
-fn serve(config: Config) -> anyhow::Result<()> {
-    start_log(&config.log)?;
+fn serve(role: Role, sources: &Sources) -> anyhow::Result<()> {
+    let sources = config::Sources::new(role, &sources.config, environment());
+    let loaded = sources.load(None).result?;
+    let log_level = start_log(&loaded.config.log)?;
     control_runtime()?.block_on(async {
         let mut signals = Signals::listen()?;
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), role = %config.role, "starting");
-        let server = Server::start(config).await?;
-        until_stopped(&server, &mut signals).await;
+        // From here on it no longer ends the process.
+        let hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), %role, "starting");
+        let server = Server::start(sources, loaded, Some(log_level)).await?;
+        tokio::select! {
+            () = until_stopped(&server, &mut signals) => {}
+            () = reload_at(hangups, &server) => {}
+        }
         tracing::info!("stopping");
         tokio::select! {
             () = server.stop() => {}
@@ -183,6 +188,15 @@ fn serve(config: Config) -> anyhow::Result<()> {
         }
         Ok(())
     })
+}
+
+/// Loads the configuration again at each SIGHUP, and never completes.
+async fn reload_at(mut hangups: Signal, server: &Server) {
+    while hangups.recv().await.is_some() {
+        // What is wrong has been said.
+        let _ = server.reload("SIGHUP").await;
+    }
+    std::future::pending().await
 }
 
 /// Completes when the server is to be stopped: it has drained, or there was a signal that does not wait for that.
@@ -231,12 +245,21 @@ impl Signals {
     }
 }
 
-fn start_log(log: &Log) -> anyhow::Result<()> {
+/// Starts to log; the level may be changed by what is returned.
+fn start_log(log: &Log) -> anyhow::Result<SetLogLevel> {
     let filter = EnvFilter::try_new(&log.level).context("log.level")?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let (filter, handle) = tracing_subscriber::reload::Layer::new(filter);
+    let logged = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let started = match log.format {
-        LogFormat::Json => builder.json().try_init(),
-        LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+        LogFormat::Json => tracing_subscriber::registry().with(filter).with(logged.json()).try_init(),
+        LogFormat::Text => {
+            let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            tracing_subscriber::registry().with(filter).with(logged.with_ansi(is_terminal)).try_init()
+        }
     };
-    started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
+    started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))?;
+    Ok(Box::new(move |level| {
+        let filter = EnvFilter::try_new(level).map_err(|error| error.to_string())?;
+        handle.reload(filter).map_err(|error| error.to_string())
+    }))
 }

@@ -8,6 +8,7 @@ mod dvr;
 mod hls;
 mod hls_files;
 mod labels;
+mod operating;
 mod reason;
 
 use std::sync::atomic::AtomicU64;
@@ -27,6 +28,7 @@ pub use labels::{
     RecordingDeletion, RecordingError, Shortage,
 };
 use labels::{Labelled, One, ProtocolAndResult};
+pub use operating::{AdminRefusal, OperatingMetrics};
 pub use reason::Reason;
 
 /// All metrics of the process.
@@ -65,6 +67,8 @@ pub struct Metrics {
     pub dvr: DvrMetrics,
     /// Playlists and segments as files.
     pub hls_files: HlsFileMetrics,
+    /// The configuration, and who comes to the admin port.
+    pub operating: OperatingMetrics,
     players: Family<One<Protocol>, Gauge>,
     connections: Family<ProtocolAndResult, Counter>,
     disconnects: Family<One<Reason>, Counter>,
@@ -105,6 +109,7 @@ impl Metrics {
             hls: HlsMetrics::default(),
             dvr: DvrMetrics::default(),
             hls_files: HlsFileMetrics::default(),
+            operating: OperatingMetrics::default(),
             players: Family::default(),
             connections: Family::default(),
             disconnects: Family::default(),
@@ -155,6 +160,7 @@ impl Metrics {
         self.hls.register(registry);
         self.dvr.register(registry);
         self.hls_files.register(registry);
+        self.operating.register(registry);
         self.touch_every_series();
         self
     }
@@ -291,6 +297,8 @@ mod tests {
             "rillcast_dvr_dropped_bytes_total 0",
             "rillcast_dvr_errors_total{reason=\"full\"} 0",
             "rillcast_dvr_deleted_files_total{reason=\"age\"} 0",
+            "rillcast_config_last_reload_successful 1",
+            "rillcast_admin_refusals_total{reason=\"wrong_credentials\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }

@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::auth::{ClusterKey, Mark};
-use crate::config;
+use crate::config::{Config, Live};
 use crate::hub::{Demand, OnDemand, PublishError, PublishRequest, Publisher, PullState, Source};
 use crate::metrics::{Metrics, ReconnectReason};
 use crate::net::dns::Names;
@@ -54,13 +54,12 @@ pub type Spawn = Box<dyn Fn(Pin<Box<dyn Future<Output = ()> + Send>>) + Send + S
 /// What every pull and every forward shares.
 #[derive(Debug)]
 pub struct PullContext {
-    settings: config::Upstream,
+    config: Live,
     upstreams: Upstreams,
     tiermates: Tiermates,
     metrics: Arc<Metrics>,
     node: String,
     key: Option<ClusterKey>,
-    chunk_size: u32,
     stop: CancellationToken,
 }
 
@@ -71,19 +70,23 @@ pub struct Puller {
 }
 
 impl PullContext {
-    /// Pulls as `settings` say from what `names` resolves, in the name of `node` and signed with `key` if there is one,
-    /// with outgoing chunks of `chunk_size` bytes, until `stop` is cancelled.
+    /// Pulls as `config` says from what `names` resolves, in the name of `node` and signed with `key` if there is one, until
+    /// `stop` is cancelled.
     pub fn new(
-        settings: config::Upstream,
+        config: Live,
         names: Names,
         metrics: Arc<Metrics>,
         node: String,
         key: Option<ClusterKey>,
-        chunk_size: u32,
         stop: CancellationToken,
     ) -> Self {
-        let upstreams = Upstreams::new(settings.clone(), names, Arc::clone(&metrics));
-        Self { settings, upstreams, tiermates: Tiermates::default(), metrics, node, key, chunk_size, stop }
+        let upstreams = Upstreams::new(config.clone(), names, Arc::clone(&metrics));
+        Self { config, upstreams, tiermates: Tiermates::default(), metrics, node, key, stop }
+    }
+
+    /// How to pull now. To be asked for each time that something begins, so that a reload reaches it.
+    fn config(&self) -> Arc<Config> {
+        self.config.current()
     }
 
     /// What a connection that is made right now says of us.
@@ -229,7 +232,7 @@ impl<'a> Pull<'a> {
             source: if found.tier == Tier::Shield { Source::ShieldedPull } else { Source::Pull },
             session: found.connection.session().clone(),
             takes_over: false,
-            resume_timeout: self.context.settings.resume_timeout,
+            resume_timeout: self.context.config().upstream.resume_timeout,
         };
         match self.demand.publish(request) {
             Ok(publisher) => {
@@ -259,7 +262,7 @@ impl<'a> Pull<'a> {
                 return Pause::Idle;
             }
             found.connection.let_input_wait(publisher.input_may_wait());
-            let linger_ends = idle_since.map(|since| since + self.context.settings.linger);
+            let linger_ends = idle_since.map(|since| since + self.context.config().upstream.linger);
             // An upstream that keeps the socket readable must not keep the timers from being looked at.
             if linger_ends.is_some_and(|end| end <= Instant::now()) {
                 return Pause::Idle;

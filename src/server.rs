@@ -7,6 +7,7 @@ mod doors;
 mod draining;
 mod packaging;
 mod recording;
+mod reload;
 mod shards;
 mod upkeep;
 
@@ -20,10 +21,12 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{self, AdminContext, Health};
+use crate::admin::{self, Access, AdminContext, Health};
 use crate::auth::{ClusterKey, Verifier};
 use crate::cluster::{Cluster, ClusterSettings};
-use crate::config::{Config, ListenAddress, Live, MergeWindow, OnConflict, Percentage, RTMP_PORT, Role};
+use crate::config::{
+    Config, ConfigError, ListenAddress, Live, Loaded, MergeWindow, OnConflict, RTMP_PORT, Role, Sources,
+};
 use crate::drain::Drain;
 use crate::hls::{Library, OriginLibrary};
 use crate::hub::{self, Hub, Identity, OnSession, RingLimits, StreamSettings};
@@ -38,6 +41,9 @@ use crate::serve::marks::Marks;
 
 use doors::{Doors, Gate};
 use draining::Draining;
+use recording::Recording;
+pub use reload::SetLogLevel;
+use reload::{Parts, Reload};
 use shards::Shards;
 
 /// How long connections have to end when the server stops: together with the admin port's, less than the five seconds
@@ -66,6 +72,9 @@ pub enum StartError {
     /// The recorder's threads could not be made.
     #[error("cannot start the recorder: {0}")]
     Recorder(io::Error),
+    /// The system has no random bytes to give.
+    #[error("cannot get random bytes: {0}")]
+    Random(getrandom::Error),
     /// The system's DNS settings cannot be used.
     #[error("cannot set up DNS: {0}")]
     Dns(#[from] SetUpError),
@@ -110,6 +119,7 @@ pub struct Server {
     /// What an origin packages.
     hls: Option<OriginLibrary>,
     admin: TaskTracker,
+    reload: Reload,
     /// One after the other cancelled when the server stops.
     stop_accepting: CancellationToken,
     stop_connections: CancellationToken,
@@ -118,33 +128,45 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds every address and starts to serve. Either all of it works, or nothing is left behind.
-    pub async fn start(config: Config) -> Result<Self, StartError> {
-        let bound = bind(&config)?;
-        let live = Live::new(config);
+    /// Binds every address and starts to serve what was `loaded` from `sources`, which it loads from again when they change.
+    /// What is logged then is set by `log_level`. Either all of it works, or nothing is left behind.
+    pub async fn start(sources: Sources, loaded: Loaded, log_level: Option<SetLogLevel>) -> Result<Self, StartError> {
+        let bound = bind(&loaded.config)?;
+        let live = Live::new(loaded.config.clone());
         let config = live.current();
         let node = node_id(&config);
         let metrics = Arc::new(Metrics::new());
         let (shards, dispatchers) = Shards::start(shards::count()).map_err(StartError::Shard)?;
-        let settings_from = Arc::clone(&config);
-        let settings = Box::new(move |key: &StreamKey| stream_settings(&settings_from, key));
+        let settings_from = live.clone();
+        let settings = Box::new(move |key: &StreamKey| stream_settings(&settings_from.current(), key));
         let hub = Hub::new(settings, config.limits.ring_bytes as u64, Arc::clone(&metrics), dispatchers);
         hub.limit(player_limits(&config));
         let shards = Arc::new(shards);
         let (connections, stop_connections) = (TaskTracker::new(), CancellationToken::new());
         let (weak, stop) = (hub.downgrade(), stop_connections.clone());
-        let hls = packaging::library(&config, weak, &metrics, &shards, &connections, stop).map_err(StartError::Hls)?;
+        let hls = packaging::library(&live, weak, &metrics, &shards, &connections, stop).map_err(StartError::Hls)?;
         let stop = stop_connections.clone();
-        let recorder =
-            recording::recorder(&config, &metrics, &shards, &connections, stop).map_err(StartError::Recorder)?;
+        let recording = Recording::new(live.clone(), Arc::clone(&metrics), &shards, connections.clone(), stop);
+        recording.begin_if_wanted(&config).map_err(StartError::Recorder)?;
         let packages = hls.iter().map(|library| Arc::new(library.clone()) as Arc<dyn OnSession>);
-        let records = recorder.iter().map(|recorder| Arc::new(recorder.clone()) as Arc<dyn OnSession>);
-        hub.tell_of_sessions(packages.chain(records).collect());
+        let records: Arc<dyn OnSession> = Arc::new(recording.clone());
+        hub.tell_of_sessions(packages.chain([records]).collect());
+        let limits = &config.limits;
+        let admission = Arc::new(Admission::new(limits.max_connections, limits.max_connections_per_address));
+        let drain = Drain::new(draining::times(&config.drain));
+        let parts = Parts {
+            log_level,
+            admission: Arc::clone(&admission),
+            hub: hub.clone(),
+            drain: drain.clone(),
+            hls: hls.clone(),
+            recording: recording.clone(),
+        };
         let server = Self {
             addresses: addresses(&bound).map_err(StartError::Address)?,
             hub: hub.clone(),
             health: Arc::default(),
-            drain: Drain::new(draining::times(&config.drain)),
+            drain,
             drained: CancellationToken::new(),
             shards,
             connections,
@@ -152,6 +174,7 @@ impl Server {
             cluster: TaskTracker::new(),
             draining: TaskTracker::new(),
             admin: TaskTracker::new(),
+            reload: Reload::new(sources, loaded, live.clone(), parts, Arc::clone(&metrics)),
             stop_accepting: CancellationToken::new(),
             stop_connections,
             stop_cluster: CancellationToken::new(),
@@ -160,17 +183,17 @@ impl Server {
         let relay = match config.role {
             Role::Origin => None,
             Role::Edge => {
-                let upstream = server.join_upstream(&config, &metrics, &node)?;
-                config.has_hls().then(|| HlsRelay::new(upstream, config.hls().cache_bytes as u64))
+                let upstream = server.join_upstream(&live, &metrics, &node)?;
+                Some(HlsRelay::new(upstream, config.hls().cache_bytes as u64))
             }
         };
         let packaged = server.hls.clone().map(|library| Arc::new(library) as Arc<dyn Library>);
         let relayed = relay.clone().map(|relay| Arc::new(relay) as Arc<dyn Library>);
         let cluster =
-            if config.cluster.peers.is_empty() { None } else { Some(server.join_cluster(&config, &metrics, &node)?) };
+            if config.cluster.peers.is_empty() { None } else { Some(server.join_cluster(&live, &metrics, &node)?) };
         let context = Arc::new(ServeContext {
             hub: hub.clone(),
-            config: live,
+            config: live.clone(),
             metrics: Arc::clone(&metrics),
             node: node.clone(),
             marks: Marks::new(Verifier::new(cluster_key(&config)), Arc::clone(&metrics)),
@@ -179,20 +202,20 @@ impl Server {
             drain: server.drain.clone(),
             stop: server.stop_connections.clone(),
         });
-        let limits = &config.limits;
-        let admission = Arc::new(Admission::new(limits.max_connections, limits.max_connections_per_address));
         let admin = Arc::new(AdminContext {
             hub,
             metrics,
             health: Arc::clone(&server.health),
             drain: server.drain.clone(),
             admission: Arc::clone(&admission),
-            unready_at: limits.unready_at.map(Percentage::fraction),
-            recordings: recorder.map(|recorder| recorder.library().clone()),
+            config: live,
+            configuration: Arc::new(server.reload.clone()),
+            access: Access::new().map_err(StartError::Random)?,
+            recordings: recording.library(),
             node,
         });
-        let is_limited = limits.max_egress.is_some();
-        server.admin.spawn(upkeep::run(server.hub.clone(), relay, is_limited, server.stop_admin.clone()));
+        server.admin.spawn(upkeep::run(server.hub.clone(), relay, server.stop_admin.clone()));
+        server.admin.spawn(reload::watch(server.reload.clone(), server.stop_admin.clone()));
         server.listen(bound, context, admission, &admin).map_err(StartError::Address)?;
         server.health.ready();
         Ok(server)
@@ -232,6 +255,11 @@ impl Server {
         self.addresses.iter().find(|(other, _)| *other == service).map(|(_, address)| *address)
     }
 
+    /// Loads the configuration again, and puts into force what changed. What is wrong with it is logged, too.
+    pub async fn reload(&self, cause: &'static str) -> Result<Vec<String>, ConfigError> {
+        self.reload.again(cause).await
+    }
+
     /// The way to have the server take leave of its clients.
     pub const fn drain(&self) -> &Drain {
         &self.drain
@@ -265,7 +293,7 @@ impl Server {
         if timeout(ADMIN_STOP_TIMEOUT, self.admin.wait()).await.is_err() {
             tracing::warn!("admin connections were cut off");
         }
-        drop(self.hub);
+        drop((self.hub, self.reload));
         match Arc::try_unwrap(self.shards) {
             Ok(shards) => shards.stop(),
             // A task that was cut off still holds them; the process is about to end.
@@ -275,20 +303,15 @@ impl Server {
     }
 
     /// Fetches from upstream what players want, and passes on to it what is published here.
-    fn join_upstream(
-        &self,
-        config: &Config,
-        metrics: &Arc<Metrics>,
-        node: &str,
-    ) -> Result<Arc<PullContext>, StartError> {
+    fn join_upstream(&self, live: &Live, metrics: &Arc<Metrics>, node: &str) -> Result<Arc<PullContext>, StartError> {
+        let config = live.current();
         let names = Names::new(&config.dns.nameservers, Arc::clone(metrics))?;
         let context = Arc::new(PullContext::new(
-            config.upstream.clone(),
+            live.clone(),
             names,
             Arc::clone(metrics),
             node.to_owned(),
-            cluster_key(config),
-            config.rtmp.chunk_size,
+            cluster_key(&config),
             self.stop_connections.clone(),
         ));
         let (shards, connections) = (Arc::downgrade(&self.shards), self.connections.clone());
@@ -309,13 +332,14 @@ impl Server {
     }
 
     /// Has names granted by the other origins, and finds streams there.
-    fn join_cluster(&self, config: &Arc<Config>, metrics: &Arc<Metrics>, node: &str) -> Result<Cluster, StartError> {
+    fn join_cluster(&self, live: &Live, metrics: &Arc<Metrics>, node: &str) -> Result<Cluster, StartError> {
+        let config = live.current();
         let names = Names::new(&config.dns.nameservers, Arc::clone(metrics))?;
         let unbound = SocketAddr::from(([0, 0, 0, 0], RTMP_PORT));
         let settings = ClusterSettings {
-            config: Arc::clone(config),
+            config: live.clone(),
             node: node.to_owned(),
-            key: cluster_key(config),
+            key: cluster_key(&config),
             rtmp: self.address(Service::Rtmp).unwrap_or(unbound),
             http: self.address(Service::Http),
         };

@@ -54,7 +54,7 @@ const LAYERS: &[Layer] = &[
     Layer { module: "dvr", may_import: &["config", "hub", "media", "metrics", "mux"], must_not_name: &["std::net"] },
     Layer {
         module: "admin",
-        may_import: &["hub", "net", "config", "metrics", "media", "health", "drain", "dvr"],
+        may_import: &["auth", "hub", "net", "config", "metrics", "media", "health", "drain", "dvr"],
         must_not_name: &[],
     },
     Layer { module: "drain", may_import: &[], must_not_name: &[] },

@@ -14,6 +14,7 @@ mod system {
 
     mod absent;
     mod admin;
+    mod admin_auth;
     mod browser;
     mod demo;
     mod dns;
@@ -44,6 +45,8 @@ mod system {
     mod probe;
     mod process;
     mod publishing;
+    mod reload;
+    mod reload_effects;
     mod resume;
     mod shield;
     mod shutdown;

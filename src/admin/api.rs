@@ -34,7 +34,12 @@ pub(super) struct Failure {
 impl Failure {
     /// The answer with `status`, which stands in the envelope, too.
     pub(super) fn of(context: &AdminContext, status: StatusCode, error: String) -> Response {
-        let Json(envelope) = Envelope::of(context, Self { error });
+        Self::with(context, status, Self { error })
+    }
+
+    /// The same with other words about it.
+    pub(super) fn with(context: &AdminContext, status: StatusCode, content: impl Serialize) -> Response {
+        let Json(envelope) = Envelope::of(context, content);
         (status, Json(Envelope { code: u32::from(status.as_u16()), ..envelope })).into_response()
     }
 }

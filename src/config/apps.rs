@@ -4,10 +4,10 @@
 
 use ::config::{Value, ValueKind};
 
-use super::form::{Form, Written};
+use super::form::{Form, Seal, Written};
 use super::mistake::Mistake;
 use super::pattern::AppPattern;
-use super::section::known_table;
+use super::section::{Setting, known_table};
 use super::sections::{DvrPatch, HlsPatch, PlayPatch, PublishPatch};
 
 /// The keys of an entry.
@@ -21,6 +21,18 @@ pub(super) struct AppRule {
     pub(super) publish: PublishPatch,
     pub(super) hls: HlsPatch,
     pub(super) dvr: DvrPatch,
+}
+
+impl AppRule {
+    /// What it sets, secrets masked.
+    pub(super) fn settings(&self) -> Vec<Setting> {
+        [self.play.settings(), self.publish.settings(), self.hls.settings(), self.dvr.settings()].concat()
+    }
+
+    /// The same with every secret as what `seal` makes of it.
+    pub(super) fn sealed(&self, seal: &Seal<'_>) -> Vec<Setting> {
+        [self.play.sealed(seal), self.publish.sealed(seal), self.hls.sealed(seal), self.dvr.sealed(seal)].concat()
+    }
 }
 
 /// One entry as found in a file.

@@ -44,7 +44,7 @@ pub(super) fn names(variables: impl IntoIterator<Item = (String, String)>) -> Ve
 }
 
 /// One prefix for all: a cluster sets variables such as RILLCAST_EDGE_SERVICE_HOST, which are no settings.
-fn is_setting(name: &str) -> bool {
+pub(super) fn is_setting(name: &str) -> bool {
     name.strip_prefix(PREFIX).is_some_and(|path| path.contains(SEPARATOR))
 }
 

@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ::config::{Value, ValueKind};
 
@@ -20,8 +20,9 @@ use super::sections::SCHEMAS;
 const MAX_BYTES: usize = 64 << 10;
 
 /// Puts what each `<key>_file` holds at its `<key>`; a file that is no use, and one beside a key that is set, is a
-/// mistake.
-pub(super) fn resolve(tree: &mut Layer, mistakes: &mut Vec<Mistake>) {
+/// mistake. Returns the files, those of no use included.
+pub(super) fn resolve(tree: &mut Layer, mistakes: &mut Vec<Mistake>) -> Vec<PathBuf> {
+    let mut files = Vec::new();
     for schema in SCHEMAS {
         for key in schema.keys.iter().filter(|key| key.shape == Shape::Secret) {
             let file_key = format!("{}_file", key.name);
@@ -34,6 +35,7 @@ pub(super) fn resolve(tree: &mut Layer, mistakes: &mut Vec<Mistake>) {
             }
             // What is no path at all is reported where the section is read.
             let Some(file_path) = SecretFile::read(file, &path, &mut Vec::new()) else { continue };
+            files.push(file_path.clone());
             match read(&file_path) {
                 Ok(text) => {
                     let source = file_path.display().to_string();
@@ -43,6 +45,7 @@ pub(super) fn resolve(tree: &mut Layer, mistakes: &mut Vec<Mistake>) {
             }
         }
     }
+    files
 }
 
 /// Why a file holds no secret.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::credentials::{Credentials, LoginAndPassword};
 use super::duration::Span;
 use super::form::{List, Optional, Switch, Whole, Written, choice};
 use super::hls_path::{Directory, PlaylistPath, SegmentPath};
@@ -102,6 +103,14 @@ section! {
     "admin" Admin AdminPatch {
         /// Where it listens; never empty.
         listen: Vec<ListenAddress> as Listen = vec![ListenAddress::Any(1985)],
+        /// Who may change something over the API; only clients on the same host if unset.
+        edit_auth: Option<Credentials> as Optional<LoginAndPassword> = None,
+        /// The file that holds `edit_auth` instead.
+        edit_auth_file: Option<PathBuf> as Optional<SecretFile> = None,
+        /// Who may look at the API, beside who may change something.
+        view_auth: Option<Credentials> as Optional<LoginAndPassword> = None,
+        /// The file that holds `view_auth` instead.
+        view_auth_file: Option<PathBuf> as Optional<SecretFile> = None,
     }
 }
 

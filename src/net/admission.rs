@@ -17,10 +17,10 @@ const SURPLUS_AT_LEAST: usize = 16;
 /// Counts connections over all listeners and lets in as many as the limits allow.
 #[derive(Debug)]
 pub struct Admission {
-    max_connections: usize,
-    max_per_address: usize,
+    max_connections: AtomicUsize,
+    max_per_address: AtomicUsize,
     connections: AtomicUsize,
-    /// Only kept if there is a limit on it; an address without connections has no entry.
+    /// Also kept without a limit, which may come later; an address without connections has no entry.
     by_address: DashMap<IpAddr, usize>,
 }
 
@@ -35,7 +35,18 @@ pub struct Admitted {
 impl Admission {
     /// Lets in `max_connections` in total and `max_per_address` from one address; 0 is no limit on the latter.
     pub fn new(max_connections: usize, max_per_address: usize) -> Self {
-        Self { max_connections, max_per_address, connections: AtomicUsize::new(0), by_address: DashMap::new() }
+        Self {
+            max_connections: AtomicUsize::new(max_connections),
+            max_per_address: AtomicUsize::new(max_per_address),
+            connections: AtomicUsize::new(0),
+            by_address: DashMap::new(),
+        }
+    }
+
+    /// Changes both limits, for connections that come from now on. Who is in stays.
+    pub fn limit(&self, max_connections: usize, max_per_address: usize) {
+        self.max_connections.store(max_connections, Ordering::Relaxed);
+        self.max_per_address.store(max_per_address, Ordering::Relaxed);
     }
 
     /// The connections that are open.
@@ -45,27 +56,26 @@ impl Admission {
 
     /// The share of the total that is in use, 1 being all of it.
     pub fn used(&self) -> f64 {
-        self.open_connections() as f64 / self.max_connections.max(1) as f64
+        self.open_connections() as f64 / self.max_connections.load(Ordering::Relaxed).max(1) as f64
     }
 
     /// Lets a connection in, or not.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admitted> {
         let address = address.to_canonical();
+        let max_connections = self.max_connections.load(Ordering::Relaxed);
         let others = self.connections.fetch_add(1, Ordering::Relaxed);
-        let surplus = SURPLUS_AT_LEAST.max(self.max_connections / SURPLUS_SHARE);
-        if others >= self.max_connections.saturating_add(surplus) {
+        let surplus = SURPLUS_AT_LEAST.max(max_connections / SURPLUS_SHARE);
+        if others >= max_connections.saturating_add(surplus) {
             self.connections.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
         // Made before the address is counted, because dropping it counts the address back.
-        let is_surplus = others >= self.max_connections;
+        let is_surplus = others >= max_connections;
         let admitted = Admitted { admission: Arc::clone(self), address, is_surplus };
-        if self.max_per_address == 0 {
-            return Some(admitted);
-        }
         let mut count = self.by_address.entry(address).or_insert(0);
         *count += 1;
-        let fits = *count <= self.max_per_address;
+        let most = self.max_per_address.load(Ordering::Relaxed);
+        let fits = most == 0 || *count <= most;
         // The map's lock is given back before `admitted` may be dropped, which takes it again.
         drop(count);
         fits.then_some(admitted)
@@ -83,9 +93,6 @@ impl Drop for Admitted {
     fn drop(&mut self) {
         let admission = &self.admission;
         admission.connections.fetch_sub(1, Ordering::Relaxed);
-        if admission.max_per_address == 0 {
-            return;
-        }
         if let Some(mut count) = admission.by_address.get_mut(&self.address) {
             *count -= 1;
         }
@@ -119,6 +126,19 @@ mod tests {
         assert_eq!(admitted.iter().filter(|admitted| admitted.is_surplus()).count(), SURPLUS_AT_LEAST);
         drop(admitted);
         assert_eq!(admission.open_connections(), 0);
+    }
+
+    #[test]
+    fn new_limits_hold_for_who_comes_then_and_count_who_is_there() {
+        let admission = Arc::new(Admission::new(10, 0));
+        let first = admission.admit(ONE).unwrap();
+        admission.limit(2, 1);
+        assert!(admission.admit(ONE).is_none(), "the first counts");
+        let other = admission.admit(OTHER).unwrap();
+        admission.limit(2, 0);
+        assert!(admission.admit(ONE).unwrap().is_surplus());
+        drop((first, other));
+        assert!(admission.by_address.is_empty());
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl Shared {
     /// Asks the origins, for as long as a publisher can be made to wait.
     async fn begin(&self, publication: &Publication) -> Result<Box<ForwardConnection>, PublishError> {
         self.supersede(&publication.key).await;
-        let deadline = Instant::now() + self.context.settings.connect_timeout;
+        let deadline = Instant::now() + self.context.config().upstream.connect_timeout;
         let mut rhythm = Rhythm::default();
         loop {
             let homes = self.context.upstreams.homes(&publication.key).await;

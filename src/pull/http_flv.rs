@@ -92,12 +92,13 @@ impl HttpConnection {
         let permit = gate.acquire().await;
         let (path, mark) = (target.http_path(), context.sign(&Mark::of_pull(&context.node)));
         let ask = Ask { address: candidate.address, host: &candidate.name, path: &path, mark: &mark };
-        let (driver, answer) = ask.answered(context.settings.connect_timeout, context.settings.read_timeout).await?;
+        let (driver, answer) =
+            ask.answered(context.config().upstream.connect_timeout, context.config().upstream.read_timeout).await?;
         // An upstream that has answered is busy with us no more than with any other.
         drop(permit);
         answered();
         let received = context.metrics.ingress_bytes(Protocol::HttpFlv);
-        let mut connection = Self::begin(driver, ask, answer, received, context.settings.read_timeout)?;
+        let mut connection = Self::begin(driver, ask, answer, received, context.config().upstream.read_timeout)?;
         connection.wait_for_media().await?;
         Ok(connection)
     }

@@ -8,7 +8,7 @@ use dashmap::DashMap;
 use tokio::sync::Semaphore;
 
 use crate::cluster::rank::rank;
-use crate::config::{self, OriginAddress, UpstreamProtocol};
+use crate::config::{Live, OriginAddress, UpstreamProtocol};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{ConnectResult, Metrics};
 use crate::net::dns::{Endpoint, Names};
@@ -50,27 +50,28 @@ pub(super) struct Place {
 /// What all pulls know together of their upstreams.
 #[derive(Debug)]
 pub(super) struct Upstreams {
-    settings: config::Upstream,
+    config: Live,
     names: Names,
     health: Health,
-    gates: DashMap<SocketAddr, Arc<Semaphore>>,
+    /// With the number of connects that they let through.
+    gates: DashMap<SocketAddr, (usize, Arc<Semaphore>)>,
     metrics: Arc<Metrics>,
 }
 
 impl Upstreams {
-    pub(super) fn new(settings: config::Upstream, names: Names, metrics: Arc<Metrics>) -> Self {
-        Self { settings, names, health: Health::default(), gates: DashMap::new(), metrics }
+    pub(super) fn new(config: Live, names: Names, metrics: Arc<Metrics>) -> Self {
+        Self { config, names, health: Health::default(), gates: DashMap::new(), metrics }
     }
 
     pub(super) fn has_backups(&self) -> bool {
-        !self.settings.backup_origins.is_empty()
+        !self.config.current().upstream.backup_origins.is_empty()
     }
 
     /// The addresses of a tier in the order in which `key` asks them, without those that rest.
     ///
     /// A single origin never rests here: there is nobody to ask instead, and the pull's own rhythm spares it.
     pub(super) async fn candidates(&self, key: &StreamKey, tier: Tier) -> Vec<Candidate> {
-        let mut candidates = self.ranked(key, tier, self.settings.protocol).await;
+        let mut candidates = self.ranked(key, tier, self.config.current().upstream.protocol).await;
         if candidates.len() > 1 || tier == Tier::Shield {
             let now = Instant::now();
             candidates.retain(|candidate| !self.health.rests(candidate.address, now));
@@ -102,10 +103,12 @@ impl Upstreams {
 
     /// Every address of every origin of a tier, each once.
     async fn resolve(&self, tier: Tier, protocol: UpstreamProtocol) -> Vec<Candidate> {
+        let config = self.config.current();
+        let settings = &config.upstream;
         let origins = match tier {
-            Tier::Primary => self.settings.origins.as_slice(),
-            Tier::Backup => self.settings.backup_origins.as_slice(),
-            Tier::Shield => self.settings.shield.as_slice(),
+            Tier::Primary => settings.origins.as_slice(),
+            Tier::Backup => settings.backup_origins.as_slice(),
+            Tier::Shield => settings.shield.as_slice(),
         };
         let protocol = match tier {
             Tier::Primary | Tier::Backup => protocol,
@@ -144,7 +147,7 @@ impl Upstreams {
         match protocol {
             UpstreamProtocol::Rtmp => (endpoint.address, endpoint.name.clone()),
             UpstreamProtocol::HttpFlv => {
-                let port = self.settings.http_port;
+                let port = self.config.current().upstream.http_port;
                 let host = endpoint.name.rsplit_once(':').map_or(endpoint.name.as_str(), |(host, _)| host);
                 (SocketAddr::new(endpoint.address.ip(), port), format!("{host}:{port}"))
             }
@@ -176,9 +179,15 @@ impl Upstreams {
     pub(super) fn gate(&self, address: SocketAddr) -> Arc<Semaphore> {
         // Addresses that nobody connects to any more are forgotten when new ones come.
         if !self.gates.contains_key(&address) {
-            self.gates.retain(|_, gate| Arc::strong_count(gate) > 1);
+            self.gates.retain(|_, (_, gate)| Arc::strong_count(gate) > 1);
         }
-        let gate = self.gates.entry(address).or_insert_with(|| Arc::new(Semaphore::new(self.settings.max_connects)));
-        Arc::clone(&gate)
+        let most = self.config.current().upstream.max_connects;
+        let new = || (most, Arc::new(Semaphore::new(most)));
+        let mut gate = self.gates.entry(address).or_insert_with(new);
+        if gate.0 != most {
+            // Who waits before the old one, or has passed it, goes on as it was.
+            *gate = new();
+        }
+        Arc::clone(&gate.1)
     }
 }

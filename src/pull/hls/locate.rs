@@ -220,7 +220,7 @@ impl Shared {
         let mark = self.context.sign(&Mark::of_pull(&self.context.node));
         let limit = if resource.file.is_playlist() { MAX_PLAYLIST_BYTES } else { MAX_SEGMENT_BYTES };
         let ask = Ask { address: candidate.address, host: &candidate.name, path, mark: &mark, limit, patience };
-        let answer = self.client.get(ask, self.context.settings.connect_timeout).await;
+        let answer = self.client.get(ask, self.context.config().upstream.connect_timeout).await;
         if let Ok(answer) = &answer {
             self.metrics().ingress_bytes(Protocol::Hls).inc_by(answer.bytes.len() as u64);
             self.context.upstreams.note_answer(candidate);
