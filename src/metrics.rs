@@ -9,6 +9,7 @@ mod hls;
 mod hls_files;
 mod labels;
 mod reason;
+mod tls;
 
 use std::sync::atomic::AtomicU64;
 
@@ -24,10 +25,11 @@ pub use hls::{HlsDiskError, HlsMetrics};
 pub use hls_files::{FileKind, FileResult, HlsFileMetrics, RelayResult};
 pub use labels::{
     ConnectResult, ConnectionResult, DropReason, LookupResult, MarkResult, Protocol, ReconnectReason,
-    RecordingDeletion, RecordingError, Shortage,
+    RecordingDeletion, RecordingError, Shortage, TlsReload,
 };
 use labels::{Labelled, One, ProtocolAndResult};
 pub use reason::Reason;
+pub use tls::TlsMetrics;
 
 /// All metrics of the process.
 #[derive(Debug)]
@@ -65,6 +67,8 @@ pub struct Metrics {
     pub dvr: DvrMetrics,
     /// Playlists and segments as files.
     pub hls_files: HlsFileMetrics,
+    /// Certificates.
+    pub tls: TlsMetrics,
     players: Family<One<Protocol>, Gauge>,
     connections: Family<ProtocolAndResult, Counter>,
     disconnects: Family<One<Reason>, Counter>,
@@ -105,6 +109,7 @@ impl Metrics {
             hls: HlsMetrics::default(),
             dvr: DvrMetrics::default(),
             hls_files: HlsFileMetrics::default(),
+            tls: TlsMetrics::default(),
             players: Family::default(),
             connections: Family::default(),
             disconnects: Family::default(),
@@ -155,6 +160,7 @@ impl Metrics {
         self.hls.register(registry);
         self.dvr.register(registry);
         self.hls_files.register(registry);
+        self.tls.register(registry);
         self.touch_every_series();
         self
     }
@@ -285,6 +291,8 @@ mod tests {
             "rillcast_hls_dropped_packets_total 0",
             "rillcast_hls_disk_segments_total 0",
             "rillcast_hls_disk_errors_total{reason=\"full\"} 0",
+            "rillcast_tls_certificate_expiry_timestamp_seconds 0",
+            "rillcast_tls_certificate_reloads_total{result=\"failed\"} 0",
             "rillcast_dvr_recordings 0",
             "rillcast_dvr_files_total 0",
             "rillcast_dvr_bytes_total 0",

@@ -6,7 +6,12 @@
 pub mod admission;
 pub mod dial;
 pub mod dns;
+pub mod forwarded;
 pub mod listener;
+pub mod preamble;
 pub mod progress;
+pub mod proxy_protocol;
 pub mod scratch;
 pub mod socket;
+pub mod stream;
+pub mod tls;

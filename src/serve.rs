@@ -84,7 +84,7 @@ pub struct Accepted {
 }
 
 /// How long a peer has for a handshake, or for the head of a request.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a peer has to say what it wants, each time that it may.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 /// When players for whom there is no room should ask again, at the earliest, in seconds.
@@ -142,7 +142,7 @@ impl ServeContext {
     }
 
     /// Counts and logs the end of a connection.
-    fn connection_ended(&self, protocol: Protocol, reason: Reason) {
+    pub fn connection_ended(&self, protocol: Protocol, reason: Reason) {
         self.metrics.disconnects(reason).inc();
         // Health checks come every second and say nothing.
         if reason == Reason::Probe {

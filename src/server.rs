@@ -3,6 +3,7 @@
 //! The only place that knows all layers. It binds, starts shards, hands accepted sockets to them, joins hub and pull, and
 //! takes everything down in order. It holds no logic of its own about media.
 
+mod arrival;
 mod doors;
 mod draining;
 mod packaging;
@@ -23,7 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{self, AdminContext, Health};
 use crate::auth::{ClusterKey, Verifier};
 use crate::cluster::{Cluster, ClusterSettings};
-use crate::config::{Config, ListenAddress, Live, MergeWindow, OnConflict, Percentage, RTMP_PORT, Role};
+use crate::config::{CertificateError, CertificatePair, Config, ListenAddress, Live, MergeWindow, OnConflict, Percentage, RTMP_PORT, Role};
 use crate::drain::Drain;
 use crate::hls::{Library, OriginLibrary};
 use crate::hub::{self, Hub, Identity, OnSession, RingLimits, StreamSettings};
@@ -32,6 +33,7 @@ use crate::metrics::Metrics;
 use crate::net::admission::Admission;
 use crate::net::dns::{Names, SetUpError};
 use crate::net::listener::{self, BindError};
+use crate::net::tls::{self, ServerTls};
 use crate::pull::{Forwarder, HlsRelay, PullContext, Puller, SpawnOnShard};
 use crate::serve::ServeContext;
 use crate::serve::marks::Marks;
@@ -66,6 +68,12 @@ pub enum StartError {
     /// The recorder's threads could not be made.
     #[error("cannot start the recorder: {0}")]
     Recorder(io::Error),
+    /// A certificate has become useless since it was checked.
+    #[error("tls.certificates: {0}")]
+    Certificate(#[from] CertificateError),
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS: {0}")]
+    Tls(rustls::Error),
     /// The system's DNS settings cannot be used.
     #[error("cannot set up DNS: {0}")]
     Dns(#[from] SetUpError),
@@ -76,19 +84,36 @@ pub enum StartError {
 pub enum Service {
     /// Publishers and players over RTMP.
     Rtmp,
+    /// The same over TLS.
+    Rtmps,
     /// Players over HTTP.
     Http,
+    /// The same over TLS.
+    Https,
     /// Operators.
     Admin,
+    /// The same over TLS.
+    AdminTls,
 }
 
 impl Service {
     const fn label(self) -> &'static str {
         match self {
             Self::Rtmp => "rtmp",
+            Self::Rtmps => "rtmps",
             Self::Http => "http",
+            Self::Https => "https",
             Self::Admin => "admin",
+            Self::AdminTls => "admin-tls",
         }
+    }
+
+    const fn is_tls(self) -> bool {
+        matches!(self, Self::Rtmps | Self::Https | Self::AdminTls)
+    }
+
+    const fn is_admin(self) -> bool {
+        matches!(self, Self::Admin | Self::AdminTls)
     }
 }
 
@@ -180,7 +205,8 @@ impl Server {
             stop: server.stop_connections.clone(),
         });
         let limits = &config.limits;
-        let admission = Arc::new(Admission::new(limits.max_connections, limits.max_connections_per_address));
+        let admission = Arc::new(Admission::new(context.config.clone()));
+        let tls = server.present_certificates(&config, &context)?;
         let admin = Arc::new(AdminContext {
             hub,
             metrics,
@@ -193,7 +219,7 @@ impl Server {
         });
         let is_limited = limits.max_egress.is_some();
         server.admin.spawn(upkeep::run(server.hub.clone(), relay, is_limited, server.stop_admin.clone()));
-        server.listen(bound, context, admission, &admin).map_err(StartError::Address)?;
+        server.listen(bound, context, admission, tls, &admin).map_err(StartError::Address)?;
         server.health.ready();
         Ok(server)
     }
@@ -204,12 +230,14 @@ impl Server {
         bound: Vec<(Service, ListenAddress, TcpListener)>,
         context: Arc<ServeContext>,
         admission: Arc<Admission>,
+        tls: Option<ServerTls>,
         admin: &Arc<AdminContext>,
     ) -> io::Result<()> {
         let (admins, clients): (Vec<_>, Vec<_>) =
-            bound.into_iter().partition(|(service, ..)| *service == Service::Admin);
+            bound.into_iter().partition(|(service, ..)| service.is_admin());
         let shards = Arc::clone(&self.shards);
-        let gate = Gate { context, admission, shards, connections: self.connections.clone() };
+        let (connections, of_clients) = (self.connections.clone(), tls.clone());
+        let gate = Gate { context, admission, shards, tls: of_clients, connections };
         let draining = Draining {
             drain: self.drain.clone(),
             doors: Doors::new(gate, clients)?,
@@ -218,8 +246,9 @@ impl Server {
             finished: self.drained.clone(),
         };
         self.draining.spawn(draining.run(self.stop_accepting.clone()));
-        for (_, _, listener) in admins {
-            self.admin.spawn(admin::serve(listener, Arc::clone(admin), self.stop_admin.clone()));
+        for (service, _, listener) in admins {
+            let tls = tls.clone().filter(|_| service.is_tls());
+            self.admin.spawn(admin::serve(listener, tls, Arc::clone(admin), self.stop_admin.clone()));
         }
         for (service, address) in &self.addresses {
             tracing::info!(protocol = service.label(), %address, "listening");
@@ -272,6 +301,19 @@ impl Server {
             Err(shards) => drop(shards),
         }
         tracing::info!("stopped");
+    }
+
+    /// Makes ready what listeners of TLS present, if there are any, and keeps it fresh.
+    fn present_certificates(&self, config: &Config, context: &ServeContext) -> Result<Option<ServerTls>, StartError> {
+        let pairs = &config.tls.certificates;
+        if pairs.is_empty() {
+            return Ok(None);
+        }
+        let loaded = pairs.iter().map(CertificatePair::load).collect::<Result<_, _>>()?;
+        let tls = ServerTls::new(loaded).map_err(StartError::Tls)?;
+        let (live, metrics) = (context.config.clone(), Arc::clone(&context.metrics));
+        self.admin.spawn(tls::keep_fresh(tls.clone(), live, metrics, self.stop_admin.clone()));
+        Ok(Some(tls))
     }
 
     /// Fetches from upstream what players want, and passes on to it what is published here.
@@ -328,10 +370,13 @@ impl Server {
 
 /// Binds what is configured; nothing is accepted yet.
 fn bind(config: &Config) -> Result<Vec<(Service, ListenAddress, TcpListener)>, BindError> {
-    let each: [(Service, &[ListenAddress]); 3] = [
+    let each: [(Service, &[ListenAddress]); 6] = [
         (Service::Rtmp, &config.rtmp.listen),
+        (Service::Rtmps, &config.rtmp.tls_listen),
         (Service::Http, &config.http.listen),
+        (Service::Https, &config.http.tls_listen),
         (Service::Admin, &config.admin.listen),
+        (Service::AdminTls, &config.admin.tls_listen),
     ];
     let mut bound = Vec::new();
     for (service, addresses) in each {

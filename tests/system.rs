@@ -43,6 +43,7 @@ mod system {
     mod overload;
     mod probe;
     mod process;
+    mod proxied;
     mod publishing;
     mod resume;
     mod shield;

@@ -7,12 +7,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::certificate::{CertificatePair, Pair};
 use super::duration::Span;
 use super::form::{List, Optional, Switch, Whole, Written, choice};
 use super::hls_path::{Directory, PlaylistPath, SegmentPath};
 use super::latency::MergeWindow;
 use super::listen::ListenAddress;
 use super::nameserver::Nameserver;
+use super::network::Network;
 use super::percentage::Percentage;
 use super::rate::Rate;
 use super::ratio::{Ratio, Times};
@@ -26,12 +28,14 @@ use super::upstream::OriginAddress;
 const MEBIBYTE: usize = 1 << 20;
 
 /// The schemas of all sections, in the order in which mistakes in them are reported.
-pub const SCHEMAS: [Schema; 14] = [
+pub const SCHEMAS: [Schema; 16] = [
     Node::SCHEMA,
     Log::SCHEMA,
     Rtmp::SCHEMA,
     Http::SCHEMA,
     Admin::SCHEMA,
+    Net::SCHEMA,
+    Tls::SCHEMA,
     Play::SCHEMA,
     Publish::SCHEMA,
     Upstream::SCHEMA,
@@ -82,6 +86,8 @@ section! {
     "rtmp" Rtmp RtmpPatch {
         /// Where it listens; never empty.
         listen: Vec<ListenAddress> as Listen = vec![ListenAddress::Any(1935)],
+        /// Where it listens for RTMP over TLS.
+        tls_listen: Vec<ListenAddress> as List<Written<ListenAddress>> = Vec::new(),
         /// The size of outgoing chunks in bytes, 128 to 65,536 (RTMP specification 1.0, section 5.4.1).
         chunk_size: u32 as Whole<128, 65_536> = 60_000,
     }
@@ -92,6 +98,8 @@ section! {
     "http" Http HttpPatch {
         /// Where it listens; never empty.
         listen: Vec<ListenAddress> as Listen = vec![ListenAddress::Any(8080)],
+        /// Where it listens for HTTP over TLS.
+        tls_listen: Vec<ListenAddress> as List<Written<ListenAddress>> = Vec::new(),
         /// The web origins whose pages may play; `*` is every one, none turns cross-origin playing off.
         cors_origins: Vec<String> as List<Text<WebOrigin>> = vec!["*".to_owned()],
     }
@@ -102,6 +110,25 @@ section! {
     "admin" Admin AdminPatch {
         /// Where it listens; never empty.
         listen: Vec<ListenAddress> as Listen = vec![ListenAddress::Any(1985)],
+        /// Where it listens for HTTP over TLS.
+        tls_listen: Vec<ListenAddress> as List<Written<ListenAddress>> = Vec::new(),
+    }
+}
+
+section! {
+    /// What stands between this process and its clients.
+    "net" Net NetPatch {
+        /// The proxies that are believed who their clients are.
+        trusted_proxies: Vec<Network> as List<Written<Network>> = Vec::new(),
+    }
+}
+
+section! {
+    /// What listeners of TLS present.
+    "tls" Tls TlsPatch {
+        /// Certificates with their keys; a client that names none of them gets the first. Never empty where there is a
+        /// listener.
+        certificates: Vec<CertificatePair> as List<Pair> = Vec::new(),
     }
 }
 

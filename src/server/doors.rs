@@ -15,9 +15,12 @@ use crate::config::ListenAddress;
 use crate::metrics::{ConnectionResult, Protocol};
 use crate::net::admission::Admission;
 use crate::net::listener::{self, BindError};
+use crate::net::stream::Stream;
+use crate::net::tls::{Alpn, ServerTls};
 use crate::serve::{Accepted, ServeContext, http, rtmp};
 
 use super::Service;
+use super::arrival::Arrival;
 use super::shards::Shards;
 
 /// All listeners but the admin port's.
@@ -104,6 +107,8 @@ pub(super) struct Gate {
     pub(super) context: Arc<ServeContext>,
     pub(super) admission: Arc<Admission>,
     pub(super) shards: Arc<Shards>,
+    /// What listeners of TLS speak it with, if there are any.
+    pub(super) tls: Option<ServerTls>,
     pub(super) connections: TaskTracker,
 }
 
@@ -111,14 +116,22 @@ impl Gate {
     fn enter(&self, service: Service, socket: TcpStream, peer: SocketAddr, closing: &CancellationToken) {
         // IPv4 by its own name, also on a socket for both families.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let protocol = if service == Service::Rtmp { Protocol::Rtmp } else { Protocol::HttpFlv };
+        let (protocol, alpn) = match service {
+            Service::Rtmp | Service::Rtmps => (Protocol::Rtmp, Alpn::Any),
+            Service::Http | Service::Https | Service::Admin | Service::AdminTls => (Protocol::HttpFlv, Alpn::Http),
+        };
+        let is_proxy = self.context.config.current().trusts_proxy(peer.ip());
+        let tls = self.tls.clone().filter(|_| service.is_tls()).map(|tls| (tls, alpn));
+        let arrival = Arrival { protocol, is_proxy, tls };
         let count = |result| self.context.metrics.connections(protocol, result).inc();
-        let Some(admitted) = self.admission.admit(peer.ip()) else {
+        // The clients of a proxy are counted when they are known.
+        let admitted = if is_proxy { self.admission.admit_proxy() } else { self.admission.admit(peer.ip()) };
+        let Some(admitted) = admitted else {
             count(ConnectionResult::Refused);
             tracing::debug!(%peer, "no room for another connection");
             return;
         };
-        if !admitted.is_surplus() {
+        if !admitted.is_surplus() && !is_proxy {
             count(ConnectionResult::Accepted);
         }
         // The socket moves from the listener's runtime to a shard's.
@@ -130,9 +143,15 @@ impl Gate {
             self.connections.track_future(async move {
                 let Ok(socket) = TcpStream::from_std(socket) else { return };
                 // Boxed: within another future each would take the room of the largest, and every layer around it again.
-                match service {
-                    Service::Rtmp => Box::pin(rtmp::serve(context, socket, accepted)).await,
-                    Service::Http | Service::Admin => Box::pin(http::serve(context, socket, accepted)).await,
+                let (stream, accepted) = if arrival.is_plain() {
+                    (Stream::Plain(socket), accepted)
+                } else {
+                    let Some(arrived) = Box::pin(arrival.complete(&context, socket, accepted)).await else { return };
+                    arrived
+                };
+                match protocol {
+                    Protocol::Rtmp => Box::pin(rtmp::serve(context, stream, accepted)).await,
+                    _ => Box::pin(http::serve(context, stream, accepted)).await,
                 }
             })
         });

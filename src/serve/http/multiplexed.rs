@@ -3,7 +3,6 @@
 //! A stream without end needs a connection of its own, on which it shows whether its player keeps up; so FLV is refused here.
 //! Everything that a peer can make us hold is bounded: requests at a time, header lists, and what waits to be sent of each.
 
-use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -15,7 +14,6 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
@@ -24,6 +22,7 @@ use tracing::{Instrument, Span};
 use crate::auth::Standing;
 use crate::metrics::{Protocol, Reason};
 use crate::net::progress::Progress;
+use crate::net::stream::Stream;
 use crate::serve::hls::{self, Client};
 use crate::serve::{Accepted, ServeContext};
 
@@ -45,6 +44,7 @@ const FAREWELL: Duration = Duration::from_secs(30);
 struct Multiplexed {
     context: Arc<ServeContext>,
     accepted: Accepted,
+    is_tls: bool,
     /// Cancelled when there is no room for the connection.
     is_surplus: CancellationToken,
     /// Bodies that may not have left yet.
@@ -61,11 +61,12 @@ struct Requests {
 }
 
 /// Serves a connection until it ends, and says why.
-pub(super) async fn run(context: &Arc<ServeContext>, stream: TcpStream, accepted: Accepted, span: &Span) -> Reason {
+pub(super) async fn run(context: &Arc<ServeContext>, stream: Stream, accepted: Accepted, span: &Span) -> Reason {
     let requests = Requests { under_way: 0, last_at: Instant::now(), reason: None };
     let shared = Arc::new(Multiplexed {
         context: Arc::clone(context),
         accepted,
+        is_tls: stream.is_tls(),
         is_surplus: CancellationToken::new(),
         bodies: Mutex::default(),
         requests: Mutex::new(requests),
@@ -170,8 +171,14 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-async fn answer(shared: Arc<Multiplexed>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+async fn answer(shared: Arc<Multiplexed>, request: Request<Incoming>) -> Result<Response<Body>, h2::Error> {
     let mut under_way = UnderWay::begin(&shared);
+    if shared.is_tls && matches!(route::target(&request), Ok(Target::Flv(_))) {
+        // Over TLS it is the client's choice of versions that has led here: it is told to choose the other one (RFC 9113,
+        // section 7), which browsers and curl do by themselves.
+        under_way.reason = Reason::Done;
+        return Err(h2::Reason::HTTP_1_1_REQUIRED.into());
+    }
     let (mut response, reason) = respond(&shared, &request).await;
     under_way.reason = reason;
     if *request.method() == Method::HEAD {
@@ -194,19 +201,23 @@ async fn respond(shared: &Multiplexed, request: &Request<Incoming>) -> (Response
     };
     let context = &shared.context;
     let standing = route::standing(context, request.headers());
-    if !context.has_room(&shared.accepted, Protocol::Hls, standing.as_ref()) {
+    let no_room = || {
         let mut response = route::no_room(shared.accepted.peer);
         // HTTP/2 has no such field (RFC 9113, section 8.2.2): the connection is told to end by itself.
         response.headers_mut().remove(CONNECTION);
+        (response, Reason::TooManyConnections)
+    };
+    if !context.has_room(&shared.accepted, Protocol::Hls, standing.as_ref()) {
         shared.is_surplus.cancel();
-        return (response, Reason::TooManyConnections);
+        return no_room();
     }
+    let Ok(requester) = route::requester(context, &shared.accepted, request.headers()) else { return no_room() };
     let (mut response, reason) = if context.is_passed_by(standing.as_ref().and_then(Standing::mark)) {
         (route::loop_detected(), Reason::StreamNotFound)
     } else {
         let progress = Progress::new();
         shared.bodies.lock().push(Arc::downgrade(&progress));
-        let client = Client { peer: shared.accepted.peer, progress, is_multiplexed: true, standing: standing.as_ref() };
+        let client = Client { peer: requester.address, progress, is_multiplexed: true, standing: standing.as_ref() };
         hls::answer(context, client, &resource, request).await
     };
     route::acknowledge(context, standing.as_ref(), &mut response);

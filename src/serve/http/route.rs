@@ -9,7 +9,9 @@ use crate::auth::{MARK_HEADER, Standing};
 use crate::hls::Resource;
 use crate::media::stream_key::{NameError, StreamKey};
 use crate::metrics::Reason;
-use crate::serve::{ServeContext, retry_after};
+use crate::net::admission::{OfAddress, TooManyOfAddress};
+use crate::net::forwarded;
+use crate::serve::{Accepted, ServeContext, retry_after};
 
 use super::{Body, text};
 
@@ -60,6 +62,30 @@ const fn status_of(error: NameError) -> StatusCode {
         NameError::TooLong => StatusCode::URI_TOO_LONG,
         _ => StatusCode::BAD_REQUEST,
     }
+}
+
+/// Whom a request comes from.
+#[derive(Debug)]
+pub(super) struct Requester {
+    /// The address of the client. Where a proxy names it, the port is the proxy's.
+    pub(super) address: SocketAddr,
+    /// The client's place among those of its address, where a proxy's connection has none.
+    pub(super) place: Option<OfAddress>,
+}
+
+/// Tells whom a request comes from: the peer, or whom a trusted proxy names (`X-Forwarded-For`).
+pub(super) fn requester(
+    context: &ServeContext,
+    accepted: &Accepted,
+    headers: &HeaderMap,
+) -> Result<Requester, TooManyOfAddress> {
+    let peer = accepted.peer;
+    let config = context.config.current();
+    let Some(client) = forwarded::client(headers, peer.ip(), |address| config.trusts_proxy(address)) else {
+        return Ok(Requester { address: peer, place: None });
+    };
+    tracing::debug!(%client, "a proxy names its client");
+    Ok(Requester { address: SocketAddr::new(client, peer.port()), place: accepted.admitted.place_of(client)? })
 }
 
 /// What the sender of a request is, if it is no ordinary client.
