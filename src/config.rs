@@ -57,9 +57,9 @@ pub use secret::Secret;
 pub use section::{Key, Schema, Setting};
 pub use sections::{
     Admin, AdminPatch, Cluster, ClusterPatch, Dns, DnsPatch, Drain, DrainPatch, Dvr, DvrFormat, DvrPatch, DvrPlan, Hls,
-    HlsFormat, HlsPatch, Http, HttpPatch, Limits, LimitsPatch, Log, LogFormat, LogPatch, Net, NetPatch, Node, NodePatch,
-    OnConflict, Play, PlayPatch, Publish, PublishPatch, Rtmp, RtmpPatch, SCHEMAS, Tls, TlsPatch, Upstream, UpstreamPatch,
-    UpstreamProtocol,
+    HlsFormat, HlsPatch, Http, HttpPatch, Limits, LimitsPatch, Log, LogFormat, LogPatch, Net, NetPatch, Node,
+    NodePatch, OnConflict, Play, PlayPatch, Publish, PublishPatch, Rtmp, RtmpPatch, SCHEMAS, Tls, TlsPatch, Upstream,
+    UpstreamPatch, UpstreamProtocol,
 };
 pub use size::{SizeError, format_size, parse_size};
 pub use upstream::{OriginAddress, OriginAddressError, RTMP_PORT};

@@ -24,7 +24,10 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{self, AdminContext, Health};
 use crate::auth::{ClusterKey, Verifier};
 use crate::cluster::{Cluster, ClusterSettings};
-use crate::config::{CertificateError, CertificatePair, Config, ListenAddress, Live, MergeWindow, OnConflict, Percentage, RTMP_PORT, Role};
+use crate::config::{
+    CertificateError, CertificatePair, Config, ListenAddress, Live, MergeWindow, OnConflict, Percentage, RTMP_PORT,
+    Role,
+};
 use crate::drain::Drain;
 use crate::hls::{Library, OriginLibrary};
 use crate::hub::{self, Hub, Identity, OnSession, RingLimits, StreamSettings};
@@ -233,8 +236,7 @@ impl Server {
         tls: Option<ServerTls>,
         admin: &Arc<AdminContext>,
     ) -> io::Result<()> {
-        let (admins, clients): (Vec<_>, Vec<_>) =
-            bound.into_iter().partition(|(service, ..)| service.is_admin());
+        let (admins, clients): (Vec<_>, Vec<_>) = bound.into_iter().partition(|(service, ..)| service.is_admin());
         let shards = Arc::clone(&self.shards);
         let (connections, of_clients) = (self.connections.clone(), tls.clone());
         let gate = Gate { context, admission, shards, tls: of_clients, connections };

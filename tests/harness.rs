@@ -18,6 +18,7 @@ pub mod nginx;
 pub mod nginx_hls;
 pub mod node_media_server;
 pub mod numbered;
+pub mod openssl;
 pub mod origins;
 pub mod paced;
 pub mod player;

@@ -50,6 +50,7 @@ mod system {
     mod shutdown;
     mod slow_players;
     mod timeline;
+    mod tls;
     mod upstream_http;
     mod ws;
 }

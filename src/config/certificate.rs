@@ -115,7 +115,10 @@ impl CertificatePair {
                     CertificateError::Mismatch { cert: self.cert_file.clone(), key: self.key_file.clone() }
                 }
                 rustls::Error::InvalidCertificate(error) => self.bad_cert(&format!("{error:?}")),
-                _ => content(&self.key_file, "holds a key that is of no use: RSA (2048 to 8192 bits), P-256, P-384 or Ed25519"),
+                _ => content(
+                    &self.key_file,
+                    "holds a key that is of no use: RSA (2048 to 8192 bits), P-256, P-384 or Ed25519",
+                ),
             })?;
         Ok(Credentials { key: Arc::new(certified), names, not_before, not_after, digest: digest(&cert, &key) })
     }
@@ -209,7 +212,8 @@ impl Form<CertificatePair> for Pair {
     const SHAPE: Shape = Shape::Text;
 
     fn read(value: &Value, key: &str, mistakes: &mut Vec<Mistake>) -> Option<CertificatePair> {
-        const EXPECTED: &str = "a directory that holds tls.crt and tls.key, or { cert_file = \"...\", key_file = \"...\" }";
+        const EXPECTED: &str =
+            "a directory that holds tls.crt and tls.key, or { cert_file = \"...\", key_file = \"...\" }";
         match &value.kind {
             ValueKind::String(directory) if !directory.is_empty() => {
                 Some(CertificatePair::in_directory(Path::new(directory)))
@@ -220,7 +224,11 @@ impl Form<CertificatePair> for Pair {
                     Some(ValueKind::String(path)) if !path.is_empty() => Some(PathBuf::from(path)),
                     _ => {
                         let at = table.get(name).unwrap_or(value);
-                        mistakes.push(Mistake::at(at, &format!("{key}.{name}"), "expected the path of a file".to_owned()));
+                        mistakes.push(Mistake::at(
+                            at,
+                            &format!("{key}.{name}"),
+                            "expected the path of a file".to_owned(),
+                        ));
                         None
                     }
                 };

@@ -86,7 +86,8 @@ pub(super) async fn answer(
         Ok(Opened { reader, header, .. }) => {
             tracing::info!(stream = %key, websocket = true, "playing");
             let connection = hyper::upgrade::on(request);
-            *exchange.upgrade.lock() = Some(Upgrade { connection, reader, header, asked_at, place: exchange.take_place() });
+            *exchange.upgrade.lock() =
+                Some(Upgrade { connection, reader, header, asked_at, place: exchange.take_place() });
             let mut response = Response::new(Body::Empty);
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             let headers = response.headers_mut();

@@ -45,18 +45,19 @@ impl HaProxy {
         let (mode, options, extra) = match way {
             Way::ProxyV1 => ("tcp", "send-proxy".to_owned(), ""),
             Way::ProxyV2 => ("tcp", "send-proxy-v2".to_owned(), ""),
-            Way::Tls { ca_file, name } => {
-                ("tcp", format!("ssl ca-file {} verify required sni str({name}) verifyhost {name}", ca_file.display()), "")
-            }
+            Way::Tls { ca_file, name } => (
+                "tcp",
+                format!("ssl ca-file {} verify required sni str({name}) verifyhost {name}", ca_file.display()),
+                "",
+            ),
             Way::Http => ("http", String::new(), "option forwardfor"),
         };
         let addresses: Vec<SocketAddr> = servers.iter().map(|_| free_address()).collect();
         let mut config =
             "defaults\n timeout connect 5s\n timeout client 1m\n timeout server 1m\n timeout tunnel 1m\n".to_owned();
         for (index, (address, server)) in addresses.iter().zip(servers).enumerate() {
-            config += &format!(
-                "listen at{index}\n mode {mode}\n {extra}\n bind {address}\n server s {server} {options}\n"
-            );
+            config +=
+                &format!("listen at{index}\n mode {mode}\n {extra}\n bind {address}\n server s {server} {options}\n");
         }
         let file = directory.path().join("haproxy.cfg");
         fs::write(&file, config).expect("haproxy.cfg is written");

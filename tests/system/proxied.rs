@@ -29,7 +29,8 @@ fn haproxy_names_its_clients_by_either_version_of_the_protocol() {
             player.assert_no_frame_missing();
         }
         // HAProxy's clients come from the same host: what tells them from HAProxy is their port.
-        let named = origin.log().iter().filter(|line| line["fields"]["message"] == "the proxy names its client").count();
+        let named =
+            origin.log().iter().filter(|line| line["fields"]["message"] == "the proxy names its client").count();
         assert!(named >= 3, "{way:?}: {named}");
     }
 }

@@ -71,10 +71,7 @@ fn a_missing_file_and_one_that_holds_something_else_are_named() {
 fn a_key_of_another_certificate_is_told_from_a_bad_key() {
     let (pair, other) = (directory(&["a.example"]), directory(&["a.example"]));
     fs::copy(other.path().join(KEY_NAME), pair.path().join(KEY_NAME)).unwrap();
-    assert_eq!(
-        error_of(&pair),
-        format!("tls.key: is not the key of the certificate in {}", "tls.crt")
-    );
+    assert_eq!(error_of(&pair), format!("tls.key: is not the key of the certificate in {}", "tls.crt"));
 }
 
 #[test]

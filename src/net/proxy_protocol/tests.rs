@@ -59,7 +59,8 @@ fn a_binary_header_of_the_proxys_own_connection_names_nobody() {
 
 #[test]
 fn what_begins_otherwise_is_no_header() {
-    for bytes in [&b"\x03\0\0"[..], b"GET / HTTP/1.1\r\n", b"PRI * HTTP/2.0\r\n", b"PUT /", b"\x16\x03\x01", b"\r\nGET"] {
+    for bytes in [&b"\x03\0\0"[..], b"GET / HTTP/1.1\r\n", b"PRI * HTTP/2.0\r\n", b"PUT /", b"\x16\x03\x01", b"\r\nGET"]
+    {
         assert_eq!(parse(bytes), Ok(Preamble::None), "{bytes:?}");
     }
 }

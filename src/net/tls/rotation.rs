@@ -112,7 +112,11 @@ impl Watch {
             if certificate.not_before > now.as_secs() as i64 {
                 tracing::warn!(?names, not_before = certificate.not_before, "a certificate does not hold yet");
             } else if certificate.not_after <= (now + WARN_BEFORE).as_secs() as i64 {
-                tracing::warn!(?names, not_after = certificate.not_after, "a certificate has expired or soon will have");
+                tracing::warn!(
+                    ?names,
+                    not_after = certificate.not_after,
+                    "a certificate has expired or soon will have"
+                );
             } else {
                 continue;
             }
