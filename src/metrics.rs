@@ -43,6 +43,10 @@ pub struct Metrics {
     pub downstream_pulls: Gauge,
     /// Connections that are open.
     pub open_connections: Gauge,
+    /// Connections that have not said yet what they want.
+    pub handshakes: Gauge,
+    /// Connections that had to wait for others to begin.
+    pub paced_connections: Counter,
     /// 1 from the order to drain on, until it is taken back; else 0.
     pub draining: Gauge,
     /// Streams being pulled from upstream, those in retry included.
@@ -97,6 +101,8 @@ impl Metrics {
             publishers: Gauge::default(),
             downstream_pulls: Gauge::default(),
             open_connections: Gauge::default(),
+            handshakes: Gauge::default(),
+            paced_connections: Counter::default(),
             draining: Gauge::default(),
             upstream_pulls: Gauge::default(),
             forwards: Gauge::default(),
@@ -137,6 +143,9 @@ impl Metrics {
         registry.register("downstream_pulls", "Players that are pulls by other servers", pulls);
         registry.register("refused_players", "Players that a limit kept out", self.refused_players.clone());
         registry.register("open_connections", "Connections that are open", self.open_connections.clone());
+        registry.register("handshakes", "Connections that have just begun", self.handshakes.clone());
+        let paced = self.paced_connections.clone();
+        registry.register("paced_connections", "Connections that waited for others to begin", paced);
         registry.register("draining", "Whether the process drains", self.draining.clone());
         registry.register("connections", "Connections accepted or refused", self.connections.clone());
         registry.register("disconnects", "Connections ended, by reason", self.disconnects.clone());
@@ -270,6 +279,8 @@ mod tests {
             "rillcast_downstream_pulls 0",
             "rillcast_open_connections 0",
             "rillcast_draining 0",
+            "rillcast_handshakes 0",
+            "rillcast_paced_connections_total 0",
             "rillcast_refused_players_total{limit=\"players\"} 0",
             "rillcast_refused_players_total{limit=\"egress\"} 0",
             "rillcast_players{protocol=\"http-flv\"} 0",

@@ -7,6 +7,7 @@ pub mod admission;
 pub mod dial;
 pub mod dns;
 pub mod forwarded;
+pub mod handshakes;
 pub mod listener;
 pub mod preamble;
 pub mod progress;

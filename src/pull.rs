@@ -5,6 +5,7 @@
 //! another publisher. It never talks to players and knows no serving protocol.
 
 mod connection;
+mod dial;
 mod forward;
 mod health;
 mod hls;
@@ -15,6 +16,7 @@ mod route;
 mod rtmp;
 mod shield;
 mod target;
+mod trust;
 mod upstreams;
 mod wire;
 
@@ -42,6 +44,7 @@ use rhythm::Rhythm;
 use route::{Found, HOLD, Search, until};
 use shield::Tiermates;
 use target::Target;
+use trust::Trust;
 use upstreams::{Tier, Upstreams};
 
 /// A pull that had media for less than this is not tried again at once: an upstream that flaps is asked in rhythm.
@@ -61,6 +64,7 @@ pub struct PullContext {
     key: Option<ClusterKey>,
     chunk_size: u32,
     stop: CancellationToken,
+    trust: Trust,
 }
 
 /// Starts a pull for every stream that the hub wants.
@@ -82,7 +86,17 @@ impl PullContext {
         stop: CancellationToken,
     ) -> Self {
         let upstreams = Upstreams::new(settings.clone(), names, Arc::clone(&metrics));
-        Self { settings, upstreams, tiermates: Tiermates::default(), metrics, node, key, chunk_size, stop }
+        Self {
+            settings,
+            upstreams,
+            tiermates: Tiermates::default(),
+            metrics,
+            node,
+            key,
+            chunk_size,
+            stop,
+            trust: Trust::default(),
+        }
     }
 
     /// What a connection that is made right now says of us.

@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, AdminContext, Health};
 use crate::auth::{ClusterKey, Verifier};
+use crate::cluster::place::TlsPorts;
 use crate::cluster::{Cluster, ClusterSettings};
 use crate::config::{
     CertificateError, CertificatePair, Config, ListenAddress, Live, MergeWindow, OnConflict, Percentage, RTMP_PORT,
@@ -35,8 +36,9 @@ use crate::media::stream_key::StreamKey;
 use crate::metrics::Metrics;
 use crate::net::admission::Admission;
 use crate::net::dns::{Names, SetUpError};
+use crate::net::handshakes::Handshakes;
 use crate::net::listener::{self, BindError};
-use crate::net::tls::{self, ServerTls};
+use crate::net::tls::{self, ClientTls, ClientTlsError, ServerTls};
 use crate::pull::{Forwarder, HlsRelay, PullContext, Puller, SpawnOnShard};
 use crate::serve::ServeContext;
 use crate::serve::marks::Marks;
@@ -74,6 +76,9 @@ pub enum StartError {
     /// A certificate has become useless since it was checked.
     #[error("tls.certificates: {0}")]
     Certificate(#[from] CertificateError),
+    /// Upstreams cannot prove over TLS who they are.
+    #[error("upstream.tls: {0}")]
+    UpstreamTls(#[from] ClientTlsError),
     /// TLS cannot be set up.
     #[error("cannot set up TLS: {0}")]
     Tls(rustls::Error),
@@ -196,6 +201,8 @@ impl Server {
         let relayed = relay.clone().map(|relay| Arc::new(relay) as Arc<dyn Library>);
         let cluster =
             if config.cluster.peers.is_empty() { None } else { Some(server.join_cluster(&config, &metrics, &node)?) };
+        let tls_port = |service| server.address(service).map(|address| address.port());
+        let tls_ports = TlsPorts { rtmp: tls_port(Service::Rtmps), http: tls_port(Service::Https) };
         let context = Arc::new(ServeContext {
             hub: hub.clone(),
             config: live,
@@ -203,12 +210,14 @@ impl Server {
             node: node.clone(),
             marks: Marks::new(Verifier::new(cluster_key(&config)), Arc::clone(&metrics)),
             cluster,
+            tls_ports,
             hls: packaged.or(relayed),
             drain: server.drain.clone(),
             stop: server.stop_connections.clone(),
         });
         let limits = &config.limits;
-        let admission = Arc::new(Admission::new(context.config.clone()));
+        let admission = Arc::new(Admission::new(limits.max_connections, limits.max_connections_per_address));
+        let handshakes = Arc::new(Handshakes::new(context.config.clone(), Arc::clone(&context.metrics)));
         let tls = server.present_certificates(&config, &context)?;
         let admin = Arc::new(AdminContext {
             hub,
@@ -222,7 +231,7 @@ impl Server {
         });
         let is_limited = limits.max_egress.is_some();
         server.admin.spawn(upkeep::run(server.hub.clone(), relay, is_limited, server.stop_admin.clone()));
-        server.listen(bound, context, admission, tls, &admin).map_err(StartError::Address)?;
+        server.listen(bound, context, (admission, handshakes), tls, &admin).map_err(StartError::Address)?;
         server.health.ready();
         Ok(server)
     }
@@ -232,14 +241,14 @@ impl Server {
         &self,
         bound: Vec<(Service, ListenAddress, TcpListener)>,
         context: Arc<ServeContext>,
-        admission: Arc<Admission>,
+        (admission, handshakes): (Arc<Admission>, Arc<Handshakes>),
         tls: Option<ServerTls>,
         admin: &Arc<AdminContext>,
     ) -> io::Result<()> {
         let (admins, clients): (Vec<_>, Vec<_>) = bound.into_iter().partition(|(service, ..)| service.is_admin());
         let shards = Arc::clone(&self.shards);
         let (connections, of_clients) = (self.connections.clone(), tls.clone());
-        let gate = Gate { context, admission, shards, tls: of_clients, connections };
+        let gate = Gate { context, admission, handshakes, shards, tls: of_clients, connections };
         let draining = Draining {
             drain: self.drain.clone(),
             doors: Doors::new(gate, clients)?,
@@ -326,6 +335,10 @@ impl Server {
         node: &str,
     ) -> Result<Arc<PullContext>, StartError> {
         let names = Names::new(&config.dns.nameservers, Arc::clone(metrics))?;
+        if config.upstream.tls {
+            // Better no start than no stream.
+            ClientTls::new(config.upstream.ca_file.as_deref())?;
+        }
         let context = Arc::new(PullContext::new(
             config.upstream.clone(),
             names,
@@ -415,6 +428,7 @@ fn stream_settings(config: &Config, key: &StreamKey) -> StreamSettings {
         },
         hard_lag: play.hard_lag,
         play_wait: play.play_wait,
+        join_speed: play.join_speed,
         on_conflict: match publish.on_conflict {
             OnConflict::Reject => hub::OnConflict::Reject,
             OnConflict::Replace => hub::OnConflict::Replace,

@@ -37,6 +37,7 @@ mod system {
     mod http;
     mod interoperation;
     mod late_joiners;
+    mod limits;
     mod marks;
     mod mux;
     mod names;
@@ -52,5 +53,6 @@ mod system {
     mod timeline;
     mod tls;
     mod upstream_http;
+    mod upstream_tls;
     mod ws;
 }

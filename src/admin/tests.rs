@@ -4,7 +4,6 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use tower::ServiceExt;
 
-use crate::config::{Config, Live, Role};
 use crate::drain::Times;
 use crate::hub::{Dispatchers, StreamSettings};
 
@@ -19,7 +18,7 @@ fn context() -> Arc<AdminContext> {
         metrics,
         health: Arc::default(),
         drain: Drain::new(Times { propagation_delay: hour, soft_timeout: hour, window: hour, hard_timeout: hour * 2 }),
-        admission: Arc::new(Admission::new(Live::new(Config::defaults(Role::Origin)))),
+        admission: Arc::new(Admission::new(10, 0)),
         unready_at: None,
         recordings: None,
         node: "a-test".to_owned(),

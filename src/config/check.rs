@@ -5,6 +5,7 @@
 use ::config::{Value, ValueKind};
 
 use super::apps::{AppEntry, AppRule};
+use super::certificate::load_certificates;
 use super::duration::format_duration;
 use super::environment::variable;
 use super::layer::Layer;
@@ -22,6 +23,7 @@ pub(super) fn sections(config: &Config, tree: &Layer, complete: bool, mistakes: 
     recordings(config, &config.dvr, "", |key| tree.get("dvr", key), mistakes);
     node_address(config, tree, mistakes);
     certificates(config, tree, mistakes);
+    upstream_tls(&config.upstream, tree, mistakes);
     match config.role {
         Role::Origin => {
             signed_peers(config, tree, mistakes);
@@ -36,6 +38,17 @@ pub(super) fn sections(config: &Config, tree: &Layer, complete: bool, mistakes: 
             }
         }
     }
+}
+
+/// Authorities that nobody asks are a mistake: somebody believes that nobody listens in.
+fn upstream_tls(upstream: &Upstream, tree: &Layer, mistakes: &mut Vec<Mistake>) {
+    let (Some(value), Some(path)) = (tree.get("upstream", "ca_file"), &upstream.ca_file) else { return };
+    let message = match load_certificates(path) {
+        _ if !upstream.tls => "does nothing without TLS: set tls = true, too".to_owned(),
+        Err(error) => error.to_string(),
+        Ok(_) => return,
+    };
+    mistakes.push(Mistake::at(value, "upstream.ca_file", message));
 }
 
 /// Whoever listens for TLS has a certificate to show, and each that is named can be used.

@@ -47,6 +47,8 @@ label_values! {
         UpstreamLost = "upstream_lost",
         /// The publisher sent nothing for too long.
         PublishSilent = "publish_silent",
+        /// The publisher sent more for too long than `limits.publish_bitrate` allows.
+        PublishTooFast = "publish_too_fast",
         /// The process-wide ring budget is used up.
         RingBudget = "ring_budget",
         /// Nobody publishes the stream.

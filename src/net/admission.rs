@@ -1,15 +1,13 @@
 //! How many connections there may be, in total and from one address.
 //!
 //! Owns the count. Beyond the total, a few more are let in as surplus: long enough to be told that there is no room, or to
-//! prove that they are servers, who are exempt. The limits are those in force when a connection comes.
+//! prove that they are servers, who are exempt.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
-
-use crate::config::Live;
 
 /// How many connections are let in beyond the total, as a share of it: one in so many.
 const SURPLUS_SHARE: usize = 16;
@@ -19,10 +17,10 @@ const SURPLUS_AT_LEAST: usize = 16;
 /// Counts connections over all listeners and lets in as many as the limits allow.
 #[derive(Debug)]
 pub struct Admission {
-    /// Of it, `limits.max_connections` and `limits.max_connections_per_address`.
-    config: Live,
+    max_connections: AtomicUsize,
+    max_per_address: AtomicUsize,
     connections: AtomicUsize,
-    /// Only kept while there is a limit on it; an address without connections has no entry.
+    /// Also kept without a limit, which may come later; an address without connections has no entry.
     by_address: DashMap<IpAddr, usize>,
 }
 
@@ -30,7 +28,7 @@ pub struct Admission {
 #[derive(Debug)]
 pub struct Admitted {
     admission: Arc<Admission>,
-    /// Its place among those of its address, if these are counted.
+    /// Its place among those of its address. A proxy has none.
     of_address: Option<OfAddress>,
     is_surplus: bool,
 }
@@ -43,9 +41,20 @@ pub struct OfAddress {
 }
 
 impl Admission {
-    /// Lets in as many as the limits say that are in force.
-    pub fn new(config: Live) -> Self {
-        Self { config, connections: AtomicUsize::new(0), by_address: DashMap::new() }
+    /// Lets in `max_connections` in total and `max_per_address` from one address; 0 is no limit on the latter.
+    pub fn new(max_connections: usize, max_per_address: usize) -> Self {
+        Self {
+            max_connections: AtomicUsize::new(max_connections),
+            max_per_address: AtomicUsize::new(max_per_address),
+            connections: AtomicUsize::new(0),
+            by_address: DashMap::new(),
+        }
+    }
+
+    /// Changes both limits, for connections that come from now on. Who is in stays.
+    pub fn limit(&self, max_connections: usize, max_per_address: usize) {
+        self.max_connections.store(max_connections, Ordering::Relaxed);
+        self.max_per_address.store(max_per_address, Ordering::Relaxed);
     }
 
     /// The connections that are open.
@@ -55,7 +64,7 @@ impl Admission {
 
     /// The share of the total that is in use, 1 being all of it.
     pub fn used(&self) -> f64 {
-        self.open_connections() as f64 / self.config.current().limits.max_connections.max(1) as f64
+        self.open_connections() as f64 / self.max_connections.load(Ordering::Relaxed).max(1) as f64
     }
 
     /// Lets a connection in, or not.
@@ -66,7 +75,7 @@ impl Admission {
 
     /// Lets a connection of a proxy in, or not: it is for any number of clients, and is not counted for its own address.
     pub fn admit_proxy(self: &Arc<Self>) -> Option<Admitted> {
-        let max_connections = self.config.current().limits.max_connections;
+        let max_connections = self.max_connections.load(Ordering::Relaxed);
         let others = self.connections.fetch_add(1, Ordering::Relaxed);
         let surplus = SURPLUS_AT_LEAST.max(max_connections / SURPLUS_SHARE);
         if others >= max_connections.saturating_add(surplus) {
@@ -76,21 +85,21 @@ impl Admission {
         Some(Admitted { admission: Arc::clone(self), of_address: None, is_surplus: others >= max_connections })
     }
 
-    /// Counts what is done for an address as one connection of it. `Err` if it has as many as it may have; `None` where
-    /// that is any number.
-    pub fn place_of(self: &Arc<Self>, address: IpAddr) -> Result<Option<OfAddress>, TooManyOfAddress> {
-        let limit = self.config.current().limits.max_connections_per_address;
-        if limit == 0 {
-            return Ok(None);
-        }
+    /// Counts what is done for an address as one connection of it.
+    ///
+    /// # Errors
+    ///
+    /// Where it has as many as it may have.
+    fn place_of(self: &Arc<Self>, address: IpAddr) -> Result<OfAddress, TooManyOfAddress> {
         let address = address.to_canonical();
         let mut count = self.by_address.entry(address).or_insert(0);
         *count += 1;
-        let fits = *count <= limit;
+        let most = self.max_per_address.load(Ordering::Relaxed);
+        let fits = most == 0 || *count <= most;
         // The map's lock is given back before the place may be dropped, which takes it again.
         drop(count);
         let place = OfAddress { admission: Arc::clone(self), address };
-        if fits { Ok(Some(place)) } else { Err(TooManyOfAddress) }
+        if fits { Ok(place) } else { Err(TooManyOfAddress) }
     }
 }
 
@@ -108,7 +117,7 @@ impl Admitted {
     /// Counts it for the address that it turns out to come from. Whether that is within the limit.
     pub fn count_for(&mut self, address: IpAddr) -> bool {
         match self.admission.place_of(address) {
-            Ok(place) => self.of_address = place,
+            Ok(place) => self.of_address = Some(place),
             Err(TooManyOfAddress) => return false,
         }
         true
@@ -119,7 +128,7 @@ impl Admitted {
     /// # Errors
     ///
     /// Where that client has as many connections as it may have.
-    pub fn place_of(&self, client: IpAddr) -> Result<Option<OfAddress>, TooManyOfAddress> {
+    pub fn place_of(&self, client: IpAddr) -> Result<OfAddress, TooManyOfAddress> {
         self.admission.place_of(client)
     }
 }
@@ -143,25 +152,13 @@ impl Drop for OfAddress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Role};
-
-    fn limited(max_connections: usize, max_per_address: usize) -> Arc<Admission> {
-        Arc::new(Admission::new(Live::new(config(max_connections, max_per_address))))
-    }
-
-    fn config(max_connections: usize, max_per_address: usize) -> Config {
-        let mut config = Config::defaults(Role::Origin);
-        config.limits.max_connections = max_connections;
-        config.limits.max_connections_per_address = max_per_address;
-        config
-    }
 
     const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
     const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
     #[test]
     fn the_total_is_limited_and_places_come_back() {
-        let admission = limited(2, 0);
+        let admission = Arc::new(Admission::new(2, 0));
         let first = admission.admit(ONE).unwrap();
         let second = admission.admit(ONE).unwrap();
         assert!(!first.is_surplus() && !second.is_surplus());
@@ -172,7 +169,7 @@ mod tests {
 
     #[test]
     fn beyond_the_total_only_a_few_are_let_in_to_be_told() {
-        let admission = limited(2, 0);
+        let admission = Arc::new(Admission::new(2, 0));
         let admitted: Vec<Admitted> = std::iter::from_fn(|| admission.admit(ONE)).collect();
         assert_eq!(admitted.len(), 2 + SURPLUS_AT_LEAST);
         assert_eq!(admitted.iter().filter(|admitted| admitted.is_surplus()).count(), SURPLUS_AT_LEAST);
@@ -182,7 +179,7 @@ mod tests {
 
     #[test]
     fn one_address_is_limited_without_harm_to_others() {
-        let admission = limited(10, 1);
+        let admission = Arc::new(Admission::new(10, 1));
         let first = admission.admit(ONE).unwrap();
         assert!(admission.admit(ONE).is_none());
         let mapped = IpAddr::V6(std::net::Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped());
@@ -195,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_proxys_connection_counts_for_the_client_that_it_names() {
-        let admission = limited(10, 1);
+        let admission = Arc::new(Admission::new(10, 1));
         let mut proxied: Vec<Admitted> = (0..3).map(|_| admission.admit_proxy().unwrap()).collect();
         assert!(proxied[0].count_for(ONE));
         assert!(!proxied[1].count_for(ONE));
@@ -206,17 +203,15 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_changes_holds_for_who_comes_then() {
-        let live = Live::new(config(10, 0));
-        let admission = Arc::new(Admission::new(live.clone()));
-        let before: Vec<Admitted> = (0..3).map(|_| admission.admit(ONE).unwrap()).collect();
-        live.replace(config(10, 1));
-        let counted = admission.admit(ONE).unwrap();
-        assert!(admission.admit(ONE).is_none());
-        live.replace(config(4, 0));
+    fn new_limits_hold_for_who_comes_then_and_count_who_is_there() {
+        let admission = Arc::new(Admission::new(10, 0));
+        let first = admission.admit(ONE).unwrap();
+        admission.limit(2, 1);
+        assert!(admission.admit(ONE).is_none(), "the first counts");
+        let other = admission.admit(OTHER).unwrap();
+        admission.limit(2, 0);
         assert!(admission.admit(ONE).unwrap().is_surplus());
-        drop((before, counted));
+        drop((first, other));
         assert!(admission.by_address.is_empty());
-        assert_eq!(admission.open_connections(), 0);
     }
 }

@@ -74,7 +74,8 @@ pub(super) async fn answer(
 
 /// Sends a pull to the origin that has the stream, if it is known.
 async fn redirect(exchange: &Exchange, key: &StreamKey, standing: Option<&Standing>) -> Option<Response<Body>> {
-    let url = exchange.context.elsewhere(key, standing).await?.http_url(key)?;
+    let tls = exchange.accepted.is_tls.then_some(exchange.context.tls_ports);
+    let url = exchange.context.elsewhere(key, standing).await?.http_url(key, tls)?;
     tracing::debug!(stream = %key, to = url, "redirecting");
     let mut response = text(StatusCode::FOUND, "the stream is at another origin\n");
     response.headers_mut().insert(LOCATION, HeaderValue::from_str(&url).ok()?);

@@ -226,9 +226,11 @@ fn say_if_last(mut response: Response<Body>, closing: &CancellationToken) -> Res
 
 async fn answer(exchange: Arc<Exchange>, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let asked_at = Instant::now();
+    exchange.accepted.handshake.complete();
     exchange.progress.limit(CONTROL_WRITE_TIMEOUT);
     *exchange.reason.lock() = Some(Reason::Done);
-    let target = match route::target(&request) {
+    let limits = exchange.context.config.current().limits.clone();
+    let target = match route::within(&limits, &request).and_then(|()| route::target(&request)) {
         Ok(target) => target,
         Err(refused) => {
             let Refused { response, reason } = *refused;
@@ -278,6 +280,7 @@ async fn respond(
             Target::File(resource) => {
                 let client = Client {
                     peer: exchange.requester(),
+                    is_tls: exchange.accepted.is_tls,
                     progress: Arc::clone(&exchange.progress),
                     is_multiplexed: false,
                     standing,

@@ -36,6 +36,8 @@ pub(super) struct Link {
     /// When the peer was heard last.
     pub(super) last_heard: Instant,
     input_may_wait: bool,
+    /// Bytes received since [`take_received`](Self::take_received).
+    newly_received: usize,
 }
 
 impl Link {
@@ -49,6 +51,7 @@ impl Link {
             error: None,
             last_heard: Instant::now(),
             input_may_wait: false,
+            newly_received: 0,
         }
     }
 
@@ -124,6 +127,11 @@ impl Link {
         .await
     }
 
+    /// How many bytes have come since the last call.
+    pub(super) fn take_received(&mut self) -> usize {
+        std::mem::take(&mut self.newly_received)
+    }
+
     /// Whether what the peer sends may wait in the socket until [`read_waiting`](Self::read_waiting) takes it.
     pub(super) fn let_input_wait(&mut self, may_wait: bool) {
         if self.input_may_wait != may_wait {
@@ -159,6 +167,7 @@ impl Link {
             Ok(0) => Err(Reason::PeerClosed),
             Ok(count) => {
                 self.received.inc_by(count as u64);
+                self.newly_received += count;
                 self.last_heard = Instant::now();
                 Ok(count)
             }

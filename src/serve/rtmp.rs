@@ -116,6 +116,7 @@ impl Connection<'_> {
     }
 
     fn connect(&mut self, request: ConnectRequest) -> Result<(), Reason> {
+        self.accepted.handshake.complete();
         self.standing = self.context.marks.judge(request.mark.as_deref());
         tracing::debug!(app = request.app, flash_version = request.flash_version, standing = ?self.standing, "connect");
         if !self.context.has_room(self.accepted, Protocol::Rtmp, self.standing.as_ref()) {

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::ListenAddress;
 use crate::metrics::{ConnectionResult, Protocol};
 use crate::net::admission::Admission;
+use crate::net::handshakes::{Handshake, Handshakes};
 use crate::net::listener::{self, BindError};
 use crate::net::stream::Stream;
 use crate::net::tls::{Alpn, ServerTls};
@@ -94,11 +95,19 @@ async fn accept(gate: Arc<Gate>, service: Service, listener: TcpListener, closin
         tokio::select! {
             biased;
             () = closing.cancelled() => break,
-            (socket, peer) = listener::accept(&listener) => gate.enter(service, socket, peer, &closing),
+            (socket, peer) = listener::accept(&listener) => {
+                let handshake = tokio::select! {
+                    biased;
+                    handshake = gate.handshakes.begin() => handshake,
+                    // Nobody else is accepted meanwhile: the others wait in the system's queue.
+                    () = closing.cancelled() => gate.handshakes.begin_at_once(),
+                };
+                gate.enter(service, socket, peer, handshake, &closing);
+            }
         }
     }
     for (socket, peer) in listener::accept_waiting(listener) {
-        gate.enter(service, socket, peer, &closing);
+        gate.enter(service, socket, peer, gate.handshakes.begin_at_once(), &closing);
     }
 }
 
@@ -106,6 +115,7 @@ async fn accept(gate: Arc<Gate>, service: Service, listener: TcpListener, closin
 pub(super) struct Gate {
     pub(super) context: Arc<ServeContext>,
     pub(super) admission: Arc<Admission>,
+    pub(super) handshakes: Arc<Handshakes>,
     pub(super) shards: Arc<Shards>,
     /// What listeners of TLS speak it with, if there are any.
     pub(super) tls: Option<ServerTls>,
@@ -113,7 +123,14 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    fn enter(&self, service: Service, socket: TcpStream, peer: SocketAddr, closing: &CancellationToken) {
+    fn enter(
+        &self,
+        service: Service,
+        socket: TcpStream,
+        peer: SocketAddr,
+        handshake: Handshake,
+        closing: &CancellationToken,
+    ) {
         // IPv4 by its own name, also on a socket for both families.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let (protocol, alpn) = match service {
@@ -139,7 +156,7 @@ impl Gate {
         let context = Arc::clone(&self.context);
         let (guest, closing) = (context.drain.welcome(), closing.clone());
         self.shards.spawn(|shard| {
-            let accepted = Accepted { peer, shard, admitted, guest, closing };
+            let accepted = Accepted { peer, is_tls: service.is_tls(), shard, admitted, handshake, guest, closing };
             self.connections.track_future(async move {
                 let Ok(socket) = TcpStream::from_std(socket) else { return };
                 // Boxed: within another future each would take the room of the largest, and every layer around it again.

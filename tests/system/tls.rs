@@ -203,7 +203,9 @@ fn a_secret_that_kubernetes_replaces_is_taken_at_once() {
         authority.write(&["localhost"], &at(version));
     }
     symlink("..1", at("..data")).unwrap();
-    ["tls.crt", "tls.key"].map(|name| symlink(Path::new("..data").join(name), at(name)).unwrap());
+    for name in ["tls.crt", "tls.key"] {
+        symlink(Path::new("..data").join(name), at(name)).unwrap();
+    }
     let secure =
         Secure { origin: Server::origin(&config(&[mount.path()])), authority, directory: mount.path().to_owned() };
     let before = secure.presented().expect("a good certificate");

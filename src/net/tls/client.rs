@@ -73,6 +73,11 @@ impl ClientTls {
         Ok(Self { connector: TlsConnector::from(Arc::new(config)) })
     }
 
+    /// Whether the other one is a clone of it.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self.connector.config(), other.connector.config())
+    }
+
     /// Shakes hands with an upstream that has to be `name`. How long that may take is for the caller to say.
     ///
     /// # Errors

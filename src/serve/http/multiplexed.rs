@@ -31,8 +31,6 @@ use super::{BUFFER_BYTES, Body, IDLE_TIMEOUT, cors, text};
 
 /// Requests that are answered at a time.
 const MAX_STREAMS: u32 = 100;
-/// The most that a request's header fields may take, in bytes as HTTP/2 counts them.
-const MAX_HEADER_BYTES: u32 = 16 << 10;
 /// How often the connection is looked at, and a silent peer asked for a sign of life.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long a peer may take to show it.
@@ -44,7 +42,6 @@ const FAREWELL: Duration = Duration::from_secs(30);
 struct Multiplexed {
     context: Arc<ServeContext>,
     accepted: Accepted,
-    is_tls: bool,
     /// Cancelled when there is no room for the connection.
     is_surplus: CancellationToken,
     /// Bodies that may not have left yet.
@@ -66,7 +63,6 @@ pub(super) async fn run(context: &Arc<ServeContext>, stream: Stream, accepted: A
     let shared = Arc::new(Multiplexed {
         context: Arc::clone(context),
         accepted,
-        is_tls: stream.is_tls(),
         is_surplus: CancellationToken::new(),
         bodies: Mutex::default(),
         requests: Mutex::new(requests),
@@ -80,11 +76,12 @@ pub(super) async fn run(context: &Arc<ServeContext>, stream: Stream, accepted: A
         .map_response(route::keep_from_caches)
         .layer(cors::layer(&context.config.current().http.cors_origins))
         .service(answer);
+    let header_bytes = context.config.current().limits.max_header_bytes;
     // What this gives to the executor ends with the connection, whose streams it is.
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEADER_BYTES)
+        .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
         .max_send_buf_size(BUFFER_BYTES)
         .keep_alive_interval(LOOK_EVERY)
         .keep_alive_timeout(LIFE_TIMEOUT)
@@ -172,8 +169,9 @@ impl Drop for UnderWay<'_> {
 }
 
 async fn answer(shared: Arc<Multiplexed>, request: Request<Incoming>) -> Result<Response<Body>, h2::Error> {
+    shared.accepted.handshake.complete();
     let mut under_way = UnderWay::begin(&shared);
-    if shared.is_tls && matches!(route::target(&request), Ok(Target::Flv(_))) {
+    if shared.accepted.is_tls && matches!(route::target(&request), Ok(Target::Flv(_))) {
         // Over TLS it is the client's choice of versions that has led here: it is told to choose the other one (RFC 9113,
         // section 7), which browsers and curl do by themselves.
         under_way.reason = Reason::Done;
@@ -188,14 +186,16 @@ async fn answer(shared: Arc<Multiplexed>, request: Request<Incoming>) -> Result<
 }
 
 async fn respond(shared: &Multiplexed, request: &Request<Incoming>) -> (Response<Body>, Reason) {
-    let resource = match route::target(request) {
+    let limits = shared.context.config.current().limits.clone();
+    let resource = match route::within(&limits, request).and_then(|()| route::target(request)) {
         Ok(Target::File(resource)) => resource,
         Ok(Target::Flv(_)) => {
             let line = "a stream as FLV is to be had over HTTP/1.1 only\n";
             return (text(StatusCode::HTTP_VERSION_NOT_SUPPORTED, line), Reason::HttpInvalid);
         }
         Err(refused) => {
-            let Refused { response, reason } = *refused;
+            let Refused { mut response, reason } = *refused;
+            response.headers_mut().remove(CONNECTION);
             return (response, reason);
         }
     };
@@ -217,7 +217,8 @@ async fn respond(shared: &Multiplexed, request: &Request<Incoming>) -> (Response
     } else {
         let progress = Progress::new();
         shared.bodies.lock().push(Arc::downgrade(&progress));
-        let client = Client { peer: requester.address, progress, is_multiplexed: true, standing: standing.as_ref() };
+        let (peer, is_tls) = (requester.address, shared.accepted.is_tls);
+        let client = Client { peer, is_tls, progress, is_multiplexed: true, standing: standing.as_ref() };
         hls::answer(context, client, &resource, request).await
     };
     route::acknowledge(context, standing.as_ref(), &mut response);

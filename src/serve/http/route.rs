@@ -6,6 +6,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, HeaderName, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use crate::auth::{MARK_HEADER, Standing};
+use crate::config::Limits;
 use crate::hls::Resource;
 use crate::media::stream_key::{NameError, StreamKey};
 use crate::metrics::Reason;
@@ -32,6 +33,26 @@ pub(super) enum Target {
 pub(super) struct Refused {
     pub(super) response: Response<Body>,
     pub(super) reason: Reason,
+}
+
+/// Refuses a request that is larger than it may be. What its parts count is what they count in HTTP/2 (RFC 9113,
+/// section 6.5.2); of its body, only what it announces: nobody reads it.
+pub(super) fn within<B: http_body::Body>(limits: &Limits, request: &Request<B>) -> Result<(), Box<Refused>> {
+    const OVERHEAD: usize = 32;
+    let uri = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + OVERHEAD);
+    let refused = |status, line| {
+        let mut response = text(status, line);
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        Err(Box::new(Refused { response, reason: Reason::HttpInvalid }))
+    };
+    if uri + fields.sum::<usize>() > limits.max_header_bytes {
+        return refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head of the request is too large\n");
+    }
+    if request.body().size_hint().lower() > limits.max_body_bytes as u64 {
+        return refused(StatusCode::PAYLOAD_TOO_LARGE, "a request for a stream needs no such body\n");
+    }
+    Ok(())
 }
 
 /// Tells what a request asks for, or answers it.
@@ -85,7 +106,7 @@ pub(super) fn requester(
         return Ok(Requester { address: peer, place: None });
     };
     tracing::debug!(%client, "a proxy names its client");
-    Ok(Requester { address: SocketAddr::new(client, peer.port()), place: accepted.admitted.place_of(client)? })
+    Ok(Requester { address: SocketAddr::new(client, peer.port()), place: Some(accepted.admitted.place_of(client)?) })
 }
 
 /// What the sender of a request is, if it is no ordinary client.
