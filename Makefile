@@ -110,12 +110,14 @@ bench:
 tools: debian $(CARGO_DENY) $(TOOLS)/bin/ffmpeg-enhanced $(TOOLS)/node_modules/.installed $(TOOLS)/bin/helm \
 	$(TOOLS)/bin/helm3 $(TOOLS)/bin/kubernetes-validate
 
-# ffmpeg publishes and plays, curl downloads, nginx is a foreign origin, Chromium is a viewer, Node.js runs another origin.
+# ffmpeg publishes and plays, curl downloads, nginx is a foreign origin, HAProxy a proxy, Chromium is a viewer, Node.js runs another origin.
 debian:
 	@command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || $(call install,ffmpeg)
 	@command -v curl >/dev/null || $(call install,curl)
 	@test -x /usr/sbin/nginx && test -e /usr/lib/nginx/modules/ngx_rtmp_module.so \
 		|| $(call install,nginx libnginx-mod-rtmp)
+	@test -x /usr/sbin/haproxy || $(call install,haproxy)
+	@command -v openssl >/dev/null || $(call install,openssl)
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || $(call install,chromium chromium-driver)
 	@command -v node >/dev/null && command -v npm >/dev/null || $(call install,nodejs npm)
 

@@ -25,6 +25,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -35,6 +36,8 @@ use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::net::admission::Admission;
 use crate::net::listener;
+use crate::net::stream::Stream;
+use crate::net::tls::{Alpn, ServerTls};
 
 pub use access::Access;
 use access::Peer;
@@ -72,8 +75,8 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// How long a client may take for the head of a request, and between requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Serves the admin port until `stop`, then answers what was asked.
-pub async fn serve(listener: TcpListener, context: Arc<AdminContext>, stop: CancellationToken) {
+/// Serves the admin port, over TLS if there is any, until `stop`, then answers what was asked.
+pub async fn serve(listener: TcpListener, tls: Option<ServerTls>, context: Arc<AdminContext>, stop: CancellationToken) {
     let connections = TaskTracker::new();
     let router = router(context);
     loop {
@@ -82,18 +85,26 @@ pub async fn serve(listener: TcpListener, context: Arc<AdminContext>, stop: Canc
             accepted = listener::accept(&listener) => accepted,
         };
         let router = router.clone().layer(Extension(Peer(peer)));
-        connections.spawn(serve_connection(socket, router, stop.clone()));
+        connections.spawn(serve_connection(socket, tls.clone(), router, stop.clone()));
     }
     drop(listener);
     connections.close();
     connections.wait().await;
 }
 
-async fn serve_connection(socket: TcpStream, router: Router, stop: CancellationToken) {
+async fn serve_connection(socket: TcpStream, tls: Option<ServerTls>, router: Router, stop: CancellationToken) {
+    let stream = match tls {
+        None => Stream::Plain(socket),
+        Some(tls) => match timeout(HEAD_TIMEOUT, tls.accept(socket, Alpn::Http1)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return tracing::debug!(%error, "no TLS on an admin connection"),
+            Err(_) => return,
+        },
+    };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -6,6 +6,7 @@
 //! resolves, binds or reads the process's environment by itself.
 
 mod apps;
+mod certificate;
 mod check;
 mod credentials;
 mod difference;
@@ -20,6 +21,7 @@ mod listen;
 mod live;
 mod mistake;
 mod nameserver;
+mod network;
 mod overlay;
 mod pattern;
 mod percentage;
@@ -38,11 +40,13 @@ mod text;
 mod upstream;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use apps::AppRule;
 use layer::Layer;
 
+pub use certificate::{CertificateError, CertificatePair, LoadedCertificate, load_certificates};
 pub use credentials::{Credentials, CredentialsError, Password};
 pub use difference::AppSettings;
 pub use duration::{DurationError, MAX_DURATION, format_duration, parse_duration};
@@ -53,6 +57,7 @@ pub use latency::{MAX_MERGE_WINDOW, MergeWindow, MergeWindowError};
 pub use listen::{ListenAddress, ListenAddressError};
 pub use live::Live;
 pub use mistake::{ConfigError, Mistake};
+pub use network::{Network, NetworkError};
 pub use overlay::{OVERLAY_SOURCE, Overlay, OverlayFormat};
 pub use percentage::Percentage;
 pub use rate::{RateError, format_rate, parse_rate};
@@ -62,8 +67,9 @@ pub use secret::Secret;
 pub use section::{Key, Schema, Setting};
 pub use sections::{
     Admin, AdminPatch, Cluster, ClusterPatch, Dns, DnsPatch, Drain, DrainPatch, Dvr, DvrFormat, DvrPatch, DvrPlan, Hls,
-    HlsFormat, HlsPatch, Http, HttpPatch, Limits, LimitsPatch, Log, LogFormat, LogPatch, Node, NodePatch, OnConflict,
-    Play, PlayPatch, Publish, PublishPatch, Rtmp, RtmpPatch, SCHEMAS, Upstream, UpstreamPatch, UpstreamProtocol,
+    HlsFormat, HlsPatch, Http, HttpPatch, Limits, LimitsPatch, Log, LogFormat, LogPatch, Net, NetPatch, Node,
+    NodePatch, OnConflict, Play, PlayPatch, Publish, PublishPatch, Rtmp, RtmpPatch, SCHEMAS, Tls, TlsPatch, Upstream,
+    UpstreamPatch, UpstreamProtocol,
 };
 pub use size::{SizeError, format_size, parse_size};
 pub use sources::{Attempt, DEFAULT, Loaded, Provenance, Sources, Stamp};
@@ -102,6 +108,10 @@ pub struct Config {
     pub http: Http,
     /// The HTTP server for operators.
     pub admin: Admin,
+    /// What stands between this process and its clients.
+    pub net: Net,
+    /// What listeners of TLS present.
+    pub tls: Tls,
     /// Where an edge pulls its streams from.
     pub upstream: Upstream,
     /// What makes the processes of one cluster know each other.
@@ -153,6 +163,8 @@ impl Config {
             rtmp: Rtmp::default(),
             http: Http::default(),
             admin: Admin::default(),
+            net: Net::default(),
+            tls: Tls::default(),
             upstream: Upstream::default(),
             cluster: Cluster::default(),
             dns: Dns::default(),
@@ -164,6 +176,11 @@ impl Config {
             dvr: Dvr::default(),
             apps: Vec::new(),
         }
+    }
+
+    /// Whether an address is that of a proxy that is believed who its clients are.
+    pub fn trusts_proxy(&self, address: IpAddr) -> bool {
+        self.net.trusted_proxies.iter().any(|network| network.contains(address))
     }
 
     /// How players of an app's streams are served.
@@ -249,6 +266,8 @@ impl Config {
             self.rtmp.settings(),
             self.http.settings(),
             self.admin.settings(),
+            self.net.settings(),
+            self.tls.settings(),
             self.play.settings(),
             self.publish.settings(),
             self.upstream.settings(),
@@ -276,6 +295,8 @@ impl Config {
             rtmp: RtmpPatch,
             http: HttpPatch,
             admin: AdminPatch,
+            net: NetPatch,
+            tls: TlsPatch,
             play: PlayPatch,
             publish: PublishPatch,
             upstream: UpstreamPatch,

@@ -10,6 +10,7 @@ mod hls_files;
 mod labels;
 mod operating;
 mod reason;
+mod tls;
 
 use std::sync::atomic::AtomicU64;
 
@@ -25,11 +26,12 @@ pub use hls::{HlsDiskError, HlsMetrics};
 pub use hls_files::{FileKind, FileResult, HlsFileMetrics, RelayResult};
 pub use labels::{
     ConnectResult, ConnectionResult, DropReason, LookupResult, MarkResult, Protocol, ReconnectReason,
-    RecordingDeletion, RecordingError, Shortage,
+    RecordingDeletion, RecordingError, Shortage, TlsReload,
 };
 use labels::{Labelled, One, ProtocolAndResult};
 pub use operating::{AdminRefusal, OperatingMetrics};
 pub use reason::Reason;
+pub use tls::TlsMetrics;
 
 /// All metrics of the process.
 #[derive(Debug)]
@@ -43,6 +45,10 @@ pub struct Metrics {
     pub downstream_pulls: Gauge,
     /// Connections that are open.
     pub open_connections: Gauge,
+    /// Connections that have not said yet what they want.
+    pub handshakes: Gauge,
+    /// Connections that had to wait for others to begin.
+    pub paced_connections: Counter,
     /// 1 from the order to drain on, until it is taken back; else 0.
     pub draining: Gauge,
     /// Streams being pulled from upstream, those in retry included.
@@ -69,6 +75,8 @@ pub struct Metrics {
     pub hls_files: HlsFileMetrics,
     /// The configuration, and who comes to the admin port.
     pub operating: OperatingMetrics,
+    /// Certificates.
+    pub tls: TlsMetrics,
     players: Family<One<Protocol>, Gauge>,
     connections: Family<ProtocolAndResult, Counter>,
     disconnects: Family<One<Reason>, Counter>,
@@ -97,6 +105,8 @@ impl Metrics {
             publishers: Gauge::default(),
             downstream_pulls: Gauge::default(),
             open_connections: Gauge::default(),
+            handshakes: Gauge::default(),
+            paced_connections: Counter::default(),
             draining: Gauge::default(),
             upstream_pulls: Gauge::default(),
             forwards: Gauge::default(),
@@ -110,6 +120,7 @@ impl Metrics {
             dvr: DvrMetrics::default(),
             hls_files: HlsFileMetrics::default(),
             operating: OperatingMetrics::default(),
+            tls: TlsMetrics::default(),
             players: Family::default(),
             connections: Family::default(),
             disconnects: Family::default(),
@@ -137,6 +148,9 @@ impl Metrics {
         registry.register("downstream_pulls", "Players that are pulls by other servers", pulls);
         registry.register("refused_players", "Players that a limit kept out", self.refused_players.clone());
         registry.register("open_connections", "Connections that are open", self.open_connections.clone());
+        registry.register("handshakes", "Connections that have just begun", self.handshakes.clone());
+        let paced = self.paced_connections.clone();
+        registry.register("paced_connections", "Connections that waited for others to begin", paced);
         registry.register("draining", "Whether the process drains", self.draining.clone());
         registry.register("connections", "Connections accepted or refused", self.connections.clone());
         registry.register("disconnects", "Connections ended, by reason", self.disconnects.clone());
@@ -161,6 +175,7 @@ impl Metrics {
         self.dvr.register(registry);
         self.hls_files.register(registry);
         self.operating.register(registry);
+        self.tls.register(registry);
         self.touch_every_series();
         self
     }
@@ -270,6 +285,8 @@ mod tests {
             "rillcast_downstream_pulls 0",
             "rillcast_open_connections 0",
             "rillcast_draining 0",
+            "rillcast_handshakes 0",
+            "rillcast_paced_connections_total 0",
             "rillcast_refused_players_total{limit=\"players\"} 0",
             "rillcast_refused_players_total{limit=\"egress\"} 0",
             "rillcast_players{protocol=\"http-flv\"} 0",
@@ -291,6 +308,8 @@ mod tests {
             "rillcast_hls_dropped_packets_total 0",
             "rillcast_hls_disk_segments_total 0",
             "rillcast_hls_disk_errors_total{reason=\"full\"} 0",
+            "rillcast_tls_certificate_expiry_timestamp_seconds 0",
+            "rillcast_tls_certificate_reloads_total{result=\"failed\"} 0",
             "rillcast_dvr_recordings 0",
             "rillcast_dvr_files_total 0",
             "rillcast_dvr_bytes_total 0",

@@ -5,6 +5,7 @@
 //! another publisher. It never talks to players and knows no serving protocol.
 
 mod connection;
+mod dial;
 mod forward;
 mod health;
 mod hls;
@@ -16,6 +17,7 @@ mod route;
 mod rtmp;
 mod shield;
 mod target;
+mod trust;
 mod upstreams;
 mod wire;
 
@@ -43,6 +45,7 @@ use rhythm::Rhythm;
 use route::{Found, HOLD, Search, until};
 use shield::Tiermates;
 use target::Target;
+use trust::Trust;
 use upstreams::{Tier, Upstreams};
 
 /// A pull that had media for less than this is not tried again at once: an upstream that flaps is asked in rhythm.
@@ -61,6 +64,7 @@ pub struct PullContext {
     node: String,
     key: Option<ClusterKey>,
     stop: CancellationToken,
+    trust: Trust,
 }
 
 /// Starts a pull for every stream that the hub wants.
@@ -81,7 +85,8 @@ impl PullContext {
         stop: CancellationToken,
     ) -> Self {
         let upstreams = Upstreams::new(config.clone(), names, Arc::clone(&metrics));
-        Self { config, upstreams, tiermates: Tiermates::default(), metrics, node, key, stop }
+        let (tiermates, trust) = (Tiermates::default(), Trust::default());
+        Self { config, upstreams, tiermates, metrics, node, key, stop, trust }
     }
 
     /// How to pull now. To be asked for each time that something begins, so that a reload reaches it.

@@ -3,6 +3,7 @@
 //! The only place that knows all layers. It binds, starts shards, hands accepted sockets to them, joins hub and pull, and
 //! takes everything down in order. It holds no logic of its own about media.
 
+mod arrival;
 mod doors;
 mod draining;
 mod packaging;
@@ -23,9 +24,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Access, AdminContext, Health};
 use crate::auth::{ClusterKey, Verifier};
+use crate::cluster::place::TlsPorts;
 use crate::cluster::{Cluster, ClusterSettings};
 use crate::config::{
-    Config, ConfigError, ListenAddress, Live, Loaded, MergeWindow, OnConflict, RTMP_PORT, Role, Sources,
+    CertificateError, CertificatePair, Config, ConfigError, ListenAddress, Live, Loaded, MergeWindow, OnConflict,
+    RTMP_PORT, Role, Sources,
 };
 use crate::drain::Drain;
 use crate::hls::{Library, OriginLibrary};
@@ -34,7 +37,9 @@ use crate::media::stream_key::StreamKey;
 use crate::metrics::Metrics;
 use crate::net::admission::Admission;
 use crate::net::dns::{Names, SetUpError};
+use crate::net::handshakes::Handshakes;
 use crate::net::listener::{self, BindError};
+use crate::net::tls::{self, ClientTls, ClientTlsError, ServerTls};
 use crate::pull::{Forwarder, HlsRelay, PullContext, Puller, SpawnOnShard};
 use crate::serve::ServeContext;
 use crate::serve::marks::Marks;
@@ -75,6 +80,15 @@ pub enum StartError {
     /// The system has no random bytes to give.
     #[error("cannot get random bytes: {0}")]
     Random(getrandom::Error),
+    /// A certificate has become useless since it was checked.
+    #[error("tls.certificates: {0}")]
+    Certificate(#[from] CertificateError),
+    /// Upstreams cannot prove over TLS who they are.
+    #[error("upstream.tls: {0}")]
+    UpstreamTls(#[from] ClientTlsError),
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS: {0}")]
+    Tls(rustls::Error),
     /// The system's DNS settings cannot be used.
     #[error("cannot set up DNS: {0}")]
     Dns(#[from] SetUpError),
@@ -85,19 +99,36 @@ pub enum StartError {
 pub enum Service {
     /// Publishers and players over RTMP.
     Rtmp,
+    /// The same over TLS.
+    Rtmps,
     /// Players over HTTP.
     Http,
+    /// The same over TLS.
+    Https,
     /// Operators.
     Admin,
+    /// The same over TLS.
+    AdminTls,
 }
 
 impl Service {
     const fn label(self) -> &'static str {
         match self {
             Self::Rtmp => "rtmp",
+            Self::Rtmps => "rtmps",
             Self::Http => "http",
+            Self::Https => "https",
             Self::Admin => "admin",
+            Self::AdminTls => "admin-tls",
         }
+    }
+
+    const fn is_tls(self) -> bool {
+        matches!(self, Self::Rtmps | Self::Https | Self::AdminTls)
+    }
+
+    const fn is_admin(self) -> bool {
+        matches!(self, Self::Admin | Self::AdminTls)
     }
 }
 
@@ -191,6 +222,8 @@ impl Server {
         let relayed = relay.clone().map(|relay| Arc::new(relay) as Arc<dyn Library>);
         let cluster =
             if config.cluster.peers.is_empty() { None } else { Some(server.join_cluster(&live, &metrics, &node)?) };
+        let tls_port = |service| server.address(service).map(|address| address.port());
+        let tls_ports = TlsPorts { rtmp: tls_port(Service::Rtmps), http: tls_port(Service::Https) };
         let context = Arc::new(ServeContext {
             hub: hub.clone(),
             config: live.clone(),
@@ -198,10 +231,13 @@ impl Server {
             node: node.clone(),
             marks: Marks::new(Verifier::new(cluster_key(&config)), Arc::clone(&metrics)),
             cluster,
+            tls_ports,
             hls: packaged.or(relayed),
             drain: server.drain.clone(),
             stop: server.stop_connections.clone(),
         });
+        let handshakes = Arc::new(Handshakes::new(context.config.clone(), Arc::clone(&context.metrics)));
+        let tls = server.present_certificates(&config, &context)?;
         let admin = Arc::new(AdminContext {
             hub,
             metrics,
@@ -216,7 +252,7 @@ impl Server {
         });
         server.admin.spawn(upkeep::run(server.hub.clone(), relay, server.stop_admin.clone()));
         server.admin.spawn(reload::watch(server.reload.clone(), server.stop_admin.clone()));
-        server.listen(bound, context, admission, &admin).map_err(StartError::Address)?;
+        server.listen(bound, context, (admission, handshakes), tls, &admin).map_err(StartError::Address)?;
         server.health.ready();
         Ok(server)
     }
@@ -226,13 +262,14 @@ impl Server {
         &self,
         bound: Vec<(Service, ListenAddress, TcpListener)>,
         context: Arc<ServeContext>,
-        admission: Arc<Admission>,
+        (admission, handshakes): (Arc<Admission>, Arc<Handshakes>),
+        tls: Option<ServerTls>,
         admin: &Arc<AdminContext>,
     ) -> io::Result<()> {
-        let (admins, clients): (Vec<_>, Vec<_>) =
-            bound.into_iter().partition(|(service, ..)| *service == Service::Admin);
+        let (admins, clients): (Vec<_>, Vec<_>) = bound.into_iter().partition(|(service, ..)| service.is_admin());
         let shards = Arc::clone(&self.shards);
-        let gate = Gate { context, admission, shards, connections: self.connections.clone() };
+        let (connections, of_clients) = (self.connections.clone(), tls.clone());
+        let gate = Gate { context, admission, handshakes, shards, tls: of_clients, connections };
         let draining = Draining {
             drain: self.drain.clone(),
             doors: Doors::new(gate, clients)?,
@@ -241,8 +278,9 @@ impl Server {
             finished: self.drained.clone(),
         };
         self.draining.spawn(draining.run(self.stop_accepting.clone()));
-        for (_, _, listener) in admins {
-            self.admin.spawn(admin::serve(listener, Arc::clone(admin), self.stop_admin.clone()));
+        for (service, _, listener) in admins {
+            let tls = tls.clone().filter(|_| service.is_tls());
+            self.admin.spawn(admin::serve(listener, tls, Arc::clone(admin), self.stop_admin.clone()));
         }
         for (service, address) in &self.addresses {
             tracing::info!(protocol = service.label(), %address, "listening");
@@ -302,10 +340,27 @@ impl Server {
         tracing::info!("stopped");
     }
 
+    /// Makes ready what listeners of TLS present, if there are any, and keeps it fresh.
+    fn present_certificates(&self, config: &Config, context: &ServeContext) -> Result<Option<ServerTls>, StartError> {
+        let pairs = &config.tls.certificates;
+        if pairs.is_empty() {
+            return Ok(None);
+        }
+        let loaded = pairs.iter().map(CertificatePair::load).collect::<Result<_, _>>()?;
+        let tls = ServerTls::new(loaded).map_err(StartError::Tls)?;
+        let (live, metrics) = (context.config.clone(), Arc::clone(&context.metrics));
+        self.admin.spawn(tls::keep_fresh(tls.clone(), live, metrics, self.stop_admin.clone()));
+        Ok(Some(tls))
+    }
+
     /// Fetches from upstream what players want, and passes on to it what is published here.
     fn join_upstream(&self, live: &Live, metrics: &Arc<Metrics>, node: &str) -> Result<Arc<PullContext>, StartError> {
         let config = live.current();
         let names = Names::new(&config.dns.nameservers, Arc::clone(metrics))?;
+        if config.upstream.tls {
+            // Better no start than no stream.
+            ClientTls::new(config.upstream.ca_file.as_deref())?;
+        }
         let context = Arc::new(PullContext::new(
             live.clone(),
             names,
@@ -352,10 +407,13 @@ impl Server {
 
 /// Binds what is configured; nothing is accepted yet.
 fn bind(config: &Config) -> Result<Vec<(Service, ListenAddress, TcpListener)>, BindError> {
-    let each: [(Service, &[ListenAddress]); 3] = [
+    let each: [(Service, &[ListenAddress]); 6] = [
         (Service::Rtmp, &config.rtmp.listen),
+        (Service::Rtmps, &config.rtmp.tls_listen),
         (Service::Http, &config.http.listen),
+        (Service::Https, &config.http.tls_listen),
         (Service::Admin, &config.admin.listen),
+        (Service::AdminTls, &config.admin.tls_listen),
     ];
     let mut bound = Vec::new();
     for (service, addresses) in each {
@@ -392,6 +450,7 @@ fn stream_settings(config: &Config, key: &StreamKey) -> StreamSettings {
         },
         hard_lag: play.hard_lag,
         play_wait: play.play_wait,
+        join_speed: play.join_speed,
         on_conflict: match publish.on_conflict {
             OnConflict::Reject => hub::OnConflict::Reject,
             OnConflict::Replace => hub::OnConflict::Replace,

@@ -38,12 +38,14 @@ mod system {
     mod http;
     mod interoperation;
     mod late_joiners;
+    mod limits;
     mod marks;
     mod mux;
     mod names;
     mod overload;
     mod probe;
     mod process;
+    mod proxied;
     mod publishing;
     mod reload;
     mod reload_effects;
@@ -52,6 +54,8 @@ mod system {
     mod shutdown;
     mod slow_players;
     mod timeline;
+    mod tls;
     mod upstream_http;
+    mod upstream_tls;
     mod ws;
 }

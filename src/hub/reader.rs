@@ -4,6 +4,7 @@
 //! poll it for one piece of wire bytes at a time; there is no queue between them and the ring.
 
 mod leaving;
+mod pacing;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ use super::shielding::Waiting;
 use super::state::{KEYFRAME_WAIT, Live, State};
 use super::stream::StreamHandle;
 use super::wake::WakerSlot;
+
+use pacing::CatchUp;
 
 /// Who wants to play.
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +99,8 @@ pub struct Reader {
     /// those before it, a track may not have begun.
     tracks: Option<(Tracks, u64)>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Until a player has all there is.
+    catch_up: Option<CatchUp>,
     /// Set if it plays for nobody here: it is not counted, keeps no pull alive and waits for no turn.
     tap: Option<TapStart>,
 }
@@ -167,6 +172,9 @@ impl Reader {
 
     fn at(handle: StreamHandle, request: PlayRequest, begin_at: u64, tap: Option<TapStart>) -> Self {
         let waker = handle.stream.wakers.enter(request.shard);
+        // Servers have players who wait, and taps are none.
+        let is_held = tap.is_none() && !request.is_pull;
+        let catch_up = CatchUp::new(handle.stream.settings.join_speed).filter(|_| is_held);
         Self {
             share: handle.shared.releases.next_share(),
             handle,
@@ -182,6 +190,7 @@ impl Reader {
             session: None,
             tracks: None,
             timer: None,
+            catch_up,
             tap,
         }
     }
@@ -265,8 +274,10 @@ impl Reader {
         if let Some(headers) = self.missing_headers(&block) {
             return Poll::Ready(Ok(headers));
         }
+        ready!(self.poll_pace(context, &block));
         self.next_packet = block.end_packet();
         self.cursor = self.cursor.map(|cursor| cursor + 1);
+        self.note_pace();
         Poll::Ready(Ok(Piece::Block(block)))
     }
 
@@ -453,20 +464,6 @@ impl Reader {
     fn session_has_changed(&self, state: &State) -> bool {
         let current = state.live.as_ref().map(|live| &live.session);
         self.request.is_pull && self.session.as_ref().is_some_and(|(session, _)| Some(session) != current)
-    }
-
-    fn poll_timer(&mut self, context: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()> {
-        let Some(deadline) = deadline.map(tokio::time::Instant::from_std) else {
-            self.timer = None;
-            return Poll::Pending;
-        };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if timer.deadline() != deadline {
-            timer.as_mut().reset(deadline);
-        }
-        ready!(timer.as_mut().poll(context));
-        self.timer = None;
-        Poll::Ready(())
     }
 }
 

@@ -161,6 +161,16 @@ label_values! {
 }
 
 label_values! {
+    /// What came of certificate files that had changed.
+    TlsReload {
+        /// They are in use.
+        Loaded = "loaded",
+        /// They cannot be used; those before stay.
+        Failed = "failed",
+    }
+}
+
+label_values! {
     /// Why something could not be recorded.
     RecordingError {
         /// The disk is full, or has less left free than it should, or a quota or limit is reached.

@@ -19,6 +19,10 @@ label_values! {
         CommandTimeout = "command_timeout",
         /// The peer does not speak RTMP.
         HandshakeInvalid = "handshake_invalid",
+        /// A trusted proxy began with a header that is none.
+        ProxyHeaderInvalid = "proxy_header_invalid",
+        /// The peer does not speak TLS where it should, or did not accept the certificate.
+        TlsFailed = "tls_failed",
         /// A chunk header or size broke the rules.
         ChunkInvalid = "chunk_invalid",
         /// A command or data message was not AMF0.
@@ -43,6 +47,8 @@ label_values! {
         UpstreamLost = "upstream_lost",
         /// The publisher sent nothing for too long.
         PublishSilent = "publish_silent",
+        /// The publisher sent more for too long than `limits.publish_bitrate` allows.
+        PublishTooFast = "publish_too_fast",
         /// The process-wide ring budget is used up.
         RingBudget = "ring_budget",
         /// Nobody publishes the stream.

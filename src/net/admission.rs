@@ -28,8 +28,16 @@ pub struct Admission {
 #[derive(Debug)]
 pub struct Admitted {
     admission: Arc<Admission>,
-    address: IpAddr,
+    /// Its place among those of its address. A proxy has none.
+    of_address: Option<OfAddress>,
     is_surplus: bool,
+}
+
+/// One of the places of an address. Dropping it frees the place.
+#[derive(Debug)]
+pub struct OfAddress {
+    admission: Arc<Admission>,
+    address: IpAddr,
 }
 
 impl Admission {
@@ -61,7 +69,12 @@ impl Admission {
 
     /// Lets a connection in, or not.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admitted> {
-        let address = address.to_canonical();
+        let mut admitted = self.admit_proxy()?;
+        admitted.count_for(address).then_some(admitted)
+    }
+
+    /// Lets a connection of a proxy in, or not: it is for any number of clients, and is not counted for its own address.
+    pub fn admit_proxy(self: &Arc<Self>) -> Option<Admitted> {
         let max_connections = self.max_connections.load(Ordering::Relaxed);
         let others = self.connections.fetch_add(1, Ordering::Relaxed);
         let surplus = SURPLUS_AT_LEAST.max(max_connections / SURPLUS_SHARE);
@@ -69,34 +82,70 @@ impl Admission {
             self.connections.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        // Made before the address is counted, because dropping it counts the address back.
-        let is_surplus = others >= max_connections;
-        let admitted = Admitted { admission: Arc::clone(self), address, is_surplus };
+        Some(Admitted { admission: Arc::clone(self), of_address: None, is_surplus: others >= max_connections })
+    }
+
+    /// Counts what is done for an address as one connection of it.
+    ///
+    /// # Errors
+    ///
+    /// Where it has as many as it may have.
+    fn place_of(self: &Arc<Self>, address: IpAddr) -> Result<OfAddress, TooManyOfAddress> {
+        let address = address.to_canonical();
         let mut count = self.by_address.entry(address).or_insert(0);
         *count += 1;
         let most = self.max_per_address.load(Ordering::Relaxed);
         let fits = most == 0 || *count <= most;
-        // The map's lock is given back before `admitted` may be dropped, which takes it again.
+        // The map's lock is given back before the place may be dropped, which takes it again.
         drop(count);
-        fits.then_some(admitted)
+        let place = OfAddress { admission: Arc::clone(self), address };
+        if fits { Ok(place) } else { Err(TooManyOfAddress) }
     }
 }
+
+/// An address has as many connections as it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many connections from one address")]
+pub struct TooManyOfAddress;
 
 impl Admitted {
     /// Whether it was let in beyond the total: only a server of ours may stay.
     pub const fn is_surplus(&self) -> bool {
         self.is_surplus
     }
+
+    /// Counts it for the address that it turns out to come from. Whether that is within the limit.
+    pub fn count_for(&mut self, address: IpAddr) -> bool {
+        match self.admission.place_of(address) {
+            Ok(place) => self.of_address = Some(place),
+            Err(TooManyOfAddress) => return false,
+        }
+        true
+    }
+
+    /// Counts a client for whom the peer, a proxy, asks, for as long as the place is kept.
+    ///
+    /// # Errors
+    ///
+    /// Where that client has as many connections as it may have.
+    pub fn place_of(&self, client: IpAddr) -> Result<OfAddress, TooManyOfAddress> {
+        self.admission.place_of(client)
+    }
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        let admission = &self.admission;
-        admission.connections.fetch_sub(1, Ordering::Relaxed);
-        if let Some(mut count) = admission.by_address.get_mut(&self.address) {
+        self.admission.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for OfAddress {
+    fn drop(&mut self) {
+        let by_address = &self.admission.by_address;
+        if let Some(mut count) = by_address.get_mut(&self.address) {
             *count -= 1;
         }
-        admission.by_address.remove_if(&self.address, |_, count| *count == 0);
+        by_address.remove_if(&self.address, |_, count| *count == 0);
     }
 }
 
@@ -152,5 +201,30 @@ mod tests {
         drop((first, other));
         assert!(admission.by_address.is_empty());
         assert_eq!(admission.connections.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_proxys_connection_counts_for_the_client_that_it_names() {
+        let admission = Arc::new(Admission::new(10, 1));
+        let mut proxied: Vec<Admitted> = (0..3).map(|_| admission.admit_proxy().unwrap()).collect();
+        assert!(proxied[0].count_for(ONE));
+        assert!(!proxied[1].count_for(ONE));
+        assert!(proxied[2].count_for(OTHER));
+        assert!(admission.admit(OTHER).is_none());
+        proxied.truncate(1);
+        assert!(admission.admit(OTHER).is_some());
+    }
+
+    #[test]
+    fn new_limits_hold_for_who_comes_then_and_count_who_is_there() {
+        let admission = Arc::new(Admission::new(10, 0));
+        let first = admission.admit(ONE).unwrap();
+        admission.limit(2, 1);
+        assert!(admission.admit(ONE).is_none(), "the first counts");
+        let other = admission.admit(OTHER).unwrap();
+        admission.limit(2, 0);
+        assert!(admission.admit(ONE).unwrap().is_surplus());
+        drop((first, other));
+        assert!(admission.by_address.is_empty());
     }
 }

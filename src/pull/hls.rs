@@ -8,6 +8,7 @@
 //! again after half a segment; while no origin has the stream the latest one is served on, up to `upstream.resume_timeout`, so
 //! that players wait and see no error.
 
+mod connector;
 mod fetch;
 mod flights;
 mod foreign;

@@ -17,7 +17,6 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use prometheus_client::metrics::counter::Counter;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
@@ -26,10 +25,11 @@ use crate::hub::Identity;
 use crate::media::flv::{FlvError, FlvReader};
 use crate::media::{Kind, Tag};
 use crate::metrics::{Protocol, ReconnectReason};
-use crate::net::socket;
+use crate::net::stream::Stream;
 
 use super::PullContext;
 use super::connection::OpenError;
+use super::dial::{Way, dial};
 use super::target::Target;
 use super::upstreams::Candidate;
 
@@ -71,7 +71,7 @@ pub(super) struct HttpConnection {
 /// What is asked for, and of whom.
 #[derive(Debug, Clone, Copy)]
 struct Ask<'a> {
-    address: SocketAddr,
+    way: &'a Way,
     /// `host:port`, as the upstream is called.
     host: &'a str,
     /// Path and query.
@@ -91,7 +91,8 @@ impl HttpConnection {
         // The time spent in front of the gate is not the upstream's.
         let permit = gate.acquire().await;
         let (path, mark) = (target.http_path(), context.sign(&Mark::of_pull(&context.node)));
-        let ask = Ask { address: candidate.address, host: &candidate.name, path: &path, mark: &mark };
+        let way = context.way_to(candidate)?;
+        let ask = Ask { way: &way, host: &candidate.name, path: &path, mark: &mark };
         let (driver, answer) =
             ask.answered(context.config().upstream.connect_timeout, context.config().upstream.read_timeout).await?;
         // An upstream that has answered is busy with us no more than with any other.
@@ -123,7 +124,7 @@ impl HttpConnection {
         let now = Instant::now();
         Ok(Self {
             driver,
-            address: ask.address,
+            address: ask.way.address,
             body,
             is_framed: [TRANSFER_ENCODING, CONTENT_LENGTH].iter().any(|name| head.headers.contains_key(name)),
             reader: FlvReader::default(),
@@ -230,9 +231,8 @@ impl Ask<'_> {
         connect_timeout: Duration,
         patience: Duration,
     ) -> Result<(Driver, Response<Incoming>), OpenError> {
-        let connect = timeout(connect_timeout, TcpStream::connect(self.address)).await;
-        let socket = connect.map_err(|_| OpenError::Timeout)?.map_err(OpenError::Connect)?;
-        socket::prepare(&socket)?;
+        let connect = timeout(connect_timeout, dial(self.way)).await;
+        let stream = connect.map_err(|_| OpenError::Timeout)??;
         let request = Request::get(self.path)
             .header(HOST, self.host)
             .header(USER_AGENT, concat!("Rillcast/", env!("CARGO_PKG_VERSION")))
@@ -244,7 +244,7 @@ impl Ask<'_> {
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(BUFFER_BYTES)
             .max_headers(MAX_HEADERS)
-            .handshake(TokioIo::new(socket))
+            .handshake(TokioIo::new(stream))
             .await
             .map_err(while_opening)?;
         let mut driver = Driver { connection: Some(Box::pin(connection)) };
@@ -258,7 +258,7 @@ impl Ask<'_> {
     }
 }
 
-type Connection = http1::Connection<TokioIo<TcpStream>, Empty<Bytes>>;
+type Connection = http1::Connection<TokioIo<Stream>, Empty<Bytes>>;
 
 /// Moves the bytes of one connection. Dropping it closes the connection.
 #[derive(Debug)]
@@ -299,7 +299,8 @@ fn check_status(ask: Ask<'_>, status: StatusCode, headers: &HeaderMap, knows_all
 impl Ask<'_> {
     /// A `Location`, which may be relative to what was asked for (RFC 9110, section 10.2.2), as a whole URL.
     fn resolve(self, location: &str) -> String {
-        let base = Url::parse(&format!("http://{}{}", self.host, self.path));
+        let scheme = if self.way.tls.is_some() { "https" } else { "http" };
+        let base = Url::parse(&format!("{scheme}://{}{}", self.host, self.path));
         base.and_then(|base| base.join(location)).map_or_else(|_| location.to_owned(), String::from)
     }
 }

@@ -106,7 +106,7 @@ async fn ask(
         match Connection::open(context, &place, &target, || answered.store(true, Ordering::Relaxed)).await {
             Err(OpenError::Redirected { location }) => {
                 tracing::debug!(from = %place.address, to = location, "redirected");
-                match target.redirected(&location, &context.upstreams).await {
+                match target.redirected(&location, &place, &context.upstreams).await {
                     Some((next, named)) => (place, target) = (next, named),
                     None => return (candidate, Err(OpenError::BadRedirect { location })),
                 }

@@ -94,7 +94,7 @@ impl RtmpConnection {
         let permit = gate.acquire().await;
         let deadline = Instant::now() + limit;
         let client = ClientSession::new(ClientSettings {
-            tc_url: format!("rtmp://{}/{}", candidate.name, target.app),
+            tc_url: format!("{}://{}/{}", candidate.scheme(), candidate.name, target.app),
             app: target.app.clone(),
             goal: Goal::Play { name: target.stream.clone() },
             mark: Some(context.sign(&mark)),
@@ -102,7 +102,7 @@ impl RtmpConnection {
             four_cc: true,
             reconnects: false,
         })?;
-        let wire = Wire::dial(candidate, client, &context.metrics, deadline).await?;
+        let wire = Wire::dial(context, candidate, client, deadline).await?;
         let now = Instant::now();
         let mut connection = Self {
             wire,

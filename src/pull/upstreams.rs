@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
+use rustls::pki_types::ServerName;
 use tokio::sync::Semaphore;
 
 use crate::cluster::rank::rank;
@@ -35,6 +36,8 @@ pub(super) struct Candidate {
     pub(super) name: String,
     /// What is spoken with it.
     pub(super) protocol: UpstreamProtocol,
+    /// Whom it has to prove to be, where that is spoken over TLS.
+    pub(super) tls: Option<ServerName<'static>>,
     rank_key: String,
     origin: OriginAddress,
 }
@@ -43,8 +46,17 @@ pub(super) struct Candidate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) protocol: UpstreamProtocol,
+    /// Whether over TLS.
+    pub(super) is_tls: bool,
     pub(super) host: String,
     pub(super) port: u16,
+}
+
+impl Candidate {
+    /// How a URL of RTMP there begins.
+    pub(super) const fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "rtmps" } else { "rtmp" }
+    }
 }
 
 /// What all pulls know together of their upstreams.
@@ -119,12 +131,13 @@ impl Upstreams {
             match self.names.resolve(origin).await {
                 Ok(endpoints) => {
                     for endpoint in endpoints.iter() {
-                        let (address, name) = self.place_of(endpoint, protocol);
+                        let (address, name) = self.place_of(endpoint, tier, protocol);
                         if candidates.iter().all(|known| known.address != address) {
                             candidates.push(Candidate {
                                 address,
                                 name,
                                 protocol,
+                                tls: self.proof_of(tier, endpoint),
                                 rank_key: endpoint.rank_key.clone(),
                                 origin: origin.clone(),
                             });
@@ -143,25 +156,42 @@ impl Upstreams {
     }
 
     /// Where to connect, and as what: the ports that resolve with names are those of RTMP.
-    fn place_of(&self, endpoint: &Endpoint, protocol: UpstreamProtocol) -> (SocketAddr, String) {
-        match protocol {
-            UpstreamProtocol::Rtmp => (endpoint.address, endpoint.name.clone()),
-            UpstreamProtocol::HttpFlv => {
-                let port = self.config.current().upstream.http_port;
-                let host = endpoint.name.rsplit_once(':').map_or(endpoint.name.as_str(), |(host, _)| host);
-                (SocketAddr::new(endpoint.address.ip(), port), format!("{host}:{port}"))
-            }
-        }
+    fn place_of(&self, endpoint: &Endpoint, tier: Tier, protocol: UpstreamProtocol) -> (SocketAddr, String) {
+        let settings = &self.config.current().upstream;
+        let port = match protocol {
+            UpstreamProtocol::Rtmp => settings.rtmps_port.filter(|_| tier != Tier::Shield),
+            UpstreamProtocol::HttpFlv => Some(settings.http_port),
+        };
+        let Some(port) = port else { return (endpoint.address, endpoint.name.clone()) };
+        (SocketAddr::new(endpoint.address.ip(), port), format!("{}:{port}", host_of(&endpoint.name)))
     }
 
-    /// Where a redirect leads. The name is not one of ours, and ranks nowhere.
-    pub(super) async fn redirected_to(&self, place: &Place) -> Option<Candidate> {
-        let Place { protocol, host, port } = place;
+    /// Whom an upstream has to prove to be, if it has to: what it is configured as, not where that has led to.
+    fn proof_of(&self, tier: Tier, endpoint: &Endpoint) -> Option<ServerName<'static>> {
+        let settings = &self.config.current().upstream;
+        if !settings.tls || tier == Tier::Shield {
+            return None;
+        }
+        let configured = settings.server_name.clone();
+        let name = configured.unwrap_or_else(|| host_of(&endpoint.name).trim_matches(['[', ']']).to_owned());
+        // Whatever has no name a certificate could have is an address.
+        Some(ServerName::try_from(name).unwrap_or_else(|_| endpoint.address.ip().into()))
+    }
+
+    /// Where `from` redirects to. The name is not one of ours, and ranks nowhere. What begins over TLS stays so, and has to be
+    /// whom it was before: one certificate is for all origins that send to each other.
+    pub(super) async fn redirected_to(&self, place: &Place, from: &Candidate) -> Option<Candidate> {
+        let Place { protocol, is_tls, host, port } = place;
+        if *is_tls != from.tls.is_some() {
+            tracing::warn!(upstream = %from.address, "it redirects from TLS to plain text, or the other way");
+            return None;
+        }
         let text = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         let origin: OriginAddress = text.parse().ok()?;
         let endpoints = self.names.resolve(&origin).await.ok()?;
         let address = endpoints.first()?.address;
-        Some(Candidate { address, name: text.clone(), protocol: *protocol, rank_key: text, origin })
+        let tls = from.tls.clone();
+        Some(Candidate { address, name: text.clone(), protocol: *protocol, tls, rank_key: text, origin })
     }
 
     /// Notes that an address did not answer as an upstream does: it rests, and its name is asked for again.
@@ -190,4 +220,9 @@ impl Upstreams {
         }
         Arc::clone(&gate.1)
     }
+}
+
+/// The host of `host:port`.
+fn host_of(name: &str) -> &str {
+    name.rsplit_once(':').map_or(name, |(host, _)| host)
 }

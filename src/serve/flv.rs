@@ -16,6 +16,7 @@ use crate::hub::{End, Identity, PlayRequest, Reader, WireForm};
 use crate::media::flv;
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{Protocol, Reason};
+use crate::net::admission::OfAddress;
 
 use super::http::{Body, Exchange, text};
 use super::{reason_of, retry_after};
@@ -28,6 +29,8 @@ const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct FlvBody {
     reader: Reader,
     exchange: Arc<Exchange>,
+    /// Its place among those of the client's address, if they are counted.
+    _place: Option<OfAddress>,
     /// Until it is sent.
     header: Option<Bytes>,
     /// For a pull: when to show that this server is still there.
@@ -71,7 +74,8 @@ pub(super) async fn answer(
 
 /// Sends a pull to the origin that has the stream, if it is known.
 async fn redirect(exchange: &Exchange, key: &StreamKey, standing: Option<&Standing>) -> Option<Response<Body>> {
-    let url = exchange.context.elsewhere(key, standing).await?.http_url(key)?;
+    let tls = exchange.accepted.is_tls.then_some(exchange.context.tls_ports);
+    let url = exchange.context.elsewhere(key, standing).await?.http_url(key, tls)?;
     tracing::debug!(stream = %key, to = url, "redirecting");
     let mut response = text(StatusCode::FOUND, "the stream is at another origin\n");
     response.headers_mut().insert(LOCATION, HeaderValue::from_str(&url).ok()?);
@@ -93,7 +97,7 @@ pub(super) fn refusal(exchange: &Exchange, end: End) -> Response<Body> {
         End::Shutdown => "the server is stopping\n",
     };
     let mut response = text(StatusCode::SERVICE_UNAVAILABLE, line);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after(exchange.accepted.peer)));
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after(exchange.requester())));
     response
 }
 
@@ -164,7 +168,8 @@ impl FlvBody {
         *exchange.reason.lock() = Some(Reason::PeerClosed);
         let sent = exchange.context.metrics.egress_bytes(Protocol::HttpFlv);
         let life = session.map(|_| Life::new());
-        Self { reader, exchange, header: Some(header), life, asked_at: Some(asked_at), sent }
+        let place = exchange.take_place();
+        Self { reader, exchange, _place: place, header: Some(header), life, asked_at: Some(asked_at), sent }
     }
 
     /// The next piece of the body, or its end. Polled whenever hyper has room for more.

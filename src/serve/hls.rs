@@ -27,6 +27,7 @@ use super::{ServeContext, reason_of, retry_after};
 /// Who asks, and how it is answered.
 pub(super) struct Client<'a> {
     pub(super) peer: SocketAddr,
+    pub(super) is_tls: bool,
     /// Told when there is room for more of the answer.
     pub(super) progress: Arc<Progress>,
     /// Whether the connection has other answers under way.
@@ -168,8 +169,9 @@ async fn redirect_early(context: &ServeContext, client: &Client<'_>, resource: &
 
 /// Sends a server to the origin that has the stream, if it is known.
 async fn redirect(context: &ServeContext, client: &Client<'_>, resource: &Resource) -> Option<Response<Body>> {
-    let http = context.elsewhere(&resource.key, client.standing).await?.http?;
-    let url = format!("http://{http}/{}", resource.path());
+    let tls = client.is_tls.then_some(context.tls_ports);
+    let base = context.elsewhere(&resource.key, client.standing).await?.http_base(tls)?;
+    let url = format!("{base}/{}", resource.path());
     tracing::debug!(file = %resource, to = url, "redirecting");
     let mut response = text(StatusCode::FOUND, "the stream is at another origin\n");
     response.headers_mut().insert(LOCATION, HeaderValue::from_str(&url).ok()?);

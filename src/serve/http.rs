@@ -11,6 +11,7 @@ mod preface;
 mod route;
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +24,6 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
 use tokio::time::{sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
@@ -32,8 +32,10 @@ use tracing::{Instrument, Span};
 use crate::auth::Standing;
 use crate::hub::Identity;
 use crate::metrics::{Protocol, Reason};
+use crate::net::admission::{OfAddress, TooManyOfAddress};
 use crate::net::progress::{Progress, Watched};
 use crate::net::socket;
+use crate::net::stream::Stream;
 
 use super::hls::{self, Client};
 use super::ws::{self, Upgrade};
@@ -41,7 +43,7 @@ use super::{Accepted, CONTROL_WRITE_TIMEOUT, HANDSHAKE_TIMEOUT, ServeContext, fl
 
 pub(super) use body::{Body, FileBody};
 use preface::Version;
-use route::{Refused, Target};
+use route::{Refused, Requester, Target};
 
 /// The most that hyper gathers for a connection, reading or writing, before it asks a body for more.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -61,20 +63,22 @@ pub(super) struct Exchange {
     pub(super) reason: Mutex<Option<Reason>>,
     /// Whether the latest request was for a file and not for a stream.
     is_for_files: AtomicBool,
+    /// Whom the latest request comes from.
+    requester: Mutex<Requester>,
     /// What goes on over WebSocket once hyper has let go of the connection.
     pub(super) upgrade: Mutex<Option<Upgrade>>,
 }
 
 /// Serves a connection until it ends, for whatever reason.
-pub async fn serve(context: Arc<ServeContext>, socket: TcpStream, accepted: Accepted) {
+pub async fn serve(context: Arc<ServeContext>, stream: Stream, accepted: Accepted) {
     let span = tracing::info_span!("http", peer = %accepted.peer, id = %Identity::random());
-    let (protocol, reason) = run(&context, socket, accepted, &span).await;
+    let (protocol, reason) = run(&context, stream, accepted, &span).await;
     span.in_scope(|| context.connection_ended(protocol, reason));
 }
 
 /// Only answering is in the span: a span costs at every poll, and a body is polled for every block.
-async fn run(context: &Arc<ServeContext>, stream: TcpStream, accepted: Accepted, span: &Span) -> (Protocol, Reason) {
-    if socket::prepare(&stream).is_err() {
+async fn run(context: &Arc<ServeContext>, stream: Stream, accepted: Accepted, span: &Span) -> (Protocol, Reason) {
+    if socket::prepare(stream.socket()).is_err() {
         // The peer is gone already.
         return (Protocol::HttpFlv, Reason::Probe);
     }
@@ -96,13 +100,14 @@ async fn run(context: &Arc<ServeContext>, stream: TcpStream, accepted: Accepted,
 /// The first request has to be there at `deadline`.
 async fn run_http1(
     context: &Arc<ServeContext>,
-    stream: TcpStream,
+    stream: Stream,
     accepted: Accepted,
     deadline: tokio::time::Instant,
     span: &Span,
 ) -> (Protocol, Reason) {
     let exchange = Arc::new(Exchange {
         context: Arc::clone(context),
+        requester: Mutex::new(Requester { address: accepted.peer, place: None }),
         accepted,
         progress: Progress::new(),
         reason: Mutex::new(None),
@@ -178,6 +183,16 @@ async fn last_request(exchange: &Exchange, deadline: tokio::time::Instant) -> La
 }
 
 impl Exchange {
+    /// The address that the latest request comes from: the peer's, or what a trusted proxy says.
+    pub(super) fn requester(&self) -> SocketAddr {
+        self.requester.lock().address
+    }
+
+    /// The place that the latest request takes among those of its address, for as long as it is answered.
+    pub(super) fn take_place(&self) -> Option<OfAddress> {
+        self.requester.lock().place.take()
+    }
+
     fn has_asked(&self) -> bool {
         self.reason.lock().is_some()
     }
@@ -211,9 +226,11 @@ fn say_if_last(mut response: Response<Body>, closing: &CancellationToken) -> Res
 
 async fn answer(exchange: Arc<Exchange>, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let asked_at = Instant::now();
+    exchange.accepted.handshake.complete();
     exchange.progress.limit(CONTROL_WRITE_TIMEOUT);
     *exchange.reason.lock() = Some(Reason::Done);
-    let target = match route::target(&request) {
+    let limits = exchange.context.config.current().limits.clone();
+    let target = match route::within(&limits, &request).and_then(|()| route::target(&request)) {
         Ok(target) => target,
         Err(refused) => {
             let Refused { response, reason } = *refused;
@@ -227,40 +244,61 @@ async fn answer(exchange: Arc<Exchange>, mut request: Request<Incoming>) -> Resu
         *exchange.reason.lock() = Some(Reason::TooManyConnections);
         return Ok(route::no_room(exchange.accepted.peer));
     }
-    if let Target::Flv(key) = &target
+    match route::requester(&exchange.context, &exchange.accepted, request.headers()) {
+        Ok(requester) => *exchange.requester.lock() = requester,
+        Err(TooManyOfAddress) => {
+            *exchange.reason.lock() = Some(Reason::TooManyConnections);
+            return Ok(route::no_room(exchange.accepted.peer));
+        }
+    }
+    let response = respond(&exchange, &mut request, &target, standing.as_ref(), asked_at).await;
+    // What goes on has taken it.
+    drop(exchange.take_place());
+    Ok(response)
+}
+
+async fn respond(
+    exchange: &Arc<Exchange>,
+    request: &mut Request<Incoming>,
+    target: &Target,
+    standing: Option<&Standing>,
+    asked_at: Instant,
+) -> Response<Body> {
+    if let Target::Flv(key) = target
         && *request.method() == Method::GET
         && ws::is_wanted(request.headers())
     {
-        return Ok(ws::answer(&exchange, &mut request, key, asked_at).await);
+        return ws::answer(exchange, request, key, asked_at).await;
     }
-    let mark = standing.as_ref().and_then(Standing::mark);
+    let mark = standing.and_then(Standing::mark);
     let mut response = if exchange.context.is_passed_by(mark) {
         *exchange.reason.lock() = Some(Reason::StreamNotFound);
         route::loop_detected()
     } else {
-        match &target {
-            Target::Flv(key) => flv::answer(&exchange, key, standing.as_ref(), asked_at).await,
+        match target {
+            Target::Flv(key) => flv::answer(exchange, key, standing, asked_at).await,
             Target::File(resource) => {
                 let client = Client {
-                    peer: exchange.accepted.peer,
+                    peer: exchange.requester(),
+                    is_tls: exchange.accepted.is_tls,
                     progress: Arc::clone(&exchange.progress),
                     is_multiplexed: false,
-                    standing: standing.as_ref(),
+                    standing,
                 };
                 // A client that goes away while it waits lets hyper drop this future.
                 *exchange.reason.lock() = Some(Reason::PeerClosed);
-                let (response, reason) = hls::answer(&exchange.context, client, resource, &request).await;
+                let (response, reason) = hls::answer(&exchange.context, client, resource, request).await;
                 *exchange.reason.lock() = Some(reason);
                 response
             }
         }
     };
-    route::acknowledge(&exchange.context, standing.as_ref(), &mut response);
+    route::acknowledge(&exchange.context, standing, &mut response);
     if *request.method() == Method::HEAD {
         *response.body_mut() = Body::Empty;
         *exchange.reason.lock() = Some(Reason::Done);
     }
-    Ok(response)
+    response
 }
 
 pub(super) fn text(status: StatusCode, text: &'static str) -> Response<Body> {

@@ -53,7 +53,9 @@ async fn redirect(connection: &mut Connection<'_>, key: &StreamKey) -> Result<Re
     let context = connection.context;
     match unless_stopped(context, context.elsewhere(key, connection.standing.as_ref())).await? {
         Some(place) => {
-            let url = place.rtmp_url(key);
+            let is_tls = connection.accepted.is_tls;
+            let url = if is_tls { place.rtmps_url(key, context.tls_ports) } else { Some(place.rtmp_url(key)) };
+            let Some(url) = url else { return Ok(refuse(connection, End::NotFound)) };
             connection.span.in_scope(|| tracing::debug!(stream = %key, to = url, "redirecting"));
             connection.link.session.redirect_play(&url);
             Ok(Reason::Redirected)

@@ -14,6 +14,7 @@ use crate::metrics::Reason;
 use crate::rtmp::server::ServerEvent;
 use crate::rtmp::status::Status;
 
+use super::allowance::Allowance;
 use super::departure::{Departure, Due};
 use super::heartbeat::{Beat, Heartbeat};
 use super::orders::{Orders, Tokens};
@@ -65,6 +66,7 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
     let description = match reason {
         Reason::PublishReplaced => "another publisher has the stream",
         Reason::PublishSilent => "nothing came for too long",
+        Reason::PublishTooFast => "more came for too long than may come",
         Reason::Drained | Reason::Shutdown => "the server is going",
         other => other.label(),
     };
@@ -154,6 +156,7 @@ async fn take(
     let mut orders =
         Orders::new(tokens, Departure::new(&context.drain, context.config.current().role, connection.can_reconnect));
     let mut tags: Vec<Tag> = Vec::new();
+    let mut allowance = allowance(connection);
     let mut heartbeat = Heartbeat::new(connection.standing.is_some());
     loop {
         let mut closed = Ok(false);
@@ -189,6 +192,10 @@ async fn take(
         if silence.since.elapsed() >= silence.limit {
             return Err(Reason::PublishSilent);
         }
+        if !allowance.note(connection.link.take_received(), Instant::now()) {
+            tracing::warn!("the publisher sends more than limits.publish_bitrate allows");
+            return Err(Reason::PublishTooFast);
+        }
         connection.link.flush().await?;
         let last_heard = connection.link.last_heard;
         tokio::select! {
@@ -210,6 +217,14 @@ async fn take(
             () = alarm.as_mut() => alarm.as_mut().reset(silence.ends_at()),
         }
     }
+}
+
+/// What the publisher may send. One that another server passes on has been measured there, and begins with a whole GOP.
+fn allowance(connection: &mut Connection<'_>) -> Allowance {
+    let limit = connection.context.config.current().limits.publish_bitrate;
+    let is_forwarded = matches!(connection.standing, Some(Standing::Verified(_)));
+    connection.link.take_received();
+    Allowance::new(limit.filter(|_| !is_forwarded), Instant::now())
 }
 
 /// Since when a publisher has sent nothing, and for how long it may.

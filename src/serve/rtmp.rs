@@ -6,7 +6,6 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, Span};
 
@@ -15,6 +14,7 @@ use crate::hub::Identity;
 use crate::media::stream_key::{NamedStream, StreamKey};
 use crate::metrics::{Protocol, Reason};
 use crate::net::socket;
+use crate::net::stream::Stream;
 use crate::rtmp::server::{ConnectRequest, ServerEvent, ServerSession, ServerSettings};
 
 use super::link::Link;
@@ -40,14 +40,14 @@ pub(super) struct Connection<'a> {
 }
 
 /// Serves a connection until it ends, for whatever reason.
-pub async fn serve(context: Arc<ServeContext>, socket: TcpStream, accepted: Accepted) {
+pub async fn serve(context: Arc<ServeContext>, stream: Stream, accepted: Accepted) {
     let span = tracing::info_span!("rtmp", peer = %accepted.peer, id = %Identity::random());
-    let reason = run(&context, socket, &accepted, &span).await;
+    let reason = run(&context, stream, &accepted, &span).await;
     span.in_scope(|| context.connection_ended(Protocol::Rtmp, reason));
 }
 
-async fn run(context: &ServeContext, stream: TcpStream, accepted: &Accepted, span: &Span) -> Reason {
-    if socket::prepare(&stream).is_err() {
+async fn run(context: &ServeContext, stream: Stream, accepted: &Accepted, span: &Span) -> Reason {
+    if socket::prepare(stream.socket()).is_err() {
         // The peer is gone already.
         return Reason::Probe;
     }
@@ -116,6 +116,7 @@ impl Connection<'_> {
     }
 
     fn connect(&mut self, request: ConnectRequest) -> Result<(), Reason> {
+        self.accepted.handshake.complete();
         self.standing = self.context.marks.judge(request.mark.as_deref());
         tracing::debug!(app = request.app, flash_version = request.flash_version, standing = ?self.standing, "connect");
         if !self.context.has_room(self.accepted, Protocol::Rtmp, self.standing.as_ref()) {

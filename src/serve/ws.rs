@@ -19,7 +19,6 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use prometheus_client::metrics::counter::Counter;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error;
@@ -32,8 +31,10 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use crate::hub::{End, Reader};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{Protocol, Reason};
+use crate::net::admission::OfAddress;
 use crate::net::progress::Watched;
 use crate::net::scratch;
+use crate::net::stream::Stream;
 
 use super::flv::{self, Opened};
 use super::http::{Body, Exchange, text};
@@ -56,6 +57,8 @@ pub(super) struct Upgrade {
     reader: Reader,
     header: Bytes,
     asked_at: Instant,
+    /// Its place among those of the client's address, if they are counted.
+    place: Option<OfAddress>,
 }
 
 /// Whether a request is a WebSocket client's, be it a flawed one: such a client cannot use any other answer.
@@ -83,7 +86,8 @@ pub(super) async fn answer(
         Ok(Opened { reader, header, .. }) => {
             tracing::info!(stream = %key, websocket = true, "playing");
             let connection = hyper::upgrade::on(request);
-            *exchange.upgrade.lock() = Some(Upgrade { connection, reader, header, asked_at });
+            *exchange.upgrade.lock() =
+                Some(Upgrade { connection, reader, header, asked_at, place: exchange.take_place() });
             let mut response = Response::new(Body::Empty);
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             let headers = response.headers_mut();
@@ -175,9 +179,9 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 
 /// Plays until one side has had enough, and says why.
 pub(super) async fn play(exchange: &Exchange, upgrade: Upgrade) -> Reason {
-    let Upgrade { connection, reader, header, asked_at } = upgrade;
+    let Upgrade { connection, reader, header, asked_at, place: _place } = upgrade;
     // What hyper hands over is what it was given.
-    let parts = connection.await.ok().and_then(|upgraded| upgraded.downcast::<TokioIo<Watched<TcpStream>>>().ok());
+    let parts = connection.await.ok().and_then(|upgraded| upgraded.downcast::<TokioIo<Watched<Stream>>>().ok());
     let Some(parts) = parts else { return Reason::PeerLost };
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
@@ -206,7 +210,7 @@ pub(super) async fn play(exchange: &Exchange, upgrade: Upgrade) -> Reason {
 /// One player on its WebSocket.
 struct Player<'a> {
     exchange: &'a Exchange,
-    socket: WebSocketStream<Watched<TcpStream>>,
+    socket: WebSocketStream<Watched<Stream>>,
     reader: Reader,
     outbound: Outbound,
     /// Until there was media: when the stream was asked for.
@@ -297,7 +301,7 @@ impl Player<'_> {
 }
 
 /// Takes what the client says, of which only its leaving matters, and answers its pings.
-async fn listen(socket: &mut WebSocketStream<Watched<TcpStream>>) -> Reason {
+async fn listen(socket: &mut WebSocketStream<Watched<Stream>>) -> Reason {
     loop {
         match socket.next().await {
             None => return Reason::PeerClosed,

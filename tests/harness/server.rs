@@ -166,6 +166,13 @@ impl Server {
         self.process.wait_for_exit()
     }
 
+    /// Where it listens for a protocol, as its log calls it: "rtmps", "https", "admin-tls".
+    #[track_caller]
+    pub fn listens_for(&self, protocol: &str) -> SocketAddr {
+        let place = || self.process.stderr.find(|line| listening_address(line, protocol));
+        wait_for(&format!("the server listens for {protocol}"), place)
+    }
+
     /// `rtmp://HOST:PORT/STREAM`.
     pub fn rtmp_url(&self, stream: &str) -> String {
         format!("rtmp://{}/{stream}", self.rtmp)

@@ -1,4 +1,5 @@
 mod leaving;
+mod pacing;
 mod windows;
 
 use std::net::{IpAddr, Ipv4Addr};

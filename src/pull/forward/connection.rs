@@ -54,7 +54,7 @@ impl ForwardConnection {
         let _permit = gate.acquire().await;
         let deadline = Instant::now() + context.config().upstream.connect_timeout;
         let mut client = ClientSession::new(ClientSettings {
-            tc_url: format!("rtmp://{}/{}", candidate.name, publication.app()),
+            tc_url: format!("{}://{}/{}", candidate.scheme(), candidate.name, publication.app()),
             app: publication.app().to_owned(),
             goal: Goal::Publish { name: publication.name() },
             mark: Some(publication.mark(context)),
@@ -63,7 +63,7 @@ impl ForwardConnection {
             reconnects: true,
         })?;
         client.publish_to_ours_as(publication.name_for_ours());
-        let wire = Wire::dial(candidate, client, &context.metrics, deadline).await?;
+        let wire = Wire::dial(context, candidate, client, deadline).await?;
         let mut connection = Self {
             wire,
             candidate: candidate.clone(),

@@ -7,6 +7,7 @@ use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Mark, Verifier};
+use crate::cluster::place::TlsPorts;
 use crate::config::{Config, Live, Role};
 use crate::drain::{Drain, Times};
 use crate::hls::{File, Library, MediaType};
@@ -83,6 +84,7 @@ impl Bench {
         let zero = Duration::ZERO;
         let times = Times { propagation_delay: zero, soft_timeout: zero, window: zero, hard_timeout: zero };
         let context = ServeContext {
+            tls_ports: TlsPorts::default(),
             hub,
             config: Live::new(Config::defaults(Role::Origin)),
             metrics: Arc::clone(&metrics),
@@ -105,6 +107,7 @@ impl Bench {
         let resource = Resource::parse(path).unwrap().unwrap();
         let client = Client {
             peer: (Ipv4Addr::LOCALHOST, 1).into(),
+            is_tls: false,
             progress: Progress::new(),
             is_multiplexed: false,
             standing: self.standing.as_ref(),

@@ -6,10 +6,13 @@ use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, HeaderName, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use crate::auth::{MARK_HEADER, Standing};
+use crate::config::Limits;
 use crate::hls::Resource;
 use crate::media::stream_key::{NameError, StreamKey};
 use crate::metrics::Reason;
-use crate::serve::{ServeContext, retry_after};
+use crate::net::admission::{OfAddress, TooManyOfAddress};
+use crate::net::forwarded;
+use crate::serve::{Accepted, ServeContext, retry_after};
 
 use super::{Body, text};
 
@@ -30,6 +33,26 @@ pub(super) enum Target {
 pub(super) struct Refused {
     pub(super) response: Response<Body>,
     pub(super) reason: Reason,
+}
+
+/// Refuses a request that is larger than it may be. What its parts count is what they count in HTTP/2 (RFC 9113,
+/// section 6.5.2); of its body, only what it announces: nobody reads it.
+pub(super) fn within<B: http_body::Body>(limits: &Limits, request: &Request<B>) -> Result<(), Box<Refused>> {
+    const OVERHEAD: usize = 32;
+    let uri = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + OVERHEAD);
+    let refused = |status, line| {
+        let mut response = text(status, line);
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        Err(Box::new(Refused { response, reason: Reason::HttpInvalid }))
+    };
+    if uri + fields.sum::<usize>() > limits.max_header_bytes {
+        return refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head of the request is too large\n");
+    }
+    if request.body().size_hint().lower() > limits.max_body_bytes as u64 {
+        return refused(StatusCode::PAYLOAD_TOO_LARGE, "a request for a stream needs no such body\n");
+    }
+    Ok(())
 }
 
 /// Tells what a request asks for, or answers it.
@@ -60,6 +83,30 @@ const fn status_of(error: NameError) -> StatusCode {
         NameError::TooLong => StatusCode::URI_TOO_LONG,
         _ => StatusCode::BAD_REQUEST,
     }
+}
+
+/// Whom a request comes from.
+#[derive(Debug)]
+pub(super) struct Requester {
+    /// The address of the client. Where a proxy names it, the port is the proxy's.
+    pub(super) address: SocketAddr,
+    /// The client's place among those of its address, where a proxy's connection has none.
+    pub(super) place: Option<OfAddress>,
+}
+
+/// Tells whom a request comes from: the peer, or whom a trusted proxy names (`X-Forwarded-For`).
+pub(super) fn requester(
+    context: &ServeContext,
+    accepted: &Accepted,
+    headers: &HeaderMap,
+) -> Result<Requester, TooManyOfAddress> {
+    let peer = accepted.peer;
+    let config = context.config.current();
+    let Some(client) = forwarded::client(headers, peer.ip(), |address| config.trusts_proxy(address)) else {
+        return Ok(Requester { address: peer, place: None });
+    };
+    tracing::debug!(%client, "a proxy names its client");
+    Ok(Requester { address: SocketAddr::new(client, peer.port()), place: Some(accepted.admitted.place_of(client)?) })
 }
 
 /// What the sender of a request is, if it is no ordinary client.
