@@ -28,7 +28,7 @@ impl PullContext {
     /// How an upstream is reached. Where it has to prove who it is and nobody could prove anything, not at all.
     pub(super) fn way_to(&self, candidate: &Candidate) -> Result<Way, OpenError> {
         let with = |name: &ServerName<'static>| {
-            let tls = self.trust.current(self.settings.ca_file.as_deref());
+            let tls = self.trust.current(self.config().upstream.ca_file.as_deref());
             tls.map(|tls| (tls, name.clone())).map_err(|error| OpenError::Tls(io::Error::other(error)))
         };
         Ok(Way { address: candidate.address, tls: candidate.tls.as_ref().map(with).transpose()? })
