@@ -12,12 +12,13 @@ use axum::body::{Body, to_bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::config::{ConfigError, Loaded, Mistake, Overlay, OverlayFormat, Setting};
+use crate::config::{ConfigError, Loaded, Mistake, OverlayFormat, Setting};
 
 use super::AdminContext;
 use super::api::{Envelope, Failure};
@@ -33,8 +34,8 @@ pub trait Configuration: fmt::Debug + Send + Sync {
     fn show(&self) -> BoxFuture<'_, InForce>;
     /// Loads the sources again.
     fn reload(&self) -> BoxFuture<'_, Result<Reloaded, ConfigError>>;
-    /// Lays `overlay` over the sources, in the place of the one before.
-    fn lay_over(&self, overlay: Overlay) -> BoxFuture<'_, Result<Reloaded, ConfigError>>;
+    /// Lays what is written in `text` over the sources, in the place of what was laid there before.
+    fn lay_over(&self, text: Bytes, format: OverlayFormat) -> BoxFuture<'_, Result<Reloaded, ConfigError>>;
     /// Takes away what was laid over the sources, if anything was.
     fn take_away(&self) -> BoxFuture<'_, Result<Reloaded, ConfigError>>;
 }
@@ -168,11 +169,7 @@ pub(super) async fn put(State(context): State<Arc<AdminContext>>, headers: Heade
         }
         Err(_) => return Failure::of(&context, StatusCode::REQUEST_TIMEOUT, "the body took too long".to_owned()),
     };
-    let done = match Overlay::parse(&text, format) {
-        Ok(overlay) => context.configuration.lay_over(overlay).await,
-        Err(error) => Err(error),
-    };
-    answer(&context, done)
+    answer(&context, context.configuration.lay_over(text, format).await)
 }
 
 pub(super) async fn delete(State(context): State<Arc<AdminContext>>) -> Response {

@@ -2,10 +2,11 @@
 
 use axum::body::Body;
 use axum::http::{Method, Request};
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tower::ServiceExt;
 
-use crate::config::{Config, ConfigError, Overlay, Role};
+use crate::config::{Config, ConfigError, OverlayFormat, Role};
 use crate::drain::Times;
 use crate::hub::{Dispatchers, StreamSettings};
 
@@ -24,7 +25,7 @@ impl Configuration for Fixed {
         unimplemented!("not asked for here")
     }
 
-    fn lay_over(&self, _: Overlay) -> BoxFuture<'_, Result<Reloaded, ConfigError>> {
+    fn lay_over(&self, _: Bytes, _: OverlayFormat) -> BoxFuture<'_, Result<Reloaded, ConfigError>> {
         unimplemented!("not asked for here")
     }
 

@@ -43,6 +43,13 @@ impl Layer {
         }
     }
 
+    /// Takes the value at `section.key` away, if there is one.
+    pub(super) fn remove(&mut self, section: &str, key: &str) {
+        if let Some(ValueKind::Table(table)) = self.sections.get_mut(section).map(|section| &mut section.kind) {
+            table.remove(key);
+        }
+    }
+
     /// The value at `section.key`, whichever source it came from.
     pub(super) fn get(&self, section: &str, key: &str) -> Option<&Value> {
         match &self.sections.get(section)?.kind {

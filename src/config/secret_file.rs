@@ -48,6 +48,21 @@ pub(super) fn resolve(tree: &mut Layer, mistakes: &mut Vec<Mistake>) -> Vec<Path
     files
 }
 
+/// Takes out of `layers` the secrets, and the files that hold them, that `overlay` has in either way: it is to win, and both
+/// together would be a mistake.
+pub(super) fn give_way(layers: &mut [Layer], overlay: &Layer) {
+    for schema in SCHEMAS {
+        for key in schema.keys.iter().filter(|key| key.shape == Shape::Secret) {
+            let names = [key.name, &format!("{}_file", key.name)];
+            if names.iter().any(|name| overlay.get(schema.name, name).is_some()) {
+                for layer in &mut *layers {
+                    names.iter().for_each(|name| layer.remove(schema.name, name));
+                }
+            }
+        }
+    }
+}
+
 /// Why a file holds no secret.
 #[derive(Debug, thiserror::Error)]
 enum FileError {

@@ -91,7 +91,10 @@ impl Sources {
         // A mistake without a key concerns a whole file, which may hold anything.
         let complete = mistakes.iter().all(|mistake| mistake.key.is_some());
         layers.push(environment::read(self.environment.iter().cloned(), &mut mistakes));
-        layers.extend(overlay.map(|overlay| overlay.layer().clone()));
+        if let Some(overlay) = overlay {
+            secret_file::give_way(&mut layers, overlay.layer());
+            layers.push(overlay.layer().clone());
+        }
 
         let mut config = Config::defaults(self.role);
         let mut provenance = Provenance::default();

@@ -13,12 +13,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
 use crate::admin::{Configuration, InForce, Pending, Reloaded};
-use crate::config::{Attempt, Config, ConfigError, Fingerprints, Live, Loaded, Mistake, Overlay, Sources, Stamp};
+use crate::config::{
+    Attempt, Config, ConfigError, Fingerprints, Live, Loaded, Mistake, Overlay, OverlayFormat, Sources, Stamp,
+};
 use crate::metrics::Metrics;
 
 use effect::needs_restart;
@@ -61,8 +64,8 @@ struct State {
 enum Change {
     /// It stays.
     None,
-    /// This takes its place.
-    Lay(Overlay),
+    /// What is written here takes its place.
+    Lay(Bytes, OverlayFormat),
     /// It goes.
     TakeAway,
 }
@@ -94,10 +97,11 @@ impl Reload {
     /// Loads the sources again if their files hold something else than they did.
     async fn if_changed(&self) {
         let files = self.shared.state.lock().await.files.clone();
-        let Some(stamp) = self.settled_stamp(files).await else { return };
+        self.settle(files).await;
         let mut state = self.shared.state.lock().await;
-        // Somebody may have loaded them meanwhile.
-        if state.stamp != stamp {
+        // Looked at once more, now that nobody else loads them: somebody may have done so meanwhile.
+        let files = state.files.clone();
+        if self.stamp(files).await.is_some_and(|stamp| stamp != state.stamp) {
             // What is wrong has been said.
             let _ = self.change_in(&mut state, Change::None, "the files have changed").await;
         }
@@ -110,19 +114,22 @@ impl Reload {
         spawn_blocking(move || sources.directories(&files)).await.unwrap_or_default()
     }
 
-    async fn settled_stamp(&self, files: Vec<PathBuf>) -> Option<Stamp> {
+    /// Waits until the files stay the same for a moment, so that none is read that is being written; but not for ever.
+    async fn settle(&self, files: Vec<PathBuf>) {
         let mut last = None;
-        // A file that is being written is left alone until it stays the same for a moment; but not for ever.
         for _ in 0..watch::SETTLE_ATTEMPTS {
-            let (sources, files) = (self.shared.sources.clone(), files.clone());
-            let stamp = spawn_blocking(move || sources.stamp(&files)).await.ok();
+            let stamp = self.stamp(files.clone()).await;
             if stamp == last {
-                break;
+                return;
             }
             last = stamp;
             tokio::time::sleep(watch::SETTLE).await;
         }
-        last
+    }
+
+    async fn stamp(&self, files: Vec<PathBuf>) -> Option<Stamp> {
+        let sources = self.shared.sources.clone();
+        spawn_blocking(move || sources.stamp(&files)).await.ok()
     }
 
     /// Makes one change, or says why not. Returns the keys that have changed.
@@ -139,8 +146,11 @@ impl Reload {
     ) -> Result<Vec<String>, ConfigError> {
         let overlay = match change {
             Change::None => state.overlay.clone(),
-            Change::Lay(overlay) => Some(overlay),
             Change::TakeAway => None,
+            Change::Lay(text, format) => match Overlay::parse(&text, format) {
+                Ok(overlay) => Some(overlay),
+                Err(error) => return Err(self.refuse(state, error, cause)),
+            },
         };
         let (sources, files, laid) = (self.shared.sources.clone(), state.files.clone(), overlay.clone());
         let loaded = spawn_blocking(move || load(&sources, files, laid.as_ref())).await;
@@ -149,21 +159,24 @@ impl Reload {
             return Err(ConfigError { mistakes: vec![Mistake { source: None, key: None, message }] });
         };
         (state.files, state.stamp) = (files, stamp);
-        self.shared.metrics.operating.note_reload(result.is_ok());
         match result {
             Ok(wanted) => {
-                state.overlay = overlay;
-                state.failure = None;
+                self.shared.metrics.operating.note_reload(true);
+                (state.overlay, state.failure) = (overlay, None);
                 Ok(self.put_into_force(state, wanted, cause))
             }
-            Err(error) => {
-                for mistake in &error.mistakes {
-                    tracing::error!(%mistake, cause, "the configuration is invalid; the old one stays in force");
-                }
-                state.failure = Some(error.clone());
-                Err(error)
-            }
+            Err(error) => Err(self.refuse(state, error, cause)),
         }
+    }
+
+    /// Says everywhere why a change is not made.
+    fn refuse(&self, state: &mut State, error: ConfigError, cause: &'static str) -> ConfigError {
+        for mistake in &error.mistakes {
+            tracing::error!(%mistake, cause, "the configuration is invalid; the old one stays in force");
+        }
+        self.shared.metrics.operating.note_reload(false);
+        state.failure = Some(error.clone());
+        error
     }
 
     fn put_into_force(&self, state: &mut State, wanted: Loaded, cause: &'static str) -> Vec<String> {
@@ -240,8 +253,8 @@ impl Configuration for Reload {
         Box::pin(self.answer(Change::None, "POST /api/v1/reload"))
     }
 
-    fn lay_over(&self, overlay: Overlay) -> BoxFuture<'_, Result<Reloaded, ConfigError>> {
-        Box::pin(self.answer(Change::Lay(overlay), "PUT /api/v1/config"))
+    fn lay_over(&self, text: Bytes, format: OverlayFormat) -> BoxFuture<'_, Result<Reloaded, ConfigError>> {
+        Box::pin(self.answer(Change::Lay(text, format), "PUT /api/v1/config"))
     }
 
     fn take_away(&self) -> BoxFuture<'_, Result<Reloaded, ConfigError>> {

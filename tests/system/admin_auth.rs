@@ -3,8 +3,10 @@
 use std::fs;
 use std::process::Command;
 
+use serde_json::Value;
+
 use super::harness::server::Server;
-use super::harness::wait_until;
+use super::harness::{wait_for, wait_until};
 
 /// What curl gets, as a status code, with these arguments.
 #[track_caller]
@@ -23,9 +25,8 @@ fn curl(server: &Server, path: &str, arguments: &[&str]) -> u16 {
 #[test]
 fn curl_logs_in_with_a_password_in_clear_or_hashed_and_with_a_token() {
     let hashed = argon2_of("view-password");
-    let server = Server::origin(&format!(
-        "[admin]\nedit_auth = \"admin:edit-password\"\nview_auth = \"viewer:{hashed}\"\n"
-    ));
+    let server =
+        Server::origin(&format!("[admin]\nedit_auth = \"admin:edit-password\"\nview_auth = \"viewer:{hashed}\"\n"));
     assert_eq!(curl(&server, "/api/v1/config", &[]), 401);
     assert_eq!(curl(&server, "/api/v1/config", &["--user", "viewer:view-password"]), 200);
     assert_eq!(curl(&server, "/api/v1/config", &["--user", "viewer:other"]), 401);
@@ -37,10 +38,7 @@ fn curl_logs_in_with_a_password_in_clear_or_hashed_and_with_a_token() {
         assert_eq!(curl(&server, open, &[]), 200, "{open}");
     }
     let refusals = |reason| server.metrics().labelled("rillcast_admin_refusals_total", "reason", reason);
-    assert_eq!(
-        (refusals("no_credentials"), refusals("wrong_credentials"), refusals("view_only")),
-        (1.0, 2.0, 1.0)
-    );
+    assert_eq!((refusals("no_credentials"), refusals("wrong_credentials"), refusals("view_only")), (1.0, 2.0, 1.0));
 }
 
 /// A hash of a password, as the tool `argon2` writes it.
@@ -61,8 +59,8 @@ fn guessing_is_answered_with_a_time_to_wait() {
     let server = Server::origin("[admin]\nedit_auth = \"admin:edit-password\"\n");
     let mut statuses: Vec<u16> = Vec::new();
     for guess in 0..30 {
-        let answer =
-            server.ask_admin("GET", "/api/v1/config", &[("Authorization", &format!("Bearer guess-{guess}"))], "");
+        let token = format!("Bearer guess-{guess}");
+        let answer = server.ask_admin("GET", "/api/v1/config", &[("Authorization", token.as_str())], "");
         if answer.head.status == 429 {
             let wait: u64 = answer.head.header("retry-after").expect("it is said for how long").parse().unwrap();
             assert!((1..=60).contains(&wait), "{wait}");
@@ -85,24 +83,23 @@ fn a_rotated_secret_file_holds_as_soon_as_it_is_there() {
     let next = directory.path().join("next");
     fs::write(&next, "admin:second\n").unwrap();
     fs::rename(next, &file).unwrap();
-    wait_until("the new one is right", || {
-        let second = [("Authorization", "Basic YWRtaW46c2Vjb25k")];
-        server.ask_admin("GET", "/api/v1/config", &second, "").head.status == 200
-    });
+    let is_noticed =
+        |line: &Value| line["fields"]["changed"].as_str().is_some_and(|keys| keys.contains("admin.edit_auth"));
+    wait_until("it is noticed", || server.log().iter().any(is_noticed));
+    assert_eq!(curl(&server, "/api/v1/config", &["--user", "admin:second"]), 200);
+    assert_eq!(curl(&server, "/api/v1/config", &["--user", "admin:first"]), 401);
 }
 
 #[test]
 fn without_credentials_another_address_than_this_host_s_changes_nothing() {
     let Some(outside) = outside_address() else { return };
     let server = Server::origin(&format!("[admin]\nlisten = [\"127.0.0.1:0\", \"{outside}:0\"]\n"));
-    let listening: Vec<String> = server
-        .log()
-        .iter()
-        .filter(|line| line["fields"]["message"] == "listening" && line["fields"]["protocol"] == "admin")
-        .filter_map(|line| line["fields"]["address"].as_str().map(str::to_owned))
-        .collect();
-    let remote = listening.iter().find(|address| address.starts_with(&outside)).expect("it listens there");
-    let remote = remote.parse().unwrap();
+    let remote = wait_for("it listens there", || {
+        let log = server.log();
+        let addresses = log.iter().filter(|line| line["fields"]["message"] == "listening");
+        let mut addresses = addresses.filter_map(|line| line["fields"]["address"].as_str());
+        addresses.find(|address| address.starts_with(&outside))?.parse().ok()
+    });
     let ask = |method, path| super::harness::http::send(remote, method, path, &[], "").head.status;
     assert_eq!(ask("GET", "/api/v1/config"), 200);
     for (method, path) in [

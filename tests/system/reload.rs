@@ -232,7 +232,10 @@ fn a_put_wins_over_everything_until_it_is_deleted() {
         "[limits]\nmax_players = 3\nmax_connections_per_address = 300\n",
     );
     let source = |key: &str| server.config()["settings"]["limits"][key]["source"].as_str().unwrap().to_owned();
-    assert_eq!((server.setting("limits.max_players"), source("max_players").as_str()), (json!(4), "RILLCAST_LIMITS__MAX_PLAYERS"));
+    assert_eq!(
+        (server.setting("limits.max_players"), source("max_players").as_str()),
+        (json!(4), "RILLCAST_LIMITS__MAX_PLAYERS")
+    );
     assert!(source("max_connections_per_address").ends_with("test.toml"));
     assert_eq!(source("max_connections"), "default");
     let hash = server.config()["hash"].clone();
@@ -245,7 +248,10 @@ fn a_put_wins_over_everything_until_it_is_deleted() {
         config["apps"],
         json!([{"match": "live*", "source": "PUT /api/v1/config", "settings": {"play": {"gop_cache": false}}}])
     );
-    assert_eq!((server.setting("limits.max_players"), source("max_players").as_str()), (json!(5), "PUT /api/v1/config"));
+    assert_eq!(
+        (server.setting("limits.max_players"), source("max_players").as_str()),
+        (json!(5), "PUT /api/v1/config")
+    );
     // It stays when files change, and gives way to the next one as a whole.
     server.write_config("[limits]\nmax_players = 8\nmax_connections_per_address = 400\n");
     wait_for_setting(&server, "limits.max_connections_per_address", &json!(400));
@@ -288,7 +294,9 @@ fn a_put_that_cannot_be_used_changes_nothing_and_names_the_key() {
         assert_eq!(answer.json()["mistakes"][0]["key"], key, "{}", answer.text());
         assert!(answer.json()["mistakes"][0]["source"].as_str().is_some_and(|source| source.starts_with("PUT")));
     }
-    for content_type in [&[][..], &[("Content-Type", "text/plain")], &[("Content-Type", "application/x-www-form-urlencoded")]] {
+    for content_type in
+        [&[][..], &[("Content-Type", "text/plain")], &[("Content-Type", "application/x-www-form-urlencoded")]]
+    {
         assert_eq!(server.ask_admin("PUT", "/api/v1/config", content_type, "").head.status, 415);
     }
     let huge = format!("# {}\n", "x".repeat(2 << 20));
@@ -329,7 +337,10 @@ fn no_secret_is_ever_shown_whatever_is_done_with_it() {
     let server = Server::origin_reading(
         directory.path(),
         &[&format!("RILLCAST_ADMIN__VIEW_AUTH=viewer:{}", SECRETS[3])],
-        &format!("[log]\nlevel = \"trace\"\n[cluster]\nkey_file = {file:?}\n[admin]\nedit_auth = \"admin:{}\"\n", SECRETS[2]),
+        &format!(
+            "[log]\nlevel = \"trace\"\n[cluster]\nkey_file = {file:?}\n[admin]\nedit_auth = \"admin:{}\"\n",
+            SECRETS[2]
+        ),
     );
     let bearer = format!("Bearer {}", SECRETS[2]);
     let mut answers = Vec::new();
@@ -344,7 +355,7 @@ fn no_secret_is_ever_shown_whatever_is_done_with_it() {
     assert_eq!(ask("GET", "/api/v1/config", ""), 200);
     for invalid in [
         "cluster.key = \"S3CR3T-\"",
-        "cluster.key = \"S3CR3T-cluster-key-1\"",
+        "cluster.key = \"S3CR3T-cluster-key-1\"\ncluster.key_file = \"/nonexistent\"",
         "cluster = \"S3CR3T-cluster-key-1\"",
         "cluster.kye = \"S3CR3T-cluster-key-1\"",
         "admin.edit_auth = \"S3CR3T-edit\"",

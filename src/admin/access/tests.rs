@@ -151,10 +151,8 @@ async fn many_requests_at_once_with_the_right_password_are_no_guesses() {
 #[tokio::test]
 async fn who_looks_often_is_known_though_both_passwords_are_hashed() {
     let hash = |password: &str| bcrypt::hash(password, 4).unwrap();
-    let context = admin(
-        Some(&format!("admin:{}", hash("correct horse"))),
-        Some(&format!("viewer:{}", hash("battery staple"))),
-    );
+    let context =
+        admin(Some(&format!("admin:{}", hash("correct horse"))), Some(&format!("viewer:{}", hash("battery staple"))));
     assert_eq!(statuses(&context, ELSEWHERE, &[basic(VIEW)]).await, [200, 403]);
     // With no turn left, only what is known passes.
     let _turns = context.access.hashes.acquire_many(HASHES_AT_A_TIME as u32).await.unwrap();

@@ -51,6 +51,21 @@ fn an_overlay_wins_over_files_and_environment_and_each_value_knows_its_source() 
 }
 
 #[test]
+fn an_overlay_replaces_a_secret_however_it_is_given() {
+    let directory = directory(&[("key", "0123456789abcdef\n"), ("edit", "admin:file\n")]);
+    let file = |name: &str| directory.path().join(name).display().to_string();
+    let text = format!("cluster.key_file = {:?}\nadmin.edit_auth = \"admin:inline\"\n", file("key"));
+    fs::write(directory.path().join("a.toml"), text).unwrap();
+    let sources = sources(&directory, &[]);
+    let laid = overlay(&format!("cluster.key = \"fedcba9876543210\"\nadmin.edit_auth_file = {:?}\n", file("edit")));
+    let config = sources.load(Some(&laid)).result.unwrap().config;
+    assert_eq!(config.cluster.key.map(|key| key.reveal().to_owned()).as_deref(), Some("fedcba9876543210"));
+    assert_eq!(config.admin.edit_auth, "admin:file".parse().ok());
+    let both = overlay("cluster.key = \"fedcba9876543210\"\ncluster.key_file = \"/nonexistent\"\n");
+    assert_eq!(sources.load(Some(&both)).result.unwrap_err().mistakes.len(), 1);
+}
+
+#[test]
 fn a_mistake_in_an_overlay_names_the_request() {
     let sources = Sources::new(Role::Origin, &[], []);
     let error = sources.load(Some(&overlay("play.play_wait = \"soon\"\n"))).result.unwrap_err();
