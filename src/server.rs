@@ -38,7 +38,7 @@ use crate::net::admission::Admission;
 use crate::net::dns::{Names, SetUpError};
 use crate::net::handshakes::Handshakes;
 use crate::net::listener::{self, BindError};
-use crate::net::tls::{self, ClientTls, ClientTlsError, ServerTls};
+use crate::net::tls::{self, ClientTlsError, ServerTls};
 use crate::pull::{Forwarder, HlsRelay, PullContext, Puller, SpawnOnShard};
 use crate::serve::ServeContext;
 use crate::serve::marks::Marks;
@@ -335,10 +335,6 @@ impl Server {
         node: &str,
     ) -> Result<Arc<PullContext>, StartError> {
         let names = Names::new(&config.dns.nameservers, Arc::clone(metrics))?;
-        if config.upstream.tls {
-            // Better no start than no stream.
-            ClientTls::new(config.upstream.ca_file.as_deref())?;
-        }
         let context = Arc::new(PullContext::new(
             config.upstream.clone(),
             names,
@@ -348,6 +344,7 @@ impl Server {
             config.rtmp.chunk_size,
             self.stop_connections.clone(),
         ));
+        context.load_authorities()?;
         let (shards, connections) = (Arc::downgrade(&self.shards), self.connections.clone());
         let spawn = Box::new(move |pull| {
             if let Some(shards) = shards.upgrade() {
