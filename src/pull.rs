@@ -39,6 +39,7 @@ use crate::config::{Config, Live};
 use crate::hub::{Demand, OnDemand, PublishError, PublishRequest, Publisher, PullState, Source};
 use crate::metrics::{Metrics, ReconnectReason};
 use crate::net::dns::Names;
+use crate::net::tls::ClientTlsError;
 
 use health::LONGEST_REST_WHILE_WAITED_FOR;
 use rhythm::Rhythm;
@@ -92,6 +93,16 @@ impl PullContext {
     /// How to pull now. To be asked for each time that something begins, so that a reload reaches it.
     fn config(&self) -> Arc<Config> {
         self.config.current()
+    }
+
+    /// Reads the authorities by which upstreams prove who they are, if they have to.
+    ///
+    /// # Errors
+    ///
+    /// Where nobody could prove anything: better no start than no stream.
+    pub fn load_authorities(&self) -> Result<(), ClientTlsError> {
+        let settings = &self.settings;
+        if settings.tls { self.trust.current(settings.ca_file.as_deref()).map(drop) } else { Ok(()) }
     }
 
     /// What a connection that is made right now says of us.

@@ -39,7 +39,7 @@ use crate::net::admission::Admission;
 use crate::net::dns::{Names, SetUpError};
 use crate::net::handshakes::Handshakes;
 use crate::net::listener::{self, BindError};
-use crate::net::tls::{self, ClientTls, ClientTlsError, ServerTls};
+use crate::net::tls::{self, ClientTlsError, ServerTls};
 use crate::pull::{Forwarder, HlsRelay, PullContext, Puller, SpawnOnShard};
 use crate::serve::ServeContext;
 use crate::serve::marks::Marks;
@@ -357,10 +357,6 @@ impl Server {
     fn join_upstream(&self, live: &Live, metrics: &Arc<Metrics>, node: &str) -> Result<Arc<PullContext>, StartError> {
         let config = live.current();
         let names = Names::new(&config.dns.nameservers, Arc::clone(metrics))?;
-        if config.upstream.tls {
-            // Better no start than no stream.
-            ClientTls::new(config.upstream.ca_file.as_deref())?;
-        }
         let context = Arc::new(PullContext::new(
             live.clone(),
             names,
@@ -369,6 +365,7 @@ impl Server {
             cluster_key(&config),
             self.stop_connections.clone(),
         ));
+        context.load_authorities()?;
         let (shards, connections) = (Arc::downgrade(&self.shards), self.connections.clone());
         let spawn = Box::new(move |pull| {
             if let Some(shards) = shards.upgrade() {

@@ -99,7 +99,7 @@ fn who_cannot_prove_to_be_the_origin_is_not_pulled_from_nor_forwarded_to() {
     let publishing = "[publish]\nenabled = true\n";
     let other_name = Pair::edge_of(&origin, &authority, &format!("server_name = \"origin.example\"\n{publishing}"));
     let other_authority = Pair::edge_of(&origin, &Authority::new(), publishing);
-    for (edge, flaw) in [(other_name, "certificate not valid for name"), (other_authority, "UnknownIssuer")] {
+    for (edge, flaw) in [(other_name, "certificate not valid for name"), (other_authority, "BadSignature")] {
         let player = Player::join(Protocol::Rtmp, &edge, STREAM);
         assert_eq!(player.answer(), Err("NetStream.Play.StreamNotFound".to_owned()));
         assert!(Publisher::attempt(edge.rtmp, "live/mine", Default::default()).is_err());
@@ -192,7 +192,9 @@ fn authorities_that_cannot_be_read_are_a_mistake_at_the_start() {
         (Some("nothing"), "true", "ca.pem: holds no certificate in PEM"),
         (None, "false", "upstream.ca_file: does nothing without TLS"),
     ] {
-        content.map(|content| std::fs::write(&ca, content).unwrap());
+        if let Some(content) = content {
+            std::fs::write(&ca, content).unwrap();
+        }
         std::fs::write(&config, format!("{upstream}tls = {tls}\nca_file = \"{}\"\n", ca.display())).unwrap();
         let mut process = Process::rillcast(&["edge", "-c", &config.display().to_string()]);
         assert_eq!(process.wait_for_exit(), Some(78));
