@@ -18,6 +18,7 @@ mod mistake;
 mod nameserver;
 mod pattern;
 mod percentage;
+pub mod provenance;
 mod rate;
 mod ratio;
 mod recording_path;
@@ -36,6 +37,7 @@ use std::path::PathBuf;
 
 use apps::AppRule;
 use layer::Layer;
+use provenance::Provenance;
 
 pub use duration::{DurationError, MAX_DURATION, format_duration, parse_duration};
 pub use form::Shape;
@@ -122,6 +124,19 @@ pub fn load(
     paths: &[PathBuf],
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Config, ConfigError> {
+    load_with_provenance(role, paths, environment).map(|(config, _)| config)
+}
+
+/// Does what [`load`] does, and tells where each setting came from.
+///
+/// # Errors
+///
+/// As [`load`] has them.
+pub fn load_with_provenance(
+    role: Role,
+    paths: &[PathBuf],
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<(Config, Provenance), ConfigError> {
     let mut mistakes = Vec::new();
     let mut layers = Vec::new();
     for path in source::files(paths, &mut mistakes) {
@@ -132,14 +147,16 @@ pub fn load(
     layers.push(environment::read(environment, &mut mistakes));
 
     let mut config = Config::defaults(role);
+    let mut provenance = Provenance::default();
     match Layer::merge(layers) {
         Ok(mut tree) => {
             secret_file::resolve(&mut tree, &mut mistakes);
             config.read(&tree, complete, &mut mistakes);
+            provenance = Provenance::of(&tree);
         }
         Err(mistake) => mistakes.push(mistake),
     }
-    if mistakes.is_empty() { Ok(config) } else { Err(ConfigError { mistakes }) }
+    if mistakes.is_empty() { Ok((config, provenance)) } else { Err(ConfigError { mistakes }) }
 }
 
 /// What [`load`] would read, in its order: the files that `paths` stand for, then the variables that are settings. Of
@@ -266,6 +283,12 @@ impl Config {
             self.dvr.settings(),
         ]
         .concat()
+    }
+
+    /// Every entry of `[[apps]]` in the order in which they apply: its pattern and the keys that it sets. Secrets are
+    /// masked.
+    pub fn app_settings(&self) -> Vec<(String, Vec<Setting>)> {
+        self.apps.iter().map(|rule| (rule.pattern.to_string(), rule.settings())).collect()
     }
 
     fn read(&mut self, tree: &Layer, complete: bool, mistakes: &mut Vec<Mistake>) {

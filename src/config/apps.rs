@@ -7,7 +7,7 @@ use ::config::{Value, ValueKind};
 use super::form::{Form, Written};
 use super::mistake::Mistake;
 use super::pattern::AppPattern;
-use super::section::known_table;
+use super::section::{Setting, known_table};
 use super::sections::{DvrPatch, HlsPatch, PlayPatch, PublishPatch};
 
 /// The keys of an entry.
@@ -21,6 +21,13 @@ pub(super) struct AppRule {
     pub(super) publish: PublishPatch,
     pub(super) hls: HlsPatch,
     pub(super) dvr: DvrPatch,
+}
+
+impl AppRule {
+    /// Every key that the entry sets, section by section.
+    pub(super) fn settings(&self) -> Vec<Setting> {
+        [self.play.settings(), self.publish.settings(), self.hls.settings(), self.dvr.settings()].concat()
+    }
 }
 
 /// One entry as found in a file.

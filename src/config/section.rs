@@ -97,6 +97,16 @@ macro_rules! section {
         }
 
         impl $patch {
+            /// The keys that it has, in the order of their declaration.
+            pub fn settings(&self) -> Vec<$crate::config::section::Setting> {
+                let settings = [$(self.$key.as_ref().map(|value| $crate::config::section::Setting {
+                    section: $name,
+                    key: stringify!($key),
+                    value: <$form as $crate::config::form::Form<$type>>::write(value),
+                }),)+];
+                settings.into_iter().flatten().collect()
+            }
+
             /// Reads the table at `path`, which must hold no other keys; each wrong key is left out and is a mistake.
             pub(super) fn read(
                 value: &::config::Value,
@@ -219,6 +229,12 @@ mod tests {
         let mut mistakes = Vec::new();
         TankPatch::read(&Value::from(3_i64), "tank", &mut mistakes);
         assert_eq!(mistakes[0].to_string(), "tank: expected a table, found 3");
+    }
+
+    #[test]
+    fn a_patch_shows_only_the_keys_it_has() {
+        let settings = TankPatch { filled: Some(false), ..TankPatch::default() }.settings();
+        assert_eq!(settings, [Setting { section: "tank", key: "filled", value: "false".to_owned() }]);
     }
 
     #[test]

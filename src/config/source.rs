@@ -11,6 +11,7 @@ use ::config::{FileFormat, Format, Map, Value, ValueKind};
 use super::apps::AppEntry;
 use super::layer::Layer;
 use super::mistake::Mistake;
+use super::provenance::Lines;
 use super::section::{hint, shown_key};
 use super::sections::SCHEMAS;
 
@@ -72,7 +73,7 @@ fn parse(name: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Option<Layer> {
     // In an order of its own, so that the same mistakes always read the same.
     let mut root: Vec<_> = root.into_iter().collect();
     root.sort_by(|(left, _), (right, _)| left.cmp(right));
-    let mut layer = Layer::default();
+    let mut layer = Layer { lines: Lines::of(name, text), ..Layer::default() };
     for (key, value) in root {
         if key == "apps" {
             layer.apps = AppEntry::split(value, mistakes);
