@@ -8,10 +8,11 @@ mod drain;
 mod health;
 mod range;
 mod recordings;
+mod system;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -21,6 +22,7 @@ use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,9 +33,11 @@ use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::net::admission::Admission;
 use crate::net::listener;
+use crate::sessions::Sessions;
 
 use drain::Peer;
 pub use health::Health;
+pub use system::UsageMeter;
 
 /// What the admin port shows.
 #[derive(Debug)]
@@ -46,6 +50,8 @@ pub struct AdminContext {
     pub health: Arc<Health>,
     /// The order to drain, to be given here too.
     pub drain: Drain,
+    /// Who is connected.
+    pub sessions: Sessions,
     /// The connections.
     pub admission: Arc<Admission>,
     /// The part of any limit from which on the process is not ready, if it is to look at them.
@@ -54,6 +60,10 @@ pub struct AdminContext {
     pub recordings: Option<Library>,
     /// This node's id.
     pub node: String,
+    /// When it all began.
+    pub started: Instant,
+    /// The use of cores from one question to the next.
+    pub usage: Mutex<UsageMeter>,
 }
 
 /// The content type of OpenMetrics text (OpenMetrics 1.0, "Overall Structure").
@@ -104,8 +114,13 @@ fn router(context: Arc<AdminContext>) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/api/v1/versions", get(api::versions))
-        .route("/api/v1/streams", get(api::streams))
-        .route("/api/v1/streams/", get(api::streams))
+        .route("/api/v1/summaries", get(api::summaries::summaries))
+        .route("/api/v1/streams", get(api::streams::list))
+        .route("/api/v1/streams/", get(api::streams::list))
+        .route("/api/v1/streams/{id}", get(api::streams::show))
+        .route("/api/v1/clients", get(api::clients::list))
+        .route("/api/v1/clients/", get(api::clients::list))
+        .route("/api/v1/clients/{id}", get(api::clients::show).delete(api::clients::kick))
         .route("/api/v1/drain", get(drain::show).post(drain::begin).delete(drain::take_back))
         .route("/api/v1/recordings", get(recordings::list))
         .route("/api/v1/recordings/", get(recordings::list))

@@ -8,6 +8,8 @@ mod apps;
 mod check;
 mod duration;
 mod environment;
+mod explanation;
+mod exposure;
 mod form;
 mod hls_path;
 mod latency;
@@ -40,6 +42,8 @@ use layer::Layer;
 use provenance::Provenance;
 
 pub use duration::{DurationError, MAX_DURATION, format_duration, parse_duration};
+pub use explanation::{Explanation, explain};
+pub use exposure::{Exposure, exposures};
 pub use form::Shape;
 pub use hls_path::{HlsPath, HlsPathError, HlsPathPart, PlaylistPath, SegmentPath};
 pub use latency::{MAX_MERGE_WINDOW, MergeWindow, MergeWindowError};
@@ -145,7 +149,28 @@ pub fn load_with_provenance(
     // A mistake without a key concerns a whole file, which may hold anything.
     let complete = mistakes.iter().all(|mistake| mistake.key.is_some());
     layers.push(environment::read(environment, &mut mistakes));
+    assemble(role, layers, complete, mistakes)
+}
 
+/// Does what [`load`] does with one file called `name` that holds `text`, and with nothing else.
+///
+/// # Errors
+///
+/// As [`load`] has them.
+pub fn load_text(role: Role, name: &str, text: &str) -> Result<Config, ConfigError> {
+    let mut mistakes = Vec::new();
+    let layers: Vec<_> = source::parse(name, text, &mut mistakes).into_iter().collect();
+    let complete = mistakes.iter().all(|mistake| mistake.key.is_some());
+    assemble(role, layers, complete, mistakes).map(|(config, _)| config)
+}
+
+/// Makes one configuration of its sources. `complete` says that none is missing.
+fn assemble(
+    role: Role,
+    layers: Vec<Layer>,
+    complete: bool,
+    mut mistakes: Vec<Mistake>,
+) -> Result<(Config, Provenance), ConfigError> {
     let mut config = Config::defaults(role);
     let mut provenance = Provenance::default();
     match Layer::merge(layers) {

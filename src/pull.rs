@@ -34,8 +34,10 @@ use tracing::Instrument;
 use crate::auth::{ClusterKey, Mark};
 use crate::config;
 use crate::hub::{Demand, OnDemand, PublishError, PublishRequest, Publisher, PullState, Source};
-use crate::metrics::{Metrics, ReconnectReason};
+use crate::metrics::{Metrics, Protocol, ReconnectReason};
 use crate::net::dns::Names;
+use crate::seldom::warn_seldom;
+use crate::sessions::{About, Count, Kind, Session, Sessions};
 
 use health::LONGEST_REST_WHILE_WAITED_FOR;
 use rhythm::Rhythm;
@@ -46,6 +48,11 @@ use upstreams::{Tier, Upstreams};
 
 /// A pull that had media for less than this is not tried again at once: an upstream that flaps is asked in rhythm.
 const STABLE_AFTER: Duration = Duration::from_secs(1);
+
+/// Why a pull that nobody wants any more leaves its upstream, in the log.
+const NOT_WANTED: &str = "not_wanted";
+/// Why it does when it has found a better one.
+const BETTER_UPSTREAM: &str = "better_upstream";
 
 /// Runs a task where media is handled.
 pub type Spawn = Box<dyn Fn(Pin<Box<dyn Future<Output = ()> + Send>>) + Send + Sync>;
@@ -60,6 +67,7 @@ pub struct PullContext {
     node: String,
     key: Option<ClusterKey>,
     chunk_size: u32,
+    sessions: Sessions,
     stop: CancellationToken,
 }
 
@@ -82,7 +90,13 @@ impl PullContext {
         stop: CancellationToken,
     ) -> Self {
         let upstreams = Upstreams::new(settings.clone(), names, Arc::clone(&metrics));
-        Self { settings, upstreams, tiermates: Tiermates::default(), metrics, node, key, chunk_size, stop }
+        let (tiermates, sessions) = (Tiermates::default(), Sessions::default());
+        Self { settings, upstreams, tiermates, metrics, node, key, chunk_size, sessions, stop }
+    }
+
+    /// Enters its pulls among these sessions.
+    pub fn entering(self, sessions: Sessions) -> Self {
+        Self { sessions, ..self }
     }
 
     /// What a connection that is made right now says of us.
@@ -130,6 +144,18 @@ struct Pull<'a> {
 struct Relay {
     found: Found,
     publisher: Publisher,
+    session: Session,
+    count: Count,
+}
+
+impl Relay {
+    /// Leaves the upstream, which is no longer needed for that reason.
+    async fn close(self, reason: &'static str) {
+        let Self { found, publisher, session, .. } = self;
+        drop(publisher);
+        session.end(reason);
+        found.connection.close().await;
+    }
 }
 
 /// Why relaying pauses.
@@ -196,6 +222,7 @@ impl<'a> Pull<'a> {
                 Pause::Idle => match self.demand.try_finish(Some(relay.publisher)) {
                     Ok(()) => {
                         tracing::info!("not wanted any more");
+                        relay.session.end(NOT_WANTED);
                         relay.found.connection.close().await;
                         return None;
                     }
@@ -208,13 +235,15 @@ impl<'a> Pull<'a> {
                     if relay.found.tier == Tier::Shield && next.found.tier != Tier::Shield {
                         self.held_until = Some(Instant::now() + HOLD);
                     }
-                    std::mem::replace(&mut relay, next).found.connection.close().await;
+                    std::mem::replace(&mut relay, next).close(BETTER_UPSTREAM).await;
                 }
                 Pause::Lost(reason) => break reason,
             }
         };
-        tracing::warn!(upstream = %relay.found.connection.address(), reason = lost.label(), "lost the upstream");
+        let upstream = relay.found.connection.address();
+        warn_seldom!(key = (upstream, lost.label()), %upstream, reason = lost.label(), "lost the upstream");
         self.context.metrics.upstream_reconnects(lost).inc();
+        relay.session.end(lost.label());
         if lost == ReconnectReason::Silent {
             // It may still take connections and say nothing: others are asked first.
             self.context.upstreams.note_failure(&relay.found.candidate, LONGEST_REST_WHILE_WAITED_FOR);
@@ -237,7 +266,8 @@ impl<'a> Pull<'a> {
                 self.report(PullState::Live);
                 let shielded = found.tier == Tier::Shield;
                 tracing::info!(upstream = %found.connection.address(), shielded, session = %publisher.session(), "pulling");
-                Some(Relay { found, publisher })
+                let session = self.enter(&found);
+                Some(Relay { found, publisher, count: session.count(), session })
             }
             // They came at the last moment. It is looked for at the origins now.
             Err(PublishError::Shields) => None,
@@ -248,12 +278,27 @@ impl<'a> Pull<'a> {
         }
     }
 
+    /// Enters the pull from this upstream among the sessions.
+    fn enter(&self, found: &Found) -> Session {
+        let sessions = &self.context.sessions;
+        let protocol = match found.connection {
+            connection::Connection::Rtmp(_) => Protocol::Rtmp,
+            connection::Connection::HttpFlv(_) => Protocol::HttpFlv,
+        };
+        let about = About { is_server: true, ..About::peer(found.connection.address()) };
+        let session = sessions.enter(sessions.next_id(), Kind::Pull(protocol), self.demand.key(), about);
+        session.has_name();
+        session
+    }
+
     async fn relay_until_pause(&self, relay: &mut Relay) -> Pause {
-        let Relay { found, publisher } = relay;
+        let Relay { found, publisher, count, .. } = relay;
         let mut better = pin!(self.search().better(found.tier, found.candidate.address));
         let mut idle_since: Option<Instant> = (!self.demand.is_wanted()).then(Instant::now);
         loop {
-            if publisher.push(found.connection.take_tags()).is_err() {
+            let tags = found.connection.take_tags();
+            count.received(tags.iter().map(|tag| tag.payload.len() as u64).sum());
+            if publisher.push(tags).is_err() {
                 // A client publishes the stream here, and is nearer than any upstream.
                 return Pause::Idle;
             }
@@ -265,6 +310,7 @@ impl<'a> Pull<'a> {
             }
             let read = tokio::select! {
                 biased;
+                () = count.kicked() => return Pause::Lost(ReconnectReason::Kicked),
                 read = found.connection.read() => read,
                 () = publisher.due() => found.connection.read_waiting(),
                 () = self.demand.changed() => {

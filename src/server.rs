@@ -13,8 +13,9 @@ mod upkeep;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,7 @@ use crate::net::listener::{self, BindError};
 use crate::pull::{Forwarder, HlsRelay, PullContext, Puller, SpawnOnShard};
 use crate::serve::ServeContext;
 use crate::serve::marks::Marks;
+use crate::sessions::Sessions;
 
 use doors::{Doors, Gate};
 use draining::Draining;
@@ -104,6 +106,7 @@ pub struct Server {
     shards: Arc<Shards>,
     /// Connections of clients, and pulls.
     connections: TaskTracker,
+    sessions: Sessions,
     /// The one task that owns the listeners.
     draining: TaskTracker,
     cluster: TaskTracker,
@@ -148,6 +151,7 @@ impl Server {
             drained: CancellationToken::new(),
             shards,
             connections,
+            sessions: Sessions::new(),
             hls,
             cluster: TaskTracker::new(),
             draining: TaskTracker::new(),
@@ -176,6 +180,7 @@ impl Server {
             marks: Marks::new(Verifier::new(cluster_key(&config)), Arc::clone(&metrics)),
             cluster,
             hls: packaged.or(relayed),
+            sessions: server.sessions.clone(),
             drain: server.drain.clone(),
             stop: server.stop_connections.clone(),
         });
@@ -186,13 +191,22 @@ impl Server {
             metrics,
             health: Arc::clone(&server.health),
             drain: server.drain.clone(),
+            sessions: server.sessions.clone(),
             admission: Arc::clone(&admission),
             unready_at: limits.unready_at.map(Percentage::fraction),
             recordings: recorder.map(|recorder| recorder.library().clone()),
             node,
+            started: Instant::now(),
+            usage: Mutex::default(),
         });
         let is_limited = limits.max_egress.is_some();
-        server.admin.spawn(upkeep::run(server.hub.clone(), relay, is_limited, server.stop_admin.clone()));
+        server.admin.spawn(upkeep::run(
+            server.hub.clone(),
+            server.sessions.clone(),
+            relay,
+            is_limited,
+            server.stop_admin.clone(),
+        ));
         server.listen(bound, context, admission, &admin).map_err(StartError::Address)?;
         server.health.ready();
         Ok(server)
@@ -282,7 +296,7 @@ impl Server {
         node: &str,
     ) -> Result<Arc<PullContext>, StartError> {
         let names = Names::new(&config.dns.nameservers, Arc::clone(metrics))?;
-        let context = Arc::new(PullContext::new(
+        let context = PullContext::new(
             config.upstream.clone(),
             names,
             Arc::clone(metrics),
@@ -290,7 +304,8 @@ impl Server {
             cluster_key(config),
             config.rtmp.chunk_size,
             self.stop_connections.clone(),
-        ));
+        );
+        let context = Arc::new(context.entering(self.sessions.clone()));
         let (shards, connections) = (Arc::downgrade(&self.shards), self.connections.clone());
         let spawn = Box::new(move |pull| {
             if let Some(shards) = shards.upgrade() {

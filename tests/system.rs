@@ -13,8 +13,10 @@ mod system {
     use crate::harness;
 
     mod absent;
+    mod access_log;
     mod admin;
     mod browser;
+    mod clients;
     mod demo;
     mod dns;
     mod drain;
@@ -37,7 +39,9 @@ mod system {
     mod http;
     mod interoperation;
     mod late_joiners;
+    mod logging;
     mod marks;
+    mod monitoring;
     mod mux;
     mod names;
     mod overload;

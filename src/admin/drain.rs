@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::drain::{self, Order};
 use crate::metrics::{Metrics, Protocol};
+use crate::seldom::warn_seldom;
 
 use super::AdminContext;
 use super::api::{Envelope, Failure};
@@ -108,7 +109,7 @@ pub(super) fn refuse(context: &AdminContext, peer: Peer) -> Option<Response> {
     if peer.0.ip().to_canonical().is_loopback() {
         return None;
     }
-    tracing::warn!(peer = %peer.0, "an order from another host is refused");
+    warn_seldom!(key = peer.0.ip(), peer = %peer.0, "an order from another host is refused");
     let text = "only a client on the same host may change anything".to_owned();
     Some(Failure::of(context, StatusCode::FORBIDDEN, text))
 }

@@ -18,10 +18,13 @@ fn context() -> Arc<AdminContext> {
         metrics,
         health: Arc::default(),
         drain: Drain::new(Times { propagation_delay: hour, soft_timeout: hour, window: hour, hard_timeout: hour * 2 }),
+        sessions: Sessions::new(),
         admission: Arc::new(Admission::new(10, 0)),
         unready_at: None,
         recordings: None,
         node: "a-test".to_owned(),
+        started: Instant::now(),
+        usage: Mutex::default(),
     })
 }
 

@@ -62,7 +62,8 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Mistake {
     Mistake::in_source(&path.display().to_string(), format!("cannot be read: {error}"))
 }
 
-fn parse(name: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Option<Layer> {
+/// Parses the text of a file; `None` after adding why that is impossible.
+pub(super) fn parse(name: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Option<Layer> {
     let root = match Format::parse(&FileFormat::Toml, Some(&name.to_owned()), text) {
         Ok(root) => root,
         Err(error) => {

@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::metrics::{Metrics, Protocol, ReconnectReason};
 use crate::net::{scratch, socket};
 use crate::rtmp::{self, ClientEvent, ClientSession};
+use crate::seldom::warn_seldom;
 
 use super::connection::OpenError;
 use super::upstreams::Candidate;
@@ -215,7 +216,7 @@ impl Failure {
         match self {
             Self::Io(_) | Self::Closed => ReconnectReason::Closed,
             Self::Protocol(error) => {
-                tracing::warn!(%error, "the upstream broke the protocol");
+                warn_seldom!(key = error.to_string(), %error, "the upstream broke the protocol");
                 ReconnectReason::Invalid
             }
             Self::Silent => ReconnectReason::Silent,

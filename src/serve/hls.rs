@@ -89,7 +89,9 @@ async fn answer_uncounted<B>(
         && resource.file.is_playlist()
     {
         let viewer = viewer::id(client.peer.ip(), request);
-        if let Err(end) = context.hub.note_viewer(&resource.key, viewer, target * viewer::PATIENCE_IN_TARGETS) {
+        let attend = || viewer::attend(context, client.peer, &resource.key, request);
+        let patience = target * viewer::PATIENCE_IN_TARGETS;
+        if let Err(end) = context.hub.note_viewer(&resource.key, viewer, patience, attend) {
             return refusal(&client, end);
         }
     }
@@ -126,14 +128,14 @@ fn respond<B>(
                 let part = object.bytes.slice(first..=last);
                 let range = format!("bytes {first}-{last}/{}", object.bytes.len());
                 set(response.headers_mut(), CONTENT_RANGE, &range);
-                *response.body_mut() = file(context, client, resource, part);
+                *response.body_mut() = file(context, client, resource, request, part);
                 response
             }
             _ => {
                 let mut response = status(StatusCode::OK);
                 set(response.headers_mut(), CONTENT_LENGTH, &object.bytes.len().to_string());
                 if *request.method() == Method::GET {
-                    *response.body_mut() = file(context, client, resource, object.bytes);
+                    *response.body_mut() = file(context, client, resource, request, object.bytes);
                 }
                 response
             }
@@ -150,11 +152,18 @@ fn respond<B>(
 }
 
 /// The body, which the client has to take at a pace.
-fn file(context: &ServeContext, client: Client<'_>, resource: &Resource, bytes: Bytes) -> Body {
+fn file<B>(
+    context: &ServeContext,
+    client: Client<'_>,
+    resource: &Resource,
+    request: &Request<B>,
+    bytes: Bytes,
+) -> Body {
     let limit = context.config.current().play_for(resource.key.app()).hard_lag;
     client.progress.limit(limit);
     if client.standing.is_none() {
-        context.hub.note_sent_to_viewers(&resource.key, bytes.len() as u64);
+        let viewer = viewer::id(client.peer.ip(), request);
+        context.hub.note_sent_to_viewer(&resource.key, viewer, bytes.len() as u64);
     }
     let sent = context.metrics.egress_bytes(Protocol::Hls);
     Body::File(Box::new(FileBody::new(bytes, client.progress, client.is_multiplexed, sent)))
@@ -202,6 +211,9 @@ fn refusal(client: &Client<'_>, end: End) -> (Response<Body>, Reason) {
     let line = match end {
         End::TooManyPlayers => "the server has no room for another player\n",
         End::TooMuchEgress => "the server has no bandwidth left for another player\n",
+        End::Dismissed => {
+            return (text(StatusCode::FORBIDDEN, "an operator has ended the session\n"), reason_of(end));
+        }
         _ => "the server is stopping\n",
     };
     let mut response = text(StatusCode::SERVICE_UNAVAILABLE, line);

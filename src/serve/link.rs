@@ -15,6 +15,7 @@ use crate::metrics::{Metrics, Protocol, Reason};
 use crate::net::{scratch, socket};
 use crate::rtmp;
 use crate::rtmp::server::{ServerEvent, ServerSession};
+use crate::sessions::Count;
 
 use super::CONTROL_WRITE_TIMEOUT;
 use super::outbound::Outbound;
@@ -32,6 +33,8 @@ pub(super) struct Link {
     reader: OwnedReadHalf,
     received: Counter,
     sent: Counter,
+    /// Counts for the session in force, too.
+    pub(super) count: Option<Count>,
     /// Control bytes that the socket has not taken yet.
     unsent: Outbound,
     error: Option<rtmp::Error>,
@@ -49,6 +52,7 @@ impl Link {
             reader,
             received: metrics.ingress_bytes(Protocol::Rtmp),
             sent: metrics.egress_bytes(Protocol::Rtmp),
+            count: None,
             unsent: Outbound::default(),
             error: None,
             last_heard: Instant::now(),
@@ -84,7 +88,7 @@ impl Link {
     pub(super) async fn flush(&mut self) -> Result<(), Reason> {
         if self.unsent.is_empty() {
             self.unsent.push(self.session.take_output());
-            self.sent.inc_by(self.unsent.bytes() as u64);
+            self.note_sent(self.unsent.bytes());
         }
         if self.unsent.is_empty() {
             return Ok(());
@@ -112,7 +116,7 @@ impl Link {
 
     /// Writes a batch while the peer is listened to, for at most `limit` in total.
     pub(super) async fn write(&mut self, outbound: &mut Outbound, limit: Duration) -> Result<(), Reason> {
-        self.sent.inc_by(outbound.bytes() as u64);
+        self.note_sent(outbound.bytes());
         // Nearly always the socket takes everything at once: no timer is made before it does not.
         let mut timer = None;
         poll_fn(|context| {
@@ -126,6 +130,13 @@ impl Link {
             timer.as_mut().poll(context).map(|()| Err(Reason::SlowPlayer))
         })
         .await
+    }
+
+    fn note_sent(&self, bytes: usize) {
+        self.sent.inc_by(bytes as u64);
+        if let Some(count) = &self.count {
+            count.sent(bytes as u64);
+        }
     }
 
     /// Whether what the peer sends may wait in the socket until [`read_waiting`](Self::read_waiting) takes it.
@@ -164,6 +175,9 @@ impl Link {
             Ok(0) => Err(Reason::PeerClosed),
             Ok(count) => {
                 self.received.inc_by(count as u64);
+                if let Some(session) = &self.count {
+                    session.received(count as u64);
+                }
                 self.last_heard = Instant::now();
                 Ok(count)
             }
