@@ -44,7 +44,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         module: "serve",
         may_import: &[
-            "hub", "rtmp", "media", "net", "auth", "config", "metrics", "cluster", "drain", "hls", "sessions",
+            "hub", "rtmp", "media", "net", "auth", "config", "metrics", "cluster", "drain", "hls", "seldom", "sessions",
         ],
         must_not_name: &[],
     },
