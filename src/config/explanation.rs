@@ -90,7 +90,7 @@ mod tests {
             [[apps]]\nmatch = \"live*\"\nplay.play_wait = \"2s\"\n";
         std::fs::write(&path, text).unwrap();
         let environment = [("RILLCAST_LOG__LEVEL".to_owned(), "debug".to_owned())];
-        let text = explain(Role::Edge, &[path.clone()], environment).unwrap().to_string();
+        let text = explain(Role::Edge, std::slice::from_ref(&path), environment).unwrap().to_string();
         let file = path.display().to_string();
         let has = |words: &[&str]| text.lines().any(|line| words.iter().all(|word| line.contains(word)));
         assert!(has(&[&format!("{file}:2 "), "upstream.origins = [\"origin:1935\"]"]), "{text}");

@@ -186,8 +186,9 @@ impl Client {
 
 /// What a stranger says, as far as it can be shown: not endless, and without what would break a line.
 fn shown(text: &str) -> Box<str> {
-    let end = text.floor_char_boundary(MAX_TEXT_BYTES);
-    text[..end].chars().filter(|character| !character.is_control()).collect()
+    let fits = |(at, character): &(usize, char)| at + character.len_utf8() <= MAX_TEXT_BYTES;
+    let kept = text.char_indices().take_while(fits).map(|(_, character)| character);
+    kept.filter(|character| !character.is_control()).collect()
 }
 
 #[cfg(test)]

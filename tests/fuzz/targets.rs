@@ -152,7 +152,7 @@ pub fn amf0(input: &[u8]) -> u64 {
 /// FLV as an upstream sends it over HTTP.
 pub fn flv(input: &[u8]) -> u64 {
     let (tags, result) = tags(input);
-    let classes: Vec<_> = tags.iter().take(8).map(|tag| classify(tag)).collect();
+    let classes: Vec<_> = tags.iter().take(8).map(classify).collect();
     for tag in &tags {
         let _ = metadata::promise(&tag.payload);
     }
