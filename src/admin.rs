@@ -10,10 +10,11 @@ mod configuration;
 mod drain;
 mod health;
 mod recordings;
+mod system;
 
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -24,6 +25,7 @@ use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -38,11 +40,13 @@ use crate::net::admission::Admission;
 use crate::net::listener;
 use crate::net::stream::Stream;
 use crate::net::tls::{Alpn, ServerTls};
+use crate::sessions::Sessions;
 
 pub use access::Access;
 use access::Peer;
 pub use configuration::{Configuration, InForce, Pending, Reloaded};
 pub use health::Health;
+pub use system::UsageMeter;
 
 /// What the admin port shows.
 #[derive(Debug)]
@@ -55,6 +59,8 @@ pub struct AdminContext {
     pub health: Arc<Health>,
     /// The order to drain, to be given here too.
     pub drain: Drain,
+    /// Who is connected.
+    pub sessions: Sessions,
     /// The connections.
     pub admission: Arc<Admission>,
     /// The configuration in force.
@@ -67,6 +73,10 @@ pub struct AdminContext {
     pub recordings: Arc<OnceLock<Library>>,
     /// This node's id.
     pub node: String,
+    /// When it all began.
+    pub started: Instant,
+    /// The use of cores from one question to the next.
+    pub usage: Mutex<UsageMeter>,
 }
 
 /// The content type of OpenMetrics text (OpenMetrics 1.0, "Overall Structure").
@@ -125,8 +135,13 @@ fn router(context: Arc<AdminContext>) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/api/v1/versions", get(api::versions))
-        .route("/api/v1/streams", get(api::streams))
-        .route("/api/v1/streams/", get(api::streams))
+        .route("/api/v1/summaries", get(api::summaries::summaries))
+        .route("/api/v1/streams", get(api::streams::list))
+        .route("/api/v1/streams/", get(api::streams::list))
+        .route("/api/v1/streams/{id}", get(api::streams::show))
+        .route("/api/v1/clients", get(api::clients::list))
+        .route("/api/v1/clients/", get(api::clients::list))
+        .route("/api/v1/clients/{id}", get(api::clients::show).delete(api::clients::kick))
         .route("/api/v1/config", get(configuration::show).put(configuration::put).delete(configuration::delete))
         .route("/api/v1/reload", post(configuration::reload))
         .route("/api/v1/drain", get(drain::show).post(drain::begin).delete(drain::take_back))

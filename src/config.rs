@@ -12,6 +12,8 @@ mod credentials;
 mod difference;
 mod duration;
 mod environment;
+mod explanation;
+mod exposure;
 mod fingerprint;
 mod form;
 mod hls_path;
@@ -25,6 +27,7 @@ mod network;
 mod overlay;
 mod pattern;
 mod percentage;
+mod provenance;
 mod rate;
 mod ratio;
 mod recording_path;
@@ -50,6 +53,8 @@ pub use certificate::{CertificateError, CertificatePair, LoadedCertificate, load
 pub use credentials::{Credentials, CredentialsError, Password};
 pub use difference::AppSettings;
 pub use duration::{DurationError, MAX_DURATION, format_duration, parse_duration};
+pub use explanation::{Explanation, explain};
+pub use exposure::{Exposure, exposures};
 pub use fingerprint::Fingerprints;
 pub use form::Shape;
 pub use hls_path::{HlsPath, HlsPathError, HlsPathPart, PlaylistPath, SegmentPath};
@@ -72,7 +77,8 @@ pub use sections::{
     UpstreamPatch, UpstreamProtocol,
 };
 pub use size::{SizeError, format_size, parse_size};
-pub use sources::{Attempt, DEFAULT, Loaded, Provenance, Sources, Stamp};
+pub use provenance::{DEFAULT, Place, Provenance};
+pub use sources::{Attempt, Loaded, Sources, Stamp};
 pub use upstream::{OriginAddress, OriginAddressError, RTMP_PORT};
 
 /// What the process is in its cluster.
@@ -144,6 +150,15 @@ pub fn load(
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Config, ConfigError> {
     Sources::new(role, paths, environment).load(None).into_config()
+}
+
+/// Does what [`load`] does with one file called `name` that holds `text`, and with nothing else.
+///
+/// # Errors
+///
+/// As [`load`] has them.
+pub fn load_text(role: Role, name: &str, text: &str) -> Result<Config, ConfigError> {
+    sources::load_text(role, name, text)
 }
 
 /// What [`load`] would read, in its order: the files that `paths` stand for, then the variables that are settings. Of

@@ -19,6 +19,7 @@
 //! - [`dvr`]: what is published, as files.
 //! - [`cluster`]: which origin holds a name, and the ranking that all servers share.
 //! - [`serve`] and [`pull`]: connections of clients, and connections to upstreams. They never call each other.
+//! - [`sessions`]: who is connected.
 //! - [`drain`]: the order to take leave of all clients.
 //! - [`admin`], [`metrics`], [`auth`], [`config`]: what surrounds the media.
 //! - [`server`]: the only place that puts them together; [`demo`] runs two of them, and [`probe`] plays what they send.
@@ -40,5 +41,7 @@ pub mod net;
 pub mod probe;
 pub mod pull;
 pub mod rtmp;
+mod seldom;
 pub mod serve;
 pub mod server;
+pub mod sessions;

@@ -54,8 +54,8 @@ enum Command {
         #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=3600))]
         wait: u64,
     },
-    /// Read a configuration as a server would at its start, and say what is wrong with it: exit code 0 if it is valid, 78
-    /// if not.
+    /// Read a configuration as a server would at its start, and say what is wrong with it, or else what is set by which file
+    /// or variable, and what is open to whom: exit code 0 if it is valid, 78 if not.
     Check {
         /// The role that it is for.
         #[arg(long, value_enum)]
@@ -158,7 +158,8 @@ fn check(role: Role, sources: &Sources) -> anyhow::Result<()> {
     for source in config::sources(&sources.config, environment()) {
         demo::say(&format!("read {source}"));
     }
-    config::load(role, &sources.config, environment())?;
+    let explanation = config::explain(role, &sources.config, environment())?;
+    demo::say(explanation.to_string().trim_end());
     demo::say(&format!("this is a valid configuration of an {role}"));
     Ok(())
 }

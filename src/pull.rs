@@ -37,9 +37,11 @@ use tracing::Instrument;
 use crate::auth::{ClusterKey, Mark};
 use crate::config::{Config, Live};
 use crate::hub::{Demand, OnDemand, PublishError, PublishRequest, Publisher, PullState, Source};
-use crate::metrics::{Metrics, ReconnectReason};
+use crate::metrics::{Metrics, Protocol, ReconnectReason};
 use crate::net::dns::Names;
 use crate::net::tls::ClientTlsError;
+use crate::seldom::warn_seldom;
+use crate::sessions::{About, Count, Kind, Session, Sessions};
 
 use health::LONGEST_REST_WHILE_WAITED_FOR;
 use rhythm::Rhythm;
@@ -51,6 +53,11 @@ use upstreams::{Tier, Upstreams};
 
 /// A pull that had media for less than this is not tried again at once: an upstream that flaps is asked in rhythm.
 const STABLE_AFTER: Duration = Duration::from_secs(1);
+
+/// Why a pull that nobody wants any more leaves its upstream, in the log.
+const NOT_WANTED: &str = "not_wanted";
+/// Why it does when it has found a better one.
+const BETTER_UPSTREAM: &str = "better_upstream";
 
 /// Runs a task where media is handled.
 pub type Spawn = Box<dyn Fn(Pin<Box<dyn Future<Output = ()> + Send>>) + Send + Sync>;
@@ -64,6 +71,7 @@ pub struct PullContext {
     metrics: Arc<Metrics>,
     node: String,
     key: Option<ClusterKey>,
+    sessions: Sessions,
     stop: CancellationToken,
     trust: Trust,
 }
@@ -86,8 +94,13 @@ impl PullContext {
         stop: CancellationToken,
     ) -> Self {
         let upstreams = Upstreams::new(config.clone(), names, Arc::clone(&metrics));
-        let (tiermates, trust) = (Tiermates::default(), Trust::default());
-        Self { config, upstreams, tiermates, metrics, node, key, stop, trust }
+        let (tiermates, trust, sessions) = (Tiermates::default(), Trust::default(), Sessions::default());
+        Self { config, upstreams, tiermates, metrics, node, key, sessions, stop, trust }
+    }
+
+    /// Enters its pulls among these sessions.
+    pub fn entering(self, sessions: Sessions) -> Self {
+        Self { sessions, ..self }
     }
 
     /// How to pull now. To be asked for each time that something begins, so that a reload reaches it.
@@ -101,7 +114,7 @@ impl PullContext {
     ///
     /// Where nobody could prove anything: better no start than no stream.
     pub fn load_authorities(&self) -> Result<(), ClientTlsError> {
-        let settings = &self.settings;
+        let settings = &self.config().upstream;
         if settings.tls { self.trust.current(settings.ca_file.as_deref()).map(drop) } else { Ok(()) }
     }
 
@@ -150,6 +163,18 @@ struct Pull<'a> {
 struct Relay {
     found: Found,
     publisher: Publisher,
+    session: Session,
+    count: Count,
+}
+
+impl Relay {
+    /// Leaves the upstream, which is no longer needed for that reason.
+    async fn close(self, reason: &'static str) {
+        let Self { found, publisher, session, .. } = self;
+        drop(publisher);
+        session.end(reason);
+        found.connection.close().await;
+    }
 }
 
 /// Why relaying pauses.
@@ -216,6 +241,7 @@ impl<'a> Pull<'a> {
                 Pause::Idle => match self.demand.try_finish(Some(relay.publisher)) {
                     Ok(()) => {
                         tracing::info!("not wanted any more");
+                        relay.session.end(NOT_WANTED);
                         relay.found.connection.close().await;
                         return None;
                     }
@@ -228,13 +254,15 @@ impl<'a> Pull<'a> {
                     if relay.found.tier == Tier::Shield && next.found.tier != Tier::Shield {
                         self.held_until = Some(Instant::now() + HOLD);
                     }
-                    std::mem::replace(&mut relay, next).found.connection.close().await;
+                    std::mem::replace(&mut relay, next).close(BETTER_UPSTREAM).await;
                 }
                 Pause::Lost(reason) => break reason,
             }
         };
-        tracing::warn!(upstream = %relay.found.connection.address(), reason = lost.label(), "lost the upstream");
+        let upstream = relay.found.connection.address();
+        warn_seldom!(key = (upstream, lost.label()), %upstream, reason = lost.label(), "lost the upstream");
         self.context.metrics.upstream_reconnects(lost).inc();
+        relay.session.end(lost.label());
         if lost == ReconnectReason::Silent {
             // It may still take connections and say nothing: others are asked first.
             self.context.upstreams.note_failure(&relay.found.candidate, LONGEST_REST_WHILE_WAITED_FOR);
@@ -257,7 +285,8 @@ impl<'a> Pull<'a> {
                 self.report(PullState::Live);
                 let shielded = found.tier == Tier::Shield;
                 tracing::info!(upstream = %found.connection.address(), shielded, session = %publisher.session(), "pulling");
-                Some(Relay { found, publisher })
+                let session = self.enter(&found);
+                Some(Relay { found, publisher, count: session.count(), session })
             }
             // They came at the last moment. It is looked for at the origins now.
             Err(PublishError::Shields) => None,
@@ -268,12 +297,27 @@ impl<'a> Pull<'a> {
         }
     }
 
+    /// Enters the pull from this upstream among the sessions.
+    fn enter(&self, found: &Found) -> Session {
+        let sessions = &self.context.sessions;
+        let protocol = match found.connection {
+            connection::Connection::Rtmp(_) => Protocol::Rtmp,
+            connection::Connection::HttpFlv(_) => Protocol::HttpFlv,
+        };
+        let about = About { is_server: true, ..About::peer(found.connection.address()) };
+        let session = sessions.enter(sessions.next_id(), Kind::Pull(protocol), self.demand.key(), about);
+        session.has_name();
+        session
+    }
+
     async fn relay_until_pause(&self, relay: &mut Relay) -> Pause {
-        let Relay { found, publisher } = relay;
+        let Relay { found, publisher, count, .. } = relay;
         let mut better = pin!(self.search().better(found.tier, found.candidate.address));
         let mut idle_since: Option<Instant> = (!self.demand.is_wanted()).then(Instant::now);
         loop {
-            if publisher.push(found.connection.take_tags()).is_err() {
+            let tags = found.connection.take_tags();
+            count.received(tags.iter().map(|tag| tag.payload.len() as u64).sum());
+            if publisher.push(tags).is_err() {
                 // A client publishes the stream here, and is nearer than any upstream.
                 return Pause::Idle;
             }
@@ -285,6 +329,7 @@ impl<'a> Pull<'a> {
             }
             let read = tokio::select! {
                 biased;
+                () = count.kicked() => return Pause::Lost(ReconnectReason::Kicked),
                 read = found.connection.read() => read,
                 () = publisher.due() => found.connection.read_waiting(),
                 () = self.demand.changed() => {

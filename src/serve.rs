@@ -38,6 +38,7 @@ use crate::media::stream_key::StreamKey;
 use crate::metrics::{ConnectionResult, Metrics, Protocol, Reason};
 use crate::net::admission::Admitted;
 use crate::net::handshakes::Handshake;
+use crate::sessions::Sessions;
 
 use marks::Marks;
 
@@ -59,6 +60,8 @@ pub struct ServeContext {
     pub tls_ports: TlsPorts,
     /// Playlists and segments, if there is HLS.
     pub hls: Option<Arc<dyn Library>>,
+    /// Who is connected.
+    pub sessions: Sessions,
     /// The order to drain, if there is one.
     pub drain: Drain,
     /// Cancelled when connections are to end.
@@ -149,12 +152,15 @@ impl ServeContext {
         }
     }
 
-    /// Counts and logs the end of a connection.
-    pub fn connection_ended(&self, protocol: Protocol, reason: Reason) {
+    /// Counts and logs the end of a connection. `has_told` says that a session of its has ended with it, for which the log
+    /// has a line.
+    pub fn connection_ended(&self, protocol: Protocol, reason: Reason, has_told: bool) {
         self.metrics.disconnects(reason).inc();
         // Health checks come every second and say nothing.
         if reason == Reason::Probe {
             tracing::trace!(protocol = protocol.label(), reason = reason.label(), "connection closed");
+        } else if has_told {
+            tracing::debug!(protocol = protocol.label(), reason = reason.label(), "connection closed");
         } else {
             tracing::info!(protocol = protocol.label(), reason = reason.label(), "connection closed");
         }
@@ -175,6 +181,7 @@ const fn reason_of(end: End) -> Reason {
         End::Unreachable => Reason::UpstreamLost,
         End::TooManyPlayers => Reason::TooManyPlayers,
         End::TooMuchEgress => Reason::TooMuchEgress,
+        End::Dismissed => Reason::Kicked,
         End::Drained => Reason::Drained,
         End::Shutdown => Reason::Shutdown,
     }

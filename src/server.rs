@@ -15,8 +15,9 @@ mod upkeep;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +44,7 @@ use crate::net::tls::{self, ClientTlsError, ServerTls};
 use crate::pull::{Forwarder, HlsRelay, PullContext, Puller, SpawnOnShard};
 use crate::serve::ServeContext;
 use crate::serve::marks::Marks;
+use crate::sessions::Sessions;
 
 use doors::{Doors, Gate};
 use draining::Draining;
@@ -144,6 +146,7 @@ pub struct Server {
     shards: Arc<Shards>,
     /// Connections of clients, and pulls.
     connections: TaskTracker,
+    sessions: Sessions,
     /// The one task that owns the listeners.
     draining: TaskTracker,
     cluster: TaskTracker,
@@ -201,6 +204,7 @@ impl Server {
             drained: CancellationToken::new(),
             shards,
             connections,
+            sessions: Sessions::new(),
             hls,
             cluster: TaskTracker::new(),
             draining: TaskTracker::new(),
@@ -233,6 +237,7 @@ impl Server {
             cluster,
             tls_ports,
             hls: packaged.or(relayed),
+            sessions: server.sessions.clone(),
             drain: server.drain.clone(),
             stop: server.stop_connections.clone(),
         });
@@ -243,14 +248,18 @@ impl Server {
             metrics,
             health: Arc::clone(&server.health),
             drain: server.drain.clone(),
+            sessions: server.sessions.clone(),
             admission: Arc::clone(&admission),
             config: live,
             configuration: Arc::new(server.reload.clone()),
             access: Access::new().map_err(StartError::Random)?,
             recordings: recording.library(),
             node,
+            started: Instant::now(),
+            usage: Mutex::default(),
         });
-        server.admin.spawn(upkeep::run(server.hub.clone(), relay, server.stop_admin.clone()));
+        let (hub, sessions) = (server.hub.clone(), server.sessions.clone());
+        server.admin.spawn(upkeep::run(hub, sessions, relay, server.stop_admin.clone()));
         server.admin.spawn(reload::watch(server.reload.clone(), server.stop_admin.clone()));
         server.listen(bound, context, (admission, handshakes), tls, &admin).map_err(StartError::Address)?;
         server.health.ready();
@@ -357,15 +366,16 @@ impl Server {
     fn join_upstream(&self, live: &Live, metrics: &Arc<Metrics>, node: &str) -> Result<Arc<PullContext>, StartError> {
         let config = live.current();
         let names = Names::new(&config.dns.nameservers, Arc::clone(metrics))?;
-        let context = Arc::new(PullContext::new(
+        let context = PullContext::new(
             live.clone(),
             names,
             Arc::clone(metrics),
             node.to_owned(),
             cluster_key(&config),
             self.stop_connections.clone(),
-        ));
+        );
         context.load_authorities()?;
+        let context = Arc::new(context.entering(self.sessions.clone()));
         let (shards, connections) = (Arc::downgrade(&self.shards), self.connections.clone());
         let spawn = Box::new(move |pull| {
             if let Some(shards) = shards.upgrade() {

@@ -35,7 +35,7 @@ const LAYERS: &[Layer] = &[
         must_not_name: &[],
     },
     Layer { module: "hls", may_import: &["config", "hub", "media", "metrics", "mux"], must_not_name: &[] },
-    Layer { module: "net", may_import: &["config", "metrics", "media"], must_not_name: &[] },
+    Layer { module: "net", may_import: &["config", "metrics", "media", "seldom"], must_not_name: &[] },
     Layer {
         module: "cluster",
         may_import: &["auth", "config", "hub", "media", "metrics", "net", "rtmp"],
@@ -43,20 +43,28 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         module: "serve",
-        may_import: &["hub", "rtmp", "media", "net", "auth", "config", "metrics", "cluster", "drain", "hls"],
+        may_import: &[
+            "hub", "rtmp", "media", "net", "auth", "config", "metrics", "cluster", "drain", "hls", "seldom", "sessions",
+        ],
         must_not_name: &[],
     },
     Layer {
         module: "pull",
-        may_import: &["hub", "rtmp", "media", "net", "auth", "config", "metrics", "cluster", "hls"],
+        may_import: &[
+            "hub", "rtmp", "media", "net", "auth", "config", "metrics", "cluster", "hls", "seldom", "sessions",
+        ],
         must_not_name: &[],
     },
     Layer { module: "dvr", may_import: &["config", "hub", "media", "metrics", "mux"], must_not_name: &["std::net"] },
     Layer {
         module: "admin",
-        may_import: &["auth", "hub", "net", "config", "metrics", "media", "health", "drain", "dvr"],
+        may_import: &[
+            "auth", "hub", "net", "config", "metrics", "media", "mux", "health", "drain", "dvr", "seldom", "sessions",
+        ],
         must_not_name: &[],
     },
+    Layer { module: "sessions", may_import: &["hub::Identity", "media", "metrics"], must_not_name: &[] },
+    Layer { module: "seldom", may_import: &[], must_not_name: &["tokio"] },
     Layer { module: "drain", may_import: &[], must_not_name: &[] },
     Layer { module: "metrics", may_import: &[], must_not_name: &[] },
     Layer { module: "health", may_import: &[], must_not_name: &[] },

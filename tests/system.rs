@@ -13,9 +13,11 @@ mod system {
     use crate::harness;
 
     mod absent;
+    mod access_log;
     mod admin;
     mod admin_auth;
     mod browser;
+    mod clients;
     mod demo;
     mod dns;
     mod drain;
@@ -39,7 +41,9 @@ mod system {
     mod interoperation;
     mod late_joiners;
     mod limits;
+    mod logging;
     mod marks;
+    mod monitoring;
     mod mux;
     mod names;
     mod overload;

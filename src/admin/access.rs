@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use crate::auth::{Passwords, Presented};
 use crate::config::{Admin, Credentials};
 use crate::metrics::AdminRefusal;
+use crate::seldom::warn_seldom;
 
 use super::AdminContext;
 use super::api::Failure;
@@ -206,7 +207,7 @@ fn refuse(context: &AdminContext, peer: Peer, refusal: Refusal) -> Response {
         AdminRefusal::NoCredentials | AdminRefusal::TooManyFailures => {
             tracing::debug!(peer = %peer.0, reason = reason.label(), "a request to the admin port is refused");
         }
-        _ => tracing::warn!(peer = %peer.0, reason = reason.label(), "a request to the admin port is refused"),
+        _ => warn_seldom!(key = peer.0.ip(), peer = %peer.0, reason = reason.label(), "a request to the admin port is refused"),
     }
     let (status, text) = match reason {
         AdminRefusal::Remote => {

@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::config::{ConfigError, Loaded, Mistake, OverlayFormat, Setting};
+use crate::config::{ConfigError, Loaded, Mistake, OverlayFormat, Place, Setting};
 
 use super::AdminContext;
 use super::api::{Envelope, Failure};
@@ -213,7 +213,7 @@ impl From<InForce> for Shown {
         let Loaded { config, provenance } = in_force.loaded;
         let mut settings: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
         for Setting { section, key, value } in config.settings() {
-            let source = provenance.of_key(section, key).to_owned();
+            let source = provenance.source_of(section, key);
             settings.entry(section).or_default().insert(key, Shared { value: json(&value), source });
         }
         let apps = config.apps().into_iter().enumerate().map(|(index, app)| {
@@ -221,7 +221,7 @@ impl From<InForce> for Shown {
             for Setting { section, key, value } in app.settings {
                 settings.entry(section).or_default().insert(key, json(&value));
             }
-            App { pattern: app.pattern, source: provenance.of_app(index).to_owned(), settings }
+            App { pattern: app.pattern, source: provenance.of_apps().get(index).map_or_else(String::new, Place::to_string), settings }
         });
         let pending = in_force.pending.into_iter().map(|pending| PendingKey {
             key: pending.key,

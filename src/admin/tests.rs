@@ -50,12 +50,15 @@ pub(super) fn context_with(change: impl FnOnce(&mut Config)) -> Arc<AdminContext
         metrics,
         health: Arc::default(),
         drain: Drain::new(Times { propagation_delay: hour, soft_timeout: hour, window: hour, hard_timeout: hour * 2 }),
+        sessions: Sessions::new(),
         admission: Arc::new(Admission::new(10, 0)),
         config: Live::new(config),
         configuration: Arc::new(Fixed),
         access: Access::new().unwrap(),
         recordings: Arc::default(),
         node: "a-test".to_owned(),
+        started: Instant::now(),
+        usage: Mutex::default(),
     })
 }
 

@@ -33,7 +33,7 @@ pub(super) fn read(variables: impl IntoIterator<Item = (String, String)>, mistak
         }
     }
     let sections = tables.into_iter().map(|(section, table)| (section, Value::new(None, table))).collect();
-    Layer { sections, apps: Vec::new() }
+    Layer { sections, ..Layer::default() }
 }
 
 /// The names of the variables that are settings, sorted.

@@ -287,6 +287,12 @@ mod tests {
     }
 
     #[test]
+    fn a_patch_shows_only_the_keys_it_has() {
+        let settings = TankPatch { filled: Some(false), ..TankPatch::default() }.settings();
+        assert_eq!(settings, [Setting { section: "tank", key: "filled", value: "false".to_owned() }]);
+    }
+
+    #[test]
     fn settings_show_every_key_as_it_is_written() {
         let settings = Tank::default().settings();
         let lines: Vec<String> =

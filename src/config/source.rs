@@ -11,6 +11,7 @@ use ::config::{FileFormat, Format, Map, Value, ValueKind};
 use super::apps::AppEntry;
 use super::layer::Layer;
 use super::mistake::Mistake;
+use super::provenance::Lines;
 use super::section::{hint, shown_key};
 use super::sections::SCHEMAS;
 
@@ -70,7 +71,7 @@ pub(super) fn parse(name: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Opti
             return None;
         }
     };
-    Some(layer(root, mistakes))
+    Some(Layer { lines: Lines::of(name, text), ..layer(root, mistakes) })
 }
 
 /// Parses JSON in the shape that TOML has: an object of sections. Shown as `name` in mistakes.

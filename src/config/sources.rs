@@ -3,22 +3,18 @@
 //! Owns the order of the sources, and what is remembered of them: which source each value came from, and which files were
 //! read. The command line makes [`Sources`] once; the server loads from them whenever something may have changed.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use ::config::{Value, ValueKind};
 use sha2::{Digest, Sha256};
 
 use super::layer::Layer;
 use super::mistake::{ConfigError, Mistake};
 use super::overlay::Overlay;
+use super::provenance::Provenance;
 use super::{Config, Role, environment, secret_file, source};
-
-/// What stands as the source of a value that nobody has set.
-pub const DEFAULT: &str = "default";
 
 /// The most of a file that counts for its digest, in bytes. Bounds what is read of one that does not end.
 const MAX_DIGESTED_BYTES: u64 = 16 << 20;
@@ -49,15 +45,6 @@ pub struct Loaded {
     pub provenance: Provenance,
 }
 
-/// Which source each value of a configuration came from.
-#[derive(Debug, Clone, Default)]
-pub struct Provenance {
-    /// By section and key.
-    keys: HashMap<(String, String), String>,
-    /// One for each entry of `[[apps]]`.
-    apps: Vec<String>,
-}
-
 /// What all files of some sources hold, as one value to compare with.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stamp([u8; 32]);
@@ -84,7 +71,7 @@ impl Sources {
     pub fn load(&self, overlay: Option<&Overlay>) -> Attempt {
         let mut mistakes = Vec::new();
         let mut layers = Vec::new();
-        let mut files = source::files(&self.paths, &mut mistakes);
+        let files = source::files(&self.paths, &mut mistakes);
         for path in &files {
             layers.extend(source::read(path, &mut mistakes));
         }
@@ -96,19 +83,7 @@ impl Sources {
             layers.push(overlay.layer().clone());
         }
 
-        let mut config = Config::defaults(self.role);
-        let mut provenance = Provenance::default();
-        match Layer::merge(layers) {
-            Ok(mut tree) => {
-                files.append(&mut secret_file::resolve(&mut tree, &mut mistakes));
-                config.read(&tree, complete, &mut mistakes);
-                provenance = Provenance::of(&tree);
-            }
-            Err(mistake) => mistakes.push(mistake),
-        }
-        let result =
-            if mistakes.is_empty() { Ok(Loaded { config, provenance }) } else { Err(ConfigError { mistakes }) };
-        Attempt { result, files }
+        assemble(self.role, layers, complete, files, mistakes)
     }
 
     /// What the files that the paths stand for hold now, and those of `others`. Blocks.
@@ -146,6 +121,36 @@ impl Sources {
     }
 }
 
+/// Does what [`load`](super::load) does with one file called `name` that holds `text`, and with nothing else.
+pub(super) fn load_text(role: Role, name: &str, text: &str) -> Result<Config, ConfigError> {
+    let mut mistakes = Vec::new();
+    let layers: Vec<_> = source::parse(name, text, &mut mistakes).into_iter().collect();
+    let complete = mistakes.iter().all(|mistake| mistake.key.is_some());
+    assemble(role, layers, complete, Vec::new(), mistakes).into_config()
+}
+
+/// Makes one configuration of its layers, which stand in `files`. `complete` says that none is missing.
+fn assemble(
+    role: Role,
+    layers: Vec<Layer>,
+    complete: bool,
+    mut files: Vec<PathBuf>,
+    mut mistakes: Vec<Mistake>,
+) -> Attempt {
+    let mut config = Config::defaults(role);
+    let mut provenance = Provenance::default();
+    match Layer::merge(layers) {
+        Ok(mut tree) => {
+            files.append(&mut secret_file::resolve(&mut tree, &mut mistakes));
+            config.read(&tree, complete, &mut mistakes);
+            provenance = Provenance::of(&tree);
+        }
+        Err(mistake) => mistakes.push(mistake),
+    }
+    let result = if mistakes.is_empty() { Ok(Loaded { config, provenance }) } else { Err(ConfigError { mistakes }) };
+    Attempt { result, files }
+}
+
 /// The directory of a path, which for a bare name is the current one.
 fn parent(path: &Path) -> Option<PathBuf> {
     let parent = path.parent()?;
@@ -164,53 +169,6 @@ impl fmt::Debug for Sources {
         let mut shown = formatter.debug_struct("Sources");
         shown.field("role", &self.role).field("paths", &self.paths).finish_non_exhaustive()
     }
-}
-
-impl Provenance {
-    fn of(tree: &Layer) -> Self {
-        let mut keys = HashMap::new();
-        for (section, value) in &tree.sections {
-            let ValueKind::Table(table) = &value.kind else { continue };
-            for (key, value) in table {
-                if let Some(source) = origin(value) {
-                    keys.insert((section.clone(), key.clone()), source);
-                }
-            }
-        }
-        let apps = tree.apps.iter().map(|entry| origin(&entry.value).unwrap_or_default()).collect();
-        Self { keys, apps }
-    }
-
-    /// The file, the variable or the request that set a key; [`DEFAULT`] if nobody has.
-    pub fn of_key(&self, section: &str, key: &str) -> &str {
-        self.keys.get(&(section.to_owned(), key.to_owned())).map_or(DEFAULT, String::as_str)
-    }
-
-    /// The source of an entry of `[[apps]]`.
-    pub fn of_app(&self, index: usize) -> &str {
-        self.apps.get(index).map_or(DEFAULT, String::as_str)
-    }
-
-    /// Where both say of a key that it came from, where `keys` say so from `other`.
-    pub fn keep(&mut self, keys: &[String], other: &Self) {
-        for key in keys {
-            let Some((section, key)) = key.split_once('.') else { continue };
-            let name = (section.to_owned(), key.to_owned());
-            match other.keys.get(&name) {
-                Some(source) => self.keys.insert(name, source.clone()),
-                None => self.keys.remove(&name),
-            };
-        }
-    }
-}
-
-/// The source of a value. A list may have none of its own, and its entries one.
-fn origin(value: &Value) -> Option<String> {
-    let items = match &value.kind {
-        ValueKind::Array(items) => items.as_slice(),
-        _ => &[],
-    };
-    value.origin().or_else(|| items.iter().find_map(Value::origin)).map(str::to_owned)
 }
 
 impl Attempt {

@@ -3,6 +3,7 @@
 mod manual;
 mod mistakes;
 mod precedence;
+mod provenance;
 mod secrets;
 
 use std::path::{Path, PathBuf};

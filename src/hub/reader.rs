@@ -3,6 +3,7 @@
 //! Owns where a player begins, what it gets before its first block, when it skips and when it ends. The serving sessions
 //! poll it for one piece of wire bytes at a time; there is no queue between them and the ring.
 
+mod lagging;
 mod leaving;
 mod pacing;
 
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use tokio::time::Sleep;
 
 use crate::drain::spread::Share;
-use crate::metrics::{DropReason, Protocol};
+use crate::metrics::Protocol;
 
 use super::block::{Block, WireForm};
 use super::dispatcher::ShardId;
@@ -67,6 +68,9 @@ pub enum End {
     /// The server lets its players go, who find the stream at another one.
     #[error("the server is going; the stream is at others")]
     Drained,
+    /// An operator wants it to go.
+    #[error("an operator has ended the session")]
+    Dismissed,
     /// The server is stopping.
     #[error("the server is stopping")]
     Shutdown,
@@ -91,6 +95,8 @@ pub struct Reader {
     headers: Option<Arc<Headers>>,
     /// Whether the next block is not the one behind the last.
     skipped: bool,
+    /// Packets that the player was not sent because it lagged.
+    skipped_packets: u64,
     /// Set for another edge's pull that this one shields the origins from.
     waiting: Option<Waiting>,
     /// The session that a pull began with, and its number.
@@ -186,6 +192,7 @@ impl Reader {
             next_packet: 0,
             headers: None,
             skipped: false,
+            skipped_packets: 0,
             waiting: None,
             session: None,
             tracks: None,
@@ -309,18 +316,6 @@ impl Reader {
         self.cursor.is_some_and(|cursor| cursor >= from) && block.headers().contradict(told)
     }
 
-    /// Goes on as a player does that paused: at the newest keyframe, unless the player has had it.
-    pub fn rejoin(&mut self) {
-        let Some(cursor) = self.cursor else { return };
-        let state = self.handle.stream.state();
-        let newest = state.ring.newest_keyframe().unwrap_or_else(|| state.ring.live_end());
-        drop(state);
-        if newest > cursor {
-            self.cursor = Some(newest);
-            self.skipped = true;
-        }
-    }
-
     /// Waits until `found` finds something in a stream that has not ended for this player.
     fn poll_until<T>(
         &mut self,
@@ -387,28 +382,6 @@ impl Reader {
         }
         let waited = now.saturating_duration_since(self.since);
         ring.keyframe_from(self.begin_at).or_else(|| (waited >= KEYFRAME_WAIT).then(|| ring.live_end()))
-    }
-
-    /// Where the player goes on: at the newest keyframe if it lags too far behind, or if the ring has dropped its block.
-    fn skip_if_behind(&mut self, cursor: u64, state: &State, now: Instant) -> u64 {
-        let ring = &state.ring;
-        let reason = match ring.get(cursor) {
-            None if cursor < ring.first() => DropReason::Overrun,
-            Some(block) if self.lags(block, now) => DropReason::Lag,
-            _ => return cursor,
-        };
-        let target = ring.newest_keyframe().unwrap_or_else(|| ring.live_end());
-        let Some(block) = ring.get(target).filter(|_| target > cursor) else { return cursor.max(ring.first()) };
-        let skipped = block.first_packet().saturating_sub(self.next_packet);
-        self.handle.shared.metrics.dropped_packets(reason).inc_by(skipped);
-        self.skipped = true;
-        target
-    }
-
-    fn lags(&self, block: &Block, now: Instant) -> bool {
-        // Who has not had a block yet is given the GOP cache, however old.
-        self.headers.is_some()
-            && now.saturating_duration_since(block.sealed_at()) > self.handle.stream.settings.ring.queue_length
     }
 
     /// Why the player ends now, if it does.

@@ -127,6 +127,8 @@ label_values! {
         Invalid = "invalid",
         /// The upstream asked to be left.
         Moved = "moved",
+        /// An operator had it ended.
+        Kicked = "kicked",
     }
 }
 

@@ -67,6 +67,8 @@ label_values! {
         TooManyPlayers = "too_many_players",
         /// As much is sent as `limits.max_egress` allows.
         TooMuchEgress = "too_much_egress",
+        /// An operator had it ended.
+        Kicked = "kicked",
         /// The server drains: the client was let go, or a publisher not taken.
         Drained = "drained",
         /// The server is stopping.

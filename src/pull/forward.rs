@@ -23,6 +23,7 @@ use tracing::Instrument;
 use crate::hub::{OnPublish, Permit, PublishError, PublishRequest, ShardId, WeakHub};
 use crate::media::stream_key::StreamKey;
 use crate::rtmp::Status;
+use crate::seldom::warn_seldom;
 
 use super::PullContext;
 use super::rhythm::Rhythm;
@@ -92,7 +93,7 @@ async fn serve(
     let connection = match begun {
         Ok(connection) => connection,
         Err(error) => {
-            tracing::warn!(%error, "the publisher is refused");
+            warn_seldom!(key = error.to_string(), %error, "the publisher is refused");
             // Who has left meanwhile need not be told.
             let _ = answer.send(Err(error));
             return;

@@ -26,6 +26,7 @@ use crate::media::flv::{FlvError, FlvReader};
 use crate::media::{Kind, Tag};
 use crate::metrics::{Protocol, ReconnectReason};
 use crate::net::stream::Stream;
+use crate::seldom::warn_seldom;
 
 use super::PullContext;
 use super::connection::OpenError;
@@ -364,7 +365,7 @@ impl Failure {
             Self::Ended => ReconnectReason::Ended,
             Self::Silent => ReconnectReason::Silent,
             Self::Truncated | Self::Http(_) | Self::Flv(_) => {
-                tracing::warn!(error = %self, "the upstream broke the protocol");
+                warn_seldom!(key = self.to_string(), error = %self, "the upstream broke the protocol");
                 ReconnectReason::Invalid
             }
         }

@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use crate::metrics::ConnectResult;
+use crate::seldom::warn_seldom;
 
 use super::PullContext;
 use super::connection::{Connection, OpenError};
@@ -89,7 +90,8 @@ pub(super) fn note(context: &PullContext, candidate: &Candidate, error: &OpenErr
         tracing::debug!(upstream = %candidate.address, %error, "not here");
         context.upstreams.note_answer(candidate);
     } else {
-        tracing::warn!(upstream = %candidate.address, %error, "cannot pull from this upstream");
+        let key = (candidate.address, error.to_string());
+        warn_seldom!(key = key, upstream = %candidate.address, %error, "cannot pull from this upstream");
         context.upstreams.note_failure(candidate, longest_rest);
     }
 }

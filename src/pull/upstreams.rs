@@ -13,6 +13,7 @@ use crate::config::{Live, OriginAddress, UpstreamProtocol};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{ConnectResult, Metrics};
 use crate::net::dns::{Endpoint, Names};
+use crate::seldom::warn_seldom;
 
 use super::health::Health;
 
@@ -147,7 +148,7 @@ impl Upstreams {
                 // A tier without another edge that is ready: its streams come straight from the origins.
                 Err(error) if tier == Tier::Shield => tracing::debug!(%error, "cannot resolve the edges of this tier"),
                 Err(error) => {
-                    tracing::warn!(%error, "cannot resolve an origin");
+                    warn_seldom!(key = error.to_string(), %error, "cannot resolve an origin");
                     self.metrics.upstream_connects(ConnectResult::Unresolved).inc();
                 }
             }

@@ -18,6 +18,7 @@ use crate::metrics::{Protocol, ReconnectReason};
 use crate::net::scratch;
 use crate::net::stream::Stream;
 use crate::rtmp::{self, ClientEvent, ClientSession};
+use crate::seldom::warn_seldom;
 
 use super::PullContext;
 use super::connection::OpenError;
@@ -222,7 +223,7 @@ impl Failure {
         match self {
             Self::Io(_) | Self::Closed => ReconnectReason::Closed,
             Self::Protocol(error) => {
-                tracing::warn!(%error, "the upstream broke the protocol");
+                warn_seldom!(key = error.to_string(), %error, "the upstream broke the protocol");
                 ReconnectReason::Invalid
             }
             Self::Silent => ReconnectReason::Silent,

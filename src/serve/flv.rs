@@ -17,6 +17,7 @@ use crate::media::flv;
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{Protocol, Reason};
 use crate::net::admission::OfAddress;
+use crate::sessions::Count;
 
 use super::http::{Body, Exchange, text};
 use super::{reason_of, retry_after};
@@ -38,6 +39,7 @@ pub(super) struct FlvBody {
     /// Until there was media: when the stream was asked for.
     asked_at: Option<Instant>,
     sent: Counter,
+    count: Count,
 }
 
 /// Answers with the stream, or says why not. Who leaves while waiting is noticed: hyper drops this future.
@@ -45,6 +47,7 @@ pub(super) async fn answer(
     exchange: &Arc<Exchange>,
     key: &StreamKey,
     standing: Option<&Standing>,
+    count: Count,
     asked_at: Instant,
 ) -> Response<Body> {
     let mark = standing.and_then(Standing::mark);
@@ -56,7 +59,7 @@ pub(super) async fn answer(
         Ok(opened) => {
             tracing::info!(stream = %key, pull = mark.is_some(), "playing");
             let session = opened.session.as_ref().and_then(|session| HeaderValue::from_str(session.as_str()).ok());
-            let body = FlvBody::new(opened, Arc::clone(exchange), asked_at);
+            let body = FlvBody::new(opened, Arc::clone(exchange), count, asked_at);
             let mut response = Response::new(Body::Flv(Box::new(body)));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("video/x-flv"));
             if let Some(session) = session {
@@ -93,6 +96,7 @@ pub(super) fn refusal(exchange: &Exchange, end: End) -> Response<Body> {
         End::TooManyPlayers => "the server has no room for another player\n",
         End::TooMuchEgress => "the server has no bandwidth left for another player\n",
         End::Drained => "the server is going; the stream is at others\n",
+        End::Dismissed => return text(StatusCode::FORBIDDEN, "an operator has ended the session\n"),
         End::Unreachable => "no origin can be reached\n",
         End::Shutdown => "the server is stopping\n",
     };
@@ -161,7 +165,7 @@ impl Drop for Leaving<'_> {
 }
 
 impl FlvBody {
-    fn new(opened: Opened, exchange: Arc<Exchange>, asked_at: Instant) -> Self {
+    fn new(opened: Opened, exchange: Arc<Exchange>, count: Count, asked_at: Instant) -> Self {
         let Opened { reader, header, session } = opened;
         exchange.progress.limit(reader.hard_lag());
         // A client that goes away lets hyper drop the body; an end of the stream is noted when it comes.
@@ -169,25 +173,44 @@ impl FlvBody {
         let sent = exchange.context.metrics.egress_bytes(Protocol::HttpFlv);
         let life = session.map(|_| Life::new());
         let place = exchange.take_place();
-        Self { reader, exchange, _place: place, header: Some(header), life, asked_at: Some(asked_at), sent }
+        Self { reader, exchange, _place: place, header: Some(header), life, asked_at: Some(asked_at), sent, count }
     }
 
     /// The next piece of the body, or its end. Polled whenever hyper has room for more.
     pub(super) fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         self.exchange.progress.advance();
+        if self.count.poll_kicked(context).is_ready() {
+            return Poll::Ready(self.end(Reason::Kicked));
+        }
         if let Some(header) = self.header.take() {
-            self.sent.inc_by(header.len() as u64);
+            self.note_sent(&header);
             return Poll::Ready(Some(header));
         }
-        match ready!(self.poll_wire(context)) {
+        Poll::Ready(match ready!(self.poll_wire(context)) {
             Ok(bytes) => {
-                self.sent.inc_by(bytes.len() as u64);
-                Poll::Ready(Some(bytes))
+                self.note_sent(&bytes);
+                Some(bytes)
             }
-            Err(end) => {
-                *self.exchange.reason.lock() = Some(reason_of(end));
-                Poll::Ready(None)
-            }
+            Err(end) => self.end(reason_of(end)),
+        })
+    }
+
+    fn note_sent(&self, bytes: &Bytes) {
+        self.sent.inc_by(bytes.len() as u64);
+        self.count.sent(bytes.len() as u64);
+    }
+
+    /// Ends the body, and the session with it: the connection may go on.
+    fn end(&self, reason: Reason) -> Option<Bytes> {
+        *self.exchange.reason.lock() = Some(reason);
+        self.note_delay();
+        self.exchange.leave(reason);
+        None
+    }
+
+    fn note_delay(&self) {
+        if let Some(session) = &mut *self.exchange.session.lock() {
+            session.note_delay(self.reader.behind(), self.reader.skipped_packets());
         }
     }
 
@@ -196,7 +219,7 @@ impl FlvBody {
         match self.reader.poll_wire(context) {
             Poll::Ready(Ok(bytes)) => {
                 if let Some(asked_at) = self.asked_at.take() {
-                    self.exchange.context.metrics.first_frame.observe(asked_at.elapsed().as_secs_f64());
+                    self.exchange.note_first_frame(asked_at.elapsed());
                 }
                 if let Some(life) = &mut self.life {
                     life.note(&bytes);
@@ -209,6 +232,12 @@ impl FlvBody {
                 None => Poll::Pending,
             },
         }
+    }
+}
+
+impl Drop for FlvBody {
+    fn drop(&mut self) {
+        self.note_delay();
     }
 }
 

@@ -88,7 +88,9 @@ async fn answer_uncounted<B>(
         && resource.file.is_playlist()
     {
         let viewer = viewer::id(client.peer.ip(), request);
-        if let Err(end) = context.hub.note_viewer(&resource.key, viewer, target * viewer::PATIENCE_IN_TARGETS) {
+        let attend = || viewer::attend(context, client.peer, &resource.key, request);
+        let patience = target * viewer::PATIENCE_IN_TARGETS;
+        if let Err(end) = context.hub.note_viewer(&resource.key, viewer, patience, attend) {
             return refusal(&client, end);
         }
     }
@@ -125,14 +127,14 @@ fn respond<B>(
                 // Within the object's length, and so within what can be addressed.
                 let part = object.bytes.slice(part.start as usize..part.end as usize);
                 set(response.headers_mut(), CONTENT_RANGE, content_range.as_deref());
-                *response.body_mut() = file(context, client, resource, part);
+                *response.body_mut() = file(context, client, resource, request, part);
                 response
             }
             ByteRange::Whole => {
                 let mut response = status(StatusCode::OK);
                 set(response.headers_mut(), CONTENT_LENGTH, Some(&length.to_string()));
                 if *request.method() == Method::GET {
-                    *response.body_mut() = file(context, client, resource, object.bytes);
+                    *response.body_mut() = file(context, client, resource, request, object.bytes);
                 }
                 response
             }
@@ -149,11 +151,18 @@ fn respond<B>(
 }
 
 /// The body, which the client has to take at a pace.
-fn file(context: &ServeContext, client: Client<'_>, resource: &Resource, bytes: Bytes) -> Body {
+fn file<B>(
+    context: &ServeContext,
+    client: Client<'_>,
+    resource: &Resource,
+    request: &Request<B>,
+    bytes: Bytes,
+) -> Body {
     let limit = context.config.current().play_for(resource.key.app()).hard_lag;
     client.progress.limit(limit);
     if client.standing.is_none() {
-        context.hub.note_sent_to_viewers(&resource.key, bytes.len() as u64);
+        let viewer = viewer::id(client.peer.ip(), request);
+        context.hub.note_sent_to_viewer(&resource.key, viewer, bytes.len() as u64);
     }
     let sent = context.metrics.egress_bytes(Protocol::Hls);
     Body::File(Box::new(FileBody::new(bytes, client.progress, client.is_multiplexed, sent)))
@@ -202,6 +211,9 @@ fn refusal(client: &Client<'_>, end: End) -> (Response<Body>, Reason) {
     let line = match end {
         End::TooManyPlayers => "the server has no room for another player\n",
         End::TooMuchEgress => "the server has no bandwidth left for another player\n",
+        End::Dismissed => {
+            return (text(StatusCode::FORBIDDEN, "an operator has ended the session\n"), reason_of(end));
+        }
         _ => "the server is stopping\n",
     };
     let mut response = text(StatusCode::SERVICE_UNAVAILABLE, line);

@@ -14,6 +14,7 @@ use crate::net::scratch;
 use crate::net::stream::Stream;
 use crate::rtmp;
 use crate::rtmp::server::{ServerEvent, ServerSession};
+use crate::sessions::Count;
 
 use super::CONTROL_WRITE_TIMEOUT;
 use super::outbound::Outbound;
@@ -30,6 +31,8 @@ pub(super) struct Link {
     stream: Stream,
     received: Counter,
     sent: Counter,
+    /// Counts for the session in force, too.
+    pub(super) count: Option<Count>,
     /// Control bytes that the socket has not taken yet.
     unsent: Outbound,
     error: Option<rtmp::Error>,
@@ -47,6 +50,7 @@ impl Link {
             stream,
             received: metrics.ingress_bytes(Protocol::Rtmp),
             sent: metrics.egress_bytes(Protocol::Rtmp),
+            count: None,
             unsent: Outbound::default(),
             error: None,
             last_heard: Instant::now(),
@@ -83,7 +87,7 @@ impl Link {
     pub(super) async fn flush(&mut self) -> Result<(), Reason> {
         if self.unsent.is_empty() {
             self.unsent.push(self.session.take_output());
-            self.sent.inc_by(self.unsent.bytes() as u64);
+            self.note_sent(self.unsent.bytes());
         }
         if self.unsent.is_empty() && !self.stream.has_unsent() {
             return Ok(());
@@ -111,7 +115,7 @@ impl Link {
 
     /// Writes a batch while the peer is listened to, for at most `limit` in total.
     pub(super) async fn write(&mut self, outbound: &mut Outbound, limit: Duration) -> Result<(), Reason> {
-        self.sent.inc_by(outbound.bytes() as u64);
+        self.note_sent(outbound.bytes());
         // Nearly always the socket takes everything at once: no timer is made before it does not.
         let mut timer = None;
         poll_fn(|context| {
@@ -130,6 +134,13 @@ impl Link {
     /// How many bytes have come since the last call.
     pub(super) fn take_received(&mut self) -> usize {
         std::mem::take(&mut self.newly_received)
+    }
+
+    fn note_sent(&self, bytes: usize) {
+        self.sent.inc_by(bytes as u64);
+        if let Some(count) = &self.count {
+            count.sent(bytes as u64);
+        }
     }
 
     /// Whether what the peer sends may wait in the socket until [`read_waiting`](Self::read_waiting) takes it.
@@ -168,6 +179,9 @@ impl Link {
             Ok(count) => {
                 self.received.inc_by(count as u64);
                 self.newly_received += count;
+                if let Some(session) = &self.count {
+                    session.received(count as u64);
+                }
                 self.last_heard = Instant::now();
                 Ok(count)
             }

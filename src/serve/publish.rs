@@ -13,6 +13,7 @@ use crate::media::stream_key::StreamKey;
 use crate::metrics::Reason;
 use crate::rtmp::server::ServerEvent;
 use crate::rtmp::status::Status;
+use crate::sessions::{Count, Kind};
 
 use super::allowance::Allowance;
 use super::departure::{Departure, Due};
@@ -25,6 +26,7 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
     let named = connection.stream_named(name, |session, description| {
         session.reject_publish(Status::PublishBadName, description);
     })?;
+    let mut count = connection.enter(Kind::Publish, &named.key);
     let settings = connection.context.config.current().publish_for(named.key.app());
     if !settings.enabled {
         let description = "this server takes no publishers for this app";
@@ -37,7 +39,7 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
         connection.link.session.reject_publish(Status::ConnectAppShutdown, description);
         return Err(Reason::Drained);
     }
-    let Some(admitted) = admit(connection, &named.key, request).await? else { return Ok(()) };
+    let Some(admitted) = admit(connection, &named.key, request, &mut count).await? else { return Ok(()) };
     let (mut publisher, permit) = match admitted {
         Ok(admitted) => admitted,
         Err(error) => {
@@ -47,10 +49,13 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
         }
     };
     connection.link.session.accept_publish();
+    if let Some(session) = &connection.session {
+        session.has_name();
+    }
     let publishers = connection.context.metrics.publishers.clone();
     publishers.inc();
     tracing::info!(stream = %named.key, session = %publisher.session(), "publishing");
-    let ended = take(connection, &settings, &mut publisher, &permit).await;
+    let ended = take(connection, &settings, &mut publisher, &permit, count).await;
     publishers.dec();
     // Before the right to the name goes: whoever passes the stream on gets its last packets.
     drop(publisher);
@@ -68,6 +73,7 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
         Reason::PublishSilent => "nothing came for too long",
         Reason::PublishTooFast => "more came for too long than may come",
         Reason::Drained | Reason::Shutdown => "the server is going",
+        Reason::Kicked => "an operator has ended the session",
         other => other.label(),
     };
     connection.link.session.end_publish(status, description);
@@ -102,6 +108,7 @@ async fn admit(
     connection: &mut Connection<'_>,
     key: &StreamKey,
     request: PublishRequest,
+    count: &mut Count,
 ) -> Result<Option<Result<(Publisher, Permit), PublishError>>, Reason> {
     let context = connection.context;
     // Given back behind the last line: by then the publisher is there, if it may be.
@@ -114,6 +121,7 @@ async fn admit(
                 biased;
                 () = context.stop.cancelled() => return Err(Reason::Shutdown),
                 permit = asked.as_mut() => break permit,
+                () = count.kicked() => return Err(Reason::Kicked),
                 read = connection.link.read() => read?,
             }
             // What it sends before it may is media too early, or its goodbye.
@@ -144,6 +152,7 @@ async fn take(
     settings: &config::Publish,
     publisher: &mut Publisher,
     permit: &Permit,
+    count: Count,
 ) -> Result<(), Reason> {
     let mut silence = Silence { since: Instant::now(), limit: settings.firstpkt_timeout };
     let mut alarm = pin!(sleep_until(silence.ends_at()));
@@ -152,6 +161,7 @@ async fn take(
         stop: context.stop.clone(),
         replaced: publisher.replaced().clone(),
         revoked: permit.revoked().clone(),
+        count,
     };
     let mut orders =
         Orders::new(tokens, Departure::new(&context.drain, context.config.current().role, connection.can_reconnect));

@@ -10,12 +10,12 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, Span};
 
 use crate::auth::{Mark, PROPERTY, Standing};
-use crate::hub::Identity;
 use crate::media::stream_key::{NamedStream, StreamKey};
 use crate::metrics::{Protocol, Reason};
 use crate::net::socket;
 use crate::net::stream::Stream;
 use crate::rtmp::server::{ConnectRequest, ServerEvent, ServerSession, ServerSettings};
+use crate::sessions::{About, ClientId, Count, Kind, Session};
 
 use super::link::Link;
 use super::{Accepted, COMMAND_TIMEOUT, HANDSHAKE_TIMEOUT, ServeContext, peer, play, publish};
@@ -31,8 +31,14 @@ pub(super) struct Connection<'a> {
     /// What is logged belongs to it. Playing enters it only to log: a span costs at every poll.
     pub(super) span: &'a Span,
     pub(super) link: Link,
+    id: ClientId,
     /// What the connect command said.
     app: String,
+    about: About,
+    /// What it does at present.
+    pub(super) session: Option<Session>,
+    /// Whether the peer has had a part of something, behind which nothing else can be said.
+    pub(super) is_cut: bool,
     /// What the peer is, if it is a server that pulls.
     pub(super) standing: Option<Standing>,
     /// Whether the peer, as a publisher, goes elsewhere when it is asked to.
@@ -41,29 +47,51 @@ pub(super) struct Connection<'a> {
 
 /// Serves a connection until it ends, for whatever reason.
 pub async fn serve(context: Arc<ServeContext>, stream: Stream, accepted: Accepted) {
-    let span = tracing::info_span!("rtmp", peer = %accepted.peer, id = %Identity::random());
-    let reason = run(&context, stream, &accepted, &span).await;
-    span.in_scope(|| context.connection_ended(Protocol::Rtmp, reason));
+    let id = context.sessions.next_id();
+    let span = tracing::info_span!("rtmp", peer = %accepted.peer, %id);
+    let (reason, has_told) = run(&context, stream, &accepted, &span, id).await;
+    span.in_scope(|| context.connection_ended(Protocol::Rtmp, reason, has_told));
 }
 
-async fn run(context: &ServeContext, stream: Stream, accepted: &Accepted, span: &Span) -> Reason {
+/// Serves it, and tells why it ended and whether the log knows.
+async fn run(
+    context: &ServeContext,
+    stream: Stream,
+    accepted: &Accepted,
+    span: &Span,
+    id: ClientId,
+) -> (Reason, bool) {
     if socket::prepare(stream.socket()).is_err() {
         // The peer is gone already.
-        return Reason::Probe;
+        return (Reason::Probe, false);
     }
     let settings = ServerSettings {
         chunk_size: context.config.current().rtmp.chunk_size,
         window_acknowledgement: ACKNOWLEDGEMENT_WINDOW,
     };
     let link = Link::new(stream, ServerSession::new(settings), &context.metrics);
-    let mut connection =
-        Connection { context, accepted, span, link, app: String::new(), standing: None, can_reconnect: false };
+    let mut connection = Connection {
+        context,
+        accepted,
+        span,
+        link,
+        id,
+        app: String::new(),
+        about: About::peer(accepted.peer),
+        session: None,
+        is_cut: false,
+        standing: None,
+        can_reconnect: false,
+    };
     let Err(reason) = connection.run().await;
+    let has_told = connection.session.is_some();
+    connection.leave(reason);
     // What the session has left to say explains the end to the peer.
-    if !matches!(reason, Reason::PeerClosed | Reason::PeerLost | Reason::Probe | Reason::SlowPlayer) {
+    let hears_nothing = matches!(reason, Reason::PeerClosed | Reason::PeerLost | Reason::Probe | Reason::SlowPlayer);
+    if !hears_nothing && !connection.is_cut {
         connection.link.say_goodbye().await;
     }
-    reason
+    (reason, has_told)
 }
 
 impl Connection<'_> {
@@ -75,8 +103,12 @@ impl Connection<'_> {
                 ServerEvent::Connect(request) => span.in_scope(|| self.connect(*request))?,
                 ServerEvent::Publish(request) => {
                     publish::run(self, &request.name).instrument(span.clone()).await?;
+                    self.leave(Reason::PeerClosed);
                 }
-                ServerEvent::Play(request) => play::run(self, &request.name).await?,
+                ServerEvent::Play(request) => {
+                    play::run(self, &request.name).await?;
+                    self.leave(Reason::PeerClosed);
+                }
                 ServerEvent::Call(call) => return peer::run(self, &call).instrument(span.clone()).await,
                 ServerEvent::Media(_) | ServerEvent::Pause(_) | ServerEvent::StreamClosed | ServerEvent::Pong(_) => {}
             }
@@ -124,6 +156,13 @@ impl Connection<'_> {
             return Err(Reason::TooManyConnections);
         }
         self.app = request.app;
+        self.about = About {
+            peer: self.accepted.peer,
+            is_server: self.standing.is_some(),
+            agent: request.flash_version.unwrap_or_default(),
+            url: request.tc_url.unwrap_or_default(),
+            page: request.page_url.unwrap_or_default(),
+        };
         // Servers of ours can, be they verified or not.
         self.can_reconnect = request.can_reconnect || self.standing.is_some();
         match &self.standing {
@@ -137,6 +176,22 @@ impl Connection<'_> {
             self.link.session.take_calls();
         }
         Ok(())
+    }
+
+    /// Enters what the peer does with a stream, until it [leaves](Self::leave).
+    pub(super) fn enter(&mut self, kind: Kind, key: &StreamKey) -> Count {
+        let session = self.context.sessions.enter(self.id, kind, key, self.about.clone());
+        let count = session.count();
+        self.link.count = Some(session.count());
+        self.session = Some(session);
+        count
+    }
+
+    fn leave(&mut self, reason: Reason) {
+        self.link.count = None;
+        if let Some(session) = self.session.take() {
+            session.end(reason.label());
+        }
     }
 
     /// What the peer says of itself, if it is a server that pulls.

@@ -35,6 +35,7 @@ use crate::net::admission::OfAddress;
 use crate::net::progress::Watched;
 use crate::net::scratch;
 use crate::net::stream::Stream;
+use crate::sessions::Count;
 
 use super::flv::{self, Opened};
 use super::http::{Body, Exchange, text};
@@ -56,6 +57,7 @@ pub(super) struct Upgrade {
     connection: OnUpgrade,
     reader: Reader,
     header: Bytes,
+    count: Count,
     asked_at: Instant,
     /// Its place among those of the client's address, if they are counted.
     place: Option<OfAddress>,
@@ -71,6 +73,7 @@ pub(super) async fn answer(
     exchange: &Arc<Exchange>,
     request: &mut Request<Incoming>,
     key: &StreamKey,
+    count: Count,
     asked_at: Instant,
 ) -> Response<Body> {
     let accept = match check(request.version(), request.headers(), &exchange.context.config.current().http.cors_origins)
@@ -86,8 +89,8 @@ pub(super) async fn answer(
         Ok(Opened { reader, header, .. }) => {
             tracing::info!(stream = %key, websocket = true, "playing");
             let connection = hyper::upgrade::on(request);
-            *exchange.upgrade.lock() =
-                Some(Upgrade { connection, reader, header, asked_at, place: exchange.take_place() });
+            let place = exchange.take_place();
+            *exchange.upgrade.lock() = Some(Upgrade { connection, reader, header, count, asked_at, place });
             let mut response = Response::new(Body::Empty);
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             let headers = response.headers_mut();
@@ -179,7 +182,7 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 
 /// Plays until one side has had enough, and says why.
 pub(super) async fn play(exchange: &Exchange, upgrade: Upgrade) -> Reason {
-    let Upgrade { connection, reader, header, asked_at, place: _place } = upgrade;
+    let Upgrade { connection, reader, header, count, asked_at, place: _place } = upgrade;
     // What hyper hands over is what it was given.
     let parts = connection.await.ok().and_then(|upgraded| upgraded.downcast::<TokioIo<Watched<Stream>>>().ok());
     let Some(parts) = parts else { return Reason::PeerLost };
@@ -198,11 +201,16 @@ pub(super) async fn play(exchange: &Exchange, upgrade: Upgrade) -> Reason {
         outbound: Outbound::default(),
         asked_at: Some(asked_at),
         sent: exchange.context.metrics.egress_bytes(Protocol::WsFlv),
+        count,
     };
     let reason = match player.run(header).await {
         Ok(end) => reason_of(end),
         Err(reason) => reason,
     };
+    if let Some(session) = &mut *exchange.session.lock() {
+        session.note_delay(player.reader.behind(), player.reader.skipped_packets());
+    }
+    exchange.leave(reason);
     player.say_goodbye(reason).await;
     reason
 }
@@ -216,6 +224,7 @@ struct Player<'a> {
     /// Until there was media: when the stream was asked for.
     asked_at: Option<Instant>,
     sent: Counter,
+    count: Count,
 }
 
 impl Player<'_> {
@@ -227,6 +236,7 @@ impl Player<'_> {
             tokio::select! {
                 biased;
                 left = listen(&mut self.socket) => return Err(left),
+                () = self.count.kicked() => return Err(Reason::Kicked),
                 wire = poll_fn(|context| self.reader.poll_wire(context)) => match wire {
                     Ok(bytes) => self.push(bytes),
                     Err(end) => return Ok(end),
@@ -240,7 +250,7 @@ impl Player<'_> {
                 }
             }
             if let Some(asked_at) = self.asked_at.take() {
-                self.exchange.context.metrics.first_frame.observe(asked_at.elapsed().as_secs_f64());
+                self.exchange.note_first_frame(asked_at.elapsed());
             }
         }
     }
@@ -261,11 +271,16 @@ impl Player<'_> {
     async fn write(&mut self) -> Result<(), Reason> {
         self.exchange.progress.advance();
         self.sent.inc_by(self.outbound.bytes() as u64);
-        let Self { socket, outbound, .. } = self;
+        self.count.sent(self.outbound.bytes() as u64);
+        let Self { socket, outbound, count, .. } = self;
         // A pong that is half out goes first.
         let flushed = poll_fn(|context| Pin::new(&mut *socket).poll_flush(context)).await;
         let written = match flushed {
-            Ok(()) => poll_fn(|context| outbound.poll_write(socket.get_mut(), context)).await.map_err(Error::Io),
+            Ok(()) => tokio::select! {
+                biased;
+                written = poll_fn(|context| outbound.poll_write(socket.get_mut(), context)) => written.map_err(Error::Io),
+                () = count.kicked() => return Err(Reason::Kicked),
+            },
             Err(error) => Err(error),
         };
         written.map_err(|error| {
@@ -278,6 +293,9 @@ impl Player<'_> {
     async fn say_goodbye(&mut self, reason: Reason) {
         let (code, text) = match reason {
             Reason::PeerLost | Reason::SlowPlayer => return,
+            // Behind a part of a frame nothing else can be said.
+            Reason::Kicked if !self.outbound.is_empty() => return,
+            Reason::Kicked => (CloseCode::Policy, reason.label()),
             Reason::StreamEnded | Reason::TracksChanged => (CloseCode::Normal, reason.label()),
             Reason::Shutdown | Reason::Drained => (CloseCode::Away, reason.label()),
             Reason::MessageTooLarge => (CloseCode::Size, reason.label()),

@@ -47,7 +47,7 @@ impl Arrival {
             },
         };
         let span = tracing::info_span!("arrival", peer = %accepted.peer);
-        span.in_scope(|| context.connection_ended(self.protocol, reason));
+        span.in_scope(|| context.connection_ended(self.protocol, reason, false));
         None
     }
 

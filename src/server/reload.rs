@@ -237,7 +237,7 @@ impl Configuration for Reload {
             let pending = state.pending.iter().filter_map(|name| {
                 let (section, key) = name.split_once('.')?;
                 let wanted = settings.iter().find(|setting| (setting.section, setting.key) == (section, key))?;
-                let source = state.wanted.provenance.of_key(section, key).to_owned();
+                let source = state.wanted.provenance.source_of(section, key);
                 Some(Pending { key: name.clone(), wanted: wanted.value.clone(), source })
             });
             let pending = pending.collect();

@@ -33,17 +33,15 @@ fn an_overlay_wins_over_files_and_environment_and_each_value_knows_its_source() 
     let loaded = sources.load(Some(&overlay)).result.unwrap();
     let file = |name: &str| directory.path().join(name).display().to_string();
     assert_eq!(loaded.config.play_for("x").play_wait.as_secs(), 3);
-    assert_eq!(loaded.provenance.of_key("play", "play_wait"), "PUT /api/v1/config");
-    assert_eq!(loaded.provenance.of_key("play", "hard_lag"), "RILLCAST_PLAY__HARD_LAG");
-    assert_eq!(loaded.provenance.of_key("play", "queue_length"), file("a.toml"));
-    assert_eq!(loaded.provenance.of_key("rtmp", "listen"), file("b.toml"));
-    assert_eq!(loaded.provenance.of_key("rtmp", "chunk_size"), DEFAULT);
+    assert_eq!(loaded.provenance.source_of("play", "play_wait"), "PUT /api/v1/config");
+    assert_eq!(loaded.provenance.source_of("play", "hard_lag"), "RILLCAST_PLAY__HARD_LAG");
+    assert_eq!(loaded.provenance.source_of("play", "queue_length"), file("a.toml:4"));
+    assert_eq!(loaded.provenance.source_of("rtmp", "listen"), file("b.toml:2"));
+    assert_eq!(loaded.provenance.source_of("rtmp", "chunk_size"), DEFAULT);
     let apps = loaded.config.apps();
     assert_eq!(apps.iter().map(|app| app.pattern.as_str()).collect::<Vec<_>>(), ["a", "b"]);
-    assert_eq!(
-        (loaded.provenance.of_app(0), loaded.provenance.of_app(1)),
-        (file("a.toml").as_str(), "PUT /api/v1/config")
-    );
+    let places: Vec<String> = loaded.provenance.of_apps().iter().map(ToString::to_string).collect();
+    assert_eq!(places, [file("a.toml:5"), "PUT /api/v1/config:1".to_owned()]);
     assert_eq!(apps[1].settings.len(), 1);
 
     let without = sources.load(None).result.unwrap();

@@ -14,6 +14,7 @@ use crate::pull::health::LONGEST_REST_WHILE_WAITED_FOR;
 use crate::pull::rhythm::Rhythm;
 use crate::pull::upstreams::Candidate;
 use crate::rtmp::Status;
+use crate::seldom::warn_seldom;
 
 use super::connection::{ForwardConnection, Word};
 use super::open::{Haste, Opened, open};
@@ -131,7 +132,8 @@ impl Forward<'_> {
     }
 
     fn note_loss(&self, former: &Candidate, reason: ReconnectReason) {
-        tracing::warn!(upstream = %former.address, reason = reason.label(), "lost the origin");
+        let upstream = former.address;
+        warn_seldom!(key = (upstream, reason.label()), %upstream, reason = reason.label(), "lost the origin");
         self.context.metrics.upstream_reconnects(reason).inc();
         if reason == ReconnectReason::Silent {
             // It may still take connections and say nothing.

@@ -13,6 +13,7 @@ use crate::hls::{Absent, File, Freshness, MediaType, Object, Resource};
 use crate::metrics::Protocol;
 use crate::pull::health::LONGEST_REST_WHILE_WAITED_FOR;
 use crate::pull::upstreams::{Candidate, Place, Tier};
+use crate::seldom::warn_seldom;
 
 use super::fetch::{Answer, Ask, FetchError, SILENT_FOR};
 use super::foreign::{self, Foreign, Misfit};
@@ -235,7 +236,8 @@ impl Shared {
             tracing::debug!(upstream = %candidate.address, %error, "not here");
             self.context.upstreams.note_answer(candidate);
         } else {
-            tracing::warn!(upstream = %candidate.address, %error, "cannot fetch from this upstream");
+            let key = (candidate.address, error.to_string());
+            warn_seldom!(key = key, upstream = %candidate.address, %error, "cannot fetch from this upstream");
             self.context.upstreams.note_failure(candidate, LONGEST_REST_WHILE_WAITED_FOR);
         }
     }

@@ -15,6 +15,7 @@ use crate::hub::{Dispatchers, Hub, Limits, StreamSettings};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::Metrics;
 use crate::serve::marks::Marks;
+use crate::sessions::Sessions;
 
 use super::*;
 
@@ -92,6 +93,7 @@ impl Bench {
             marks: Marks::new(Verifier::new(None), metrics),
             cluster: None,
             hls: Some(Arc::new(Shelf)),
+            sessions: Sessions::new(),
             drain: Drain::new(times),
             stop: CancellationToken::new(),
         };
