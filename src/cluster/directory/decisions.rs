@@ -50,6 +50,7 @@ impl Directory {
     /// Finds out whether `claim` can be granted, and tells `asker`.
     pub(super) fn decide(&mut self, claim: Claim, asker: Asker, now: Instant) {
         let key = claim.lease.key.clone();
+        let mut not_before = claim.lease.accepted;
         // Another publisher of ours may step into the place of one that is refused.
         while let Some(pending) = self.decisions.get_mut(&key) {
             if pending.claim.lease.node == claim.lease.node {
@@ -60,11 +61,15 @@ impl Directory {
                 let ahead = pending.claim.lease.clone();
                 return self.deny(&asker, ahead, now);
             }
+            if claim.lease.replaces && pending.stage == Stage::Displacing {
+                // Whom the other one has sent away already, this one replaces.
+                not_before = not_before.max(pending.not_before);
+            }
             self.abandon(&key, &claim.lease, now);
         }
         let decision = Decision {
             number: self.number(),
-            not_before: claim.lease.accepted,
+            not_before,
             askers: vec![asker],
             stage: Stage::Asking,
             is_broad: self.is_uncertain(&key, now),
@@ -262,6 +267,11 @@ impl Directory {
         if self.decisions.get(key).is_some_and(|decision| decision.claim.lease.node == *node) {
             self.decisions.remove(key);
         }
+    }
+
+    /// Takes back whatever a node has asked for that is gone: nobody would tell us when what it was granted ends.
+    pub(super) fn withdraw_claims_of(&mut self, node: &NodeId) {
+        self.decisions.retain(|_, decision| decision.claim.lease.node != *node);
     }
 
     /// What speaks against a claim that a peer decides upon, as far as is known here.

@@ -47,18 +47,17 @@ impl Directory {
     pub fn hold(&mut self, claim: Claim, now: Instant) -> HoldId {
         let id = HoldId(self.number());
         let key = claim.lease.key.clone();
-        let accepted = claim.lease.accepted;
-        let is_held = self.own_lease(&key).is_some();
+        // Later than whom it replaces, whatever the clock says: else an older word of somebody else would win over it.
+        let held_since = self.own_lease(&key).map(|held| held.accepted.max(claim.lease.accepted));
         let name = self.names.entry(key).or_default();
         let is_first = name.holds.is_empty();
         name.holds.push(id);
         let stage = if is_first { Stage::Waiting { until: now + HOME_PATIENCE } } else { Stage::Following };
         self.holds.insert(id, Hold { claim, stage });
-        if is_held {
+        match held_since {
             // The name is here already. Who of our own publishers has it is none of the others' business.
-            self.granted(id, accepted, now);
-        } else {
-            self.pursue(id, now);
+            Some(accepted) => self.granted(id, accepted, now),
+            None => self.pursue(id, now),
         }
         id
     }

@@ -193,6 +193,7 @@ impl Directory {
         if !self.peers.is_present(node) {
             self.peers.nodes.remove(node);
             self.leases.retain(|_, noted| noted.lease.node != *node);
+            self.withdraw_claims_of(node);
         }
     }
 

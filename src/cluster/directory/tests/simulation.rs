@@ -52,6 +52,53 @@ fn happen(world: &mut World, happening: Happening, replaces: bool) {
     }
 }
 
+/// Lets publishers replace each other on nodes whose clocks are behind: who publishes where, and how long until the next one.
+fn replace_each_other(seed: u64, clocks: [u64; 4], asks: &[(usize, u64)]) -> Vec<usize> {
+    let mut world = World::new(4, seed);
+    clocks.iter().enumerate().for_each(|(node, behind)| world.set_clock_behind(node, *behind));
+    world.run(20 * SECOND);
+    for (node, pause) in asks {
+        world.publish(*node, 0, true);
+        world.run(*pause);
+    }
+    world.run(2 * SECOND);
+    world.holders(0)
+}
+
+#[test]
+fn who_replaces_a_publisher_of_its_own_node_is_later_than_that_whatever_the_clock_says() {
+    let asks = [(3, 29), (2, 26), (3, 95), (0, 31), (0, 36)];
+    for _ in 0..50 {
+        assert_eq!(replace_each_other(8_338_977_056_373_150_664, [133, 0, 0, 0], &asks), [0]);
+    }
+}
+
+#[test]
+fn who_comes_in_the_place_of_one_that_has_sent_a_holder_away_is_later_than_that_holder() {
+    let asks = [(2, 18), (3, 21), (0, 8), (3, 79), (1, 0)];
+    for _ in 0..50 {
+        assert_eq!(replace_each_other(10_921_312_732_406_776_108, [26, 104, 0, 0], &asks), [1]);
+    }
+}
+
+#[test]
+fn a_node_that_is_gone_is_granted_nothing() {
+    let mut world = World::new(4, 7_153_315_005_298_063_668);
+    assert_eq!(world.ranked(1), [1, 2, 3]);
+    world.publish(3, 1, false);
+    world.separate(1, 0);
+    world.run(20);
+    // It goes while its home asks the others about its claim.
+    world.restart(3);
+    let publisher = world.publish(2, 1, false);
+    world.separate(1, 2);
+    world.run(2 * SECOND);
+    world.heal();
+    assert!(world.is_held(publisher));
+    world.run(15 * SECOND);
+    assert!(world.is_held(publisher));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
