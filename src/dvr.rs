@@ -99,6 +99,7 @@ impl Recorder {
     /// Finds the recordings that there are, and then has the rules of retention followed, until the recorder stops.
     pub async fn keep(self) {
         let library = &self.shared.library;
+        let mut searched = library.config().recording_paths();
         let searching = library.clone();
         tokio::select! {
             found = library.disk().run(move || scan::scan(&searching)) => if found.is_err() { return },
@@ -108,7 +109,6 @@ impl Recorder {
         let mut ticks = interval(SWEEP_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut sweeps = 0_u32;
-        let mut searched = library.config().recording_paths();
         loop {
             tokio::select! {
                 () = self.shared.stop.cancelled() => return,
