@@ -214,17 +214,4 @@ mod tests {
         proxied.truncate(1);
         assert!(admission.admit(OTHER).is_some());
     }
-
-    #[test]
-    fn new_limits_hold_for_who_comes_then_and_count_who_is_there() {
-        let admission = Arc::new(Admission::new(10, 0));
-        let first = admission.admit(ONE).unwrap();
-        admission.limit(2, 1);
-        assert!(admission.admit(ONE).is_none(), "the first counts");
-        let other = admission.admit(OTHER).unwrap();
-        admission.limit(2, 0);
-        assert!(admission.admit(ONE).unwrap().is_surplus());
-        drop((first, other));
-        assert!(admission.by_address.is_empty());
-    }
 }

@@ -37,7 +37,7 @@ fn an_overlay_wins_over_files_and_environment_and_each_value_knows_its_source() 
     assert_eq!(loaded.provenance.source_of("play", "hard_lag"), "RILLCAST_PLAY__HARD_LAG");
     assert_eq!(loaded.provenance.source_of("play", "queue_length"), file("a.toml:4"));
     assert_eq!(loaded.provenance.source_of("rtmp", "listen"), file("b.toml:2"));
-    assert_eq!(loaded.provenance.source_of("rtmp", "chunk_size"), DEFAULT);
+    assert_eq!(loaded.provenance.source_of("rtmp", "chunk_size"), crate::config::DEFAULT);
     let apps = loaded.config.apps();
     assert_eq!(apps.iter().map(|app| app.pattern.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     let places: Vec<String> = loaded.provenance.of_apps().iter().map(ToString::to_string).collect();

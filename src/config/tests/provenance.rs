@@ -53,10 +53,11 @@ fn entries_for_apps_are_placed_in_the_order_in_which_they_apply() {
         ("1.toml", "[[apps]]\nmatch = \"a\"\n"),
         ("2.toml", "\n[[apps]]\nmatch = \"b\"\nplay.play_wait = \"1s\"\n"),
     ]);
-    let (config, provenance) = load_with_provenance(Role::Origin, &[directory.path().to_owned()], []).unwrap();
+    let paths = [directory.path().to_owned()];
+    let Loaded { config, provenance } = Sources::new(Role::Origin, &paths, []).load(None).result.unwrap();
     let places: Vec<_> = provenance.of_apps().iter().map(|place| without_directory(&format!("{place}: "))).collect();
     assert_eq!(places, ["1.toml:1: ", "2.toml:2: "]);
-    let settings = config.app_settings();
-    assert_eq!(settings.iter().map(|(pattern, _)| pattern.as_str()).collect::<Vec<_>>(), ["a", "b"]);
-    assert_eq!(settings[1].1[0].value, "\"1s\"");
+    let apps = config.apps();
+    assert_eq!(apps.iter().map(|app| app.pattern.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(apps[1].settings[0].value, "\"1s\"");
 }
