@@ -7,6 +7,7 @@ use std::fmt;
 
 use super::layer::Layer;
 use super::mistake::{ConfigError, Mistake};
+use super::provenance::Lines;
 use super::source;
 
 /// How its values are called where their source is named.
@@ -44,7 +45,8 @@ impl Overlay {
             OverlayFormat::Json => source::parse_json(OVERLAY_SOURCE, text, &mut mistakes),
         };
         match layer.filter(|_| mistakes.is_empty()) {
-            Some(layer) => Ok(Self { layer }),
+            // Whoever reads where a value came from has no lines of a request to look at.
+            Some(layer) => Ok(Self { layer: Layer { lines: Lines::default(), ..layer } }),
             None => Err(ConfigError { mistakes }),
         }
     }

@@ -41,7 +41,7 @@ fn an_overlay_wins_over_files_and_environment_and_each_value_knows_its_source() 
     let apps = loaded.config.apps();
     assert_eq!(apps.iter().map(|app| app.pattern.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     let places: Vec<String> = loaded.provenance.of_apps().iter().map(ToString::to_string).collect();
-    assert_eq!(places, [file("a.toml:5"), "PUT /api/v1/config:1".to_owned()]);
+    assert_eq!(places, [file("a.toml:5"), "PUT /api/v1/config".to_owned()]);
     assert_eq!(apps[1].settings.len(), 1);
 
     let without = sources.load(None).result.unwrap();

@@ -15,13 +15,15 @@ enum Effect {
 }
 
 /// By section.
-const EFFECTS: [(&str, Effect); 14] = [
+const EFFECTS: [(&str, Effect); 16] = [
     // Peers, logs and open connections know it by then.
     ("node", Effect::Restart),
     ("log", Effect::Except(&["format"])),
-    ("rtmp", Effect::Except(&["listen"])),
-    ("http", Effect::Except(&["listen"])),
-    ("admin", Effect::Except(&["listen"])),
+    ("rtmp", Effect::Except(&["listen", "tls_listen"])),
+    ("http", Effect::Except(&["listen", "tls_listen"])),
+    ("admin", Effect::Except(&["listen", "tls_listen"])),
+    ("net", Effect::Live),
+    ("tls", Effect::Live),
     ("play", Effect::Live),
     ("publish", Effect::Live),
     ("upstream", Effect::Live),
