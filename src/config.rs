@@ -65,6 +65,7 @@ pub use mistake::{ConfigError, Mistake};
 pub use network::{Network, NetworkError};
 pub use overlay::{OVERLAY_SOURCE, Overlay, OverlayFormat};
 pub use percentage::Percentage;
+pub use provenance::{DEFAULT, Place, Provenance};
 pub use rate::{RateError, format_rate, parse_rate};
 pub use ratio::Ratio;
 pub use recording_path::{PathPart, RecordingPath, RecordingPathError, TimeField};
@@ -77,7 +78,6 @@ pub use sections::{
     UpstreamPatch, UpstreamProtocol,
 };
 pub use size::{SizeError, format_size, parse_size};
-pub use provenance::{DEFAULT, Place, Provenance};
 pub use sources::{Attempt, Loaded, Sources, Stamp};
 pub use upstream::{OriginAddress, OriginAddressError, RTMP_PORT};
 

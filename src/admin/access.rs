@@ -207,7 +207,9 @@ fn refuse(context: &AdminContext, peer: Peer, refusal: Refusal) -> Response {
         AdminRefusal::NoCredentials | AdminRefusal::TooManyFailures => {
             tracing::debug!(peer = %peer.0, reason = reason.label(), "a request to the admin port is refused");
         }
-        _ => warn_seldom!(key = peer.0.ip(), peer = %peer.0, reason = reason.label(), "a request to the admin port is refused"),
+        _ => {
+            warn_seldom!(key = peer.0.ip(), peer = %peer.0, reason = reason.label(), "a request to the admin port is refused")
+        }
     }
     let (status, text) = match reason {
         AdminRefusal::Remote => {

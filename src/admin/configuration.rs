@@ -221,7 +221,11 @@ impl From<InForce> for Shown {
             for Setting { section, key, value } in app.settings {
                 settings.entry(section).or_default().insert(key, json(&value));
             }
-            App { pattern: app.pattern, source: provenance.of_apps().get(index).map_or_else(String::new, Place::to_string), settings }
+            App {
+                pattern: app.pattern,
+                source: provenance.of_apps().get(index).map_or_else(String::new, Place::to_string),
+                settings,
+            }
         });
         let pending = in_force.pending.into_iter().map(|pending| PendingKey {
             key: pending.key,

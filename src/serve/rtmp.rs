@@ -54,13 +54,7 @@ pub async fn serve(context: Arc<ServeContext>, stream: Stream, accepted: Accepte
 }
 
 /// Serves it, and tells why it ended and whether the log knows.
-async fn run(
-    context: &ServeContext,
-    stream: Stream,
-    accepted: &Accepted,
-    span: &Span,
-    id: ClientId,
-) -> (Reason, bool) {
+async fn run(context: &ServeContext, stream: Stream, accepted: &Accepted, span: &Span, id: ClientId) -> (Reason, bool) {
     if socket::prepare(stream.socket()).is_err() {
         // The peer is gone already.
         return (Reason::Probe, false);

@@ -207,6 +207,50 @@ fn a_file_that_comes_into_a_directory_counts_and_one_that_goes_does_not() {
 }
 
 #[test]
+fn a_change_that_the_kernel_does_not_tell_of_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    for (version, players) in [("one", 1), ("two", 2)] {
+        fs::create_dir_all(path(&format!("far/{version}"))).unwrap();
+        fs::write(path(&format!("far/{version}/a.toml")), format!("limits.max_players = {players}\n")).unwrap();
+    }
+    symlink("one", path("far/link")).unwrap();
+    fs::create_dir(path("near")).unwrap();
+    symlink(path("far/link/a.toml"), path("near/a.toml")).unwrap();
+    let server = Server::origin_reading(&path("near"), &[], "");
+    assert_eq!(server.setting("limits.max_players"), 1);
+    // Neither where the file is named nor where it lies does anything change.
+    symlink("two", path("far/next")).unwrap();
+    fs::rename(path("far/next"), path("far/link")).unwrap();
+    wait_for_setting(&server, "limits.max_players", &json!(2));
+}
+
+#[test]
+fn changes_from_everywhere_at_once_are_made_one_after_the_other() {
+    let server = Server::origin("");
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let server = &server;
+            scope.spawn(move || {
+                for round in 0..10 {
+                    let text = format!("limits.max_players = {}\n", number * 100 + round);
+                    match number % 4 {
+                        0 => server.write_config(&text),
+                        1 => assert_eq!(reload(server).head.status, 200),
+                        2 => drop(put_valid(server, &text)),
+                        _ => assert_eq!(server.ask_admin("DELETE", "/api/v1/config", &[], "").head.status, 200),
+                    }
+                    server.config();
+                }
+            });
+        }
+    });
+    assert_eq!(server.ask_admin("DELETE", "/api/v1/config", &[], "").head.status, 200);
+    server.write_config("limits.max_players = 5\n");
+    wait_for_setting(&server, "limits.max_players", &json!(5));
+}
+
+#[test]
 fn sighup_loads_again_and_ends_nothing() {
     let mut server = Server::origin("");
     for _ in 0..3 {

@@ -1,6 +1,7 @@
 //! What a new configuration reaches, and when.
 
 use std::fs;
+use std::net::SocketAddr;
 
 use serde_json::json;
 
@@ -159,4 +160,53 @@ fn readiness_follows_a_limit_that_is_set_while_the_process_runs() {
     put_valid(&server, "");
     wait_until("it is not", || server.admin("/readyz").head.status == 200);
     assert_eq!(server.setting("limits.unready_at"), json!(null));
+}
+
+#[test]
+fn origins_meet_others_that_they_are_told_of() {
+    let addresses = [free_address(), free_address()];
+    let settings = |peers: &[SocketAddr]| {
+        let peers: Vec<String> = peers.iter().map(|address| format!("{:?}", address.to_string())).collect();
+        format!("[cluster]\nkey = \"0123456789abcdef\"\npeers = [{}]\n", peers.join(", "))
+    };
+    let [first, second] = addresses.map(|address| {
+        let ports = [address, free_address(), free_address()];
+        Server::origin_at(ports, &settings(&[address]))
+    });
+    let feed = Publisher::start(&first, STREAM).feed();
+    assert_eq!([&first, &second].map(|origin| origin.metrics().sum("rillcast_peers")), [0.0, 0.0]);
+    for origin in [&first, &second] {
+        let data = put_valid(origin, &settings(&addresses));
+        assert_eq!((data["changed"].clone(), data["pending_restart"].clone()), (json!(["cluster.peers"]), json!([])));
+    }
+    wait_until("each can ask the other", || {
+        [&first, &second].map(|origin| origin.metrics().sum("rillcast_peers")) == [1.0, 1.0]
+    });
+    let data = put_valid(&first, "cluster.peers = []\n");
+    assert_eq!(data["pending_restart"], json!(["cluster.peers"]), "alone it can only be from its start on");
+    assert!(!feed.is_closed());
+}
+
+#[test]
+fn recordings_are_kept_as_long_as_is_said_now_and_found_where_it_is_said_now() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = |place: &str, more: &str| {
+        let path = directory.path().join(place).join("[app]/[stream].[timestamp]").display().to_string();
+        format!("[dvr]\nenabled = true\npath = {path:?}\n{more}")
+    };
+    let total = |server: &Server| server.admin("/api/v1/recordings").json()["total"].as_u64().unwrap();
+    let other = Server::origin(&settings("two", ""));
+    let feed = Publisher::start(&other, STREAM).feed();
+    wait_until("it is being recorded", || total(&other) == 1);
+    feed.stop().close();
+    let is_complete = || other.admin("/api/v1/recordings").json()["recordings"][0]["state"] == "complete";
+    wait_until("it is complete", is_complete);
+
+    let server = Server::origin(&settings("one", ""));
+    assert_eq!(total(&server), 0);
+    put_valid(&server, &settings("two", ""));
+    wait_until("it is found at the other place", || total(&server) == 1);
+    put_valid(&server, &settings("two", "retention = \"1s\"\n"));
+    wait_until("it has been kept for long enough", || total(&server) == 0);
+    assert!(!directory.path().join("two/live").exists());
 }

@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::server::ServerTls;
-use crate::config::{CertificateError, CertificatePair, LoadedCertificate, Live};
+use crate::config::{CertificateError, CertificatePair, Live, LoadedCertificate};
 use crate::metrics::{Metrics, TlsReload};
 
 /// How often the files are looked at.
