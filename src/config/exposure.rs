@@ -28,26 +28,52 @@ pub fn exposures(config: &Config) -> Vec<Exposure> {
     let mut open = |address: &ListenAddress, protocol, what, who: String| {
         all.push(Exposure { address: *address, protocol, what, who });
     };
-    for address in &config.rtmp.listen {
-        open(address, "RTMP", "publish", publishers(config));
-        open(address, "RTMP", "play", ANYBODY.to_owned());
-        open(address, "RTMP", "pull as another server", servers(config));
+    for (address, protocol) in each(&config.rtmp.listen, "RTMP", &config.rtmp.tls_listen, "RTMPS") {
+        open(address, protocol, "publish", publishers(config));
+        open(address, protocol, "play", ANYBODY.to_owned());
+        open(address, protocol, "pull as another server", servers(config));
         if !config.cluster.peers.is_empty() {
-            open(address, "RTMP", "ask for names as another origin", "servers that sign with cluster.key".to_owned());
+            open(address, protocol, "ask for names as another origin", "servers that sign with cluster.key".to_owned());
         }
     }
-    for address in &config.http.listen {
-        open(address, "HTTP", "play as FLV, over HTTP and WebSocket", pages(config));
+    for (address, protocol) in each(&config.http.listen, "HTTP", &config.http.tls_listen, "HTTPS") {
+        open(address, protocol, "play as FLV, over HTTP and WebSocket", pages(config));
         if config.has_hls() {
-            open(address, "HTTP", "play as HLS", hls(config));
+            open(address, protocol, "play as HLS", hls(config));
         }
     }
-    for address in &config.admin.listen {
-        open(address, "HTTP", "health and metrics", ANYBODY.to_owned());
-        open(address, "HTTP", "look at the API", ANYBODY.to_owned());
-        open(address, "HTTP", "change something by the API", "clients on this host".to_owned());
+    for (address, protocol) in each(&config.admin.listen, "HTTP", &config.admin.tls_listen, "HTTPS") {
+        open(address, protocol, "health and metrics", ANYBODY.to_owned());
+        open(address, protocol, "look at the API", lookers(config).to_owned());
+        open(address, protocol, "change something by the API", changers(config).to_owned());
     }
     all
+}
+
+/// Every address with what is spoken there, in plain text and over TLS.
+fn each<'a>(
+    plain: &'a [ListenAddress],
+    protocol: &'static str,
+    tls: &'a [ListenAddress],
+    protocol_over_tls: &'static str,
+) -> impl Iterator<Item = (&'a ListenAddress, &'static str)> {
+    let plain = plain.iter().map(move |address| (address, protocol));
+    plain.chain(tls.iter().map(move |address| (address, protocol_over_tls)))
+}
+
+/// Who may look at the API.
+fn lookers(config: &Config) -> &'static str {
+    match (&config.admin.edit_auth, &config.admin.view_auth) {
+        (None, None) => ANYBODY,
+        (Some(_), None) => "who has admin.edit_auth",
+        (None, Some(_)) => "who has admin.view_auth",
+        (Some(_), Some(_)) => "who has admin.view_auth or admin.edit_auth",
+    }
+}
+
+/// Who may change something by the API.
+fn changers(config: &Config) -> &'static str {
+    if config.admin.edit_auth.is_some() { "who has admin.edit_auth" } else { "clients on this host" }
 }
 
 /// Who may publish: what the section says, and what differs for some apps.
@@ -119,6 +145,18 @@ mod tests {
         let config = load_text(Role::Origin, "test.toml", text).unwrap();
         let at = |port| exposures(&config).into_iter().filter(|exposure| exposure.address.port() == port).count();
         assert_eq!((at(1), at(2), at(8080), at(1985)), (3, 3, 1, 3));
+    }
+
+    #[test]
+    fn the_api_is_open_to_who_has_a_login_once_there_is_one() {
+        let (look, change) = ("look at the API", "change something by the API");
+        let both = |text: &str| (who(Role::Origin, text, look).unwrap(), who(Role::Origin, text, change).unwrap());
+        let said = |look: &str, change: &str| (look.to_owned(), change.to_owned());
+        assert_eq!(both(""), said("anybody", "clients on this host"));
+        let edit = "[admin]\nedit_auth = \"admin:a long password\"\n";
+        assert_eq!(both(edit), said("who has admin.edit_auth", "who has admin.edit_auth"));
+        let view = "[admin]\nview_auth = \"viewer:another password\"\n";
+        assert_eq!(both(view), said("who has admin.view_auth", "clients on this host"));
     }
 
     #[test]
