@@ -38,6 +38,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::hooks::Hooks;
 use crate::hub::{Following, OnSession, ShardId};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{Metrics, RecordingError};
@@ -79,7 +80,7 @@ struct Shared {
 }
 
 impl Recorder {
-    /// A recorder that runs a task for each stream by `spawn`, until `stop`.
+    /// A recorder that runs a task for each stream by `spawn`, until `stop`. What is complete is told to `hooks`.
     ///
     /// # Errors
     ///
@@ -87,10 +88,12 @@ impl Recorder {
     pub fn new(
         config: Arc<Config>,
         metrics: Arc<Metrics>,
+        hooks: Hooks,
         spawn: SpawnOnShard,
         stop: CancellationToken,
     ) -> io::Result<Self> {
         let library = Library::new(Arc::clone(&config), metrics, Disk::start("dvr-read", READING_THREADS)?);
+        library.tell_of_recordings(hooks);
         let disk = Disk::start("dvr-write", WRITING_THREADS)?;
         let shared = Shared { config, library, disk, spawn, stop, followed: Mutex::default() };
         Ok(Self { shared: Arc::new(shared) })

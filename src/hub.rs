@@ -64,7 +64,7 @@ pub use shielding::Missing;
 pub use state::{PublishError, PublishRequest, Source, Superseded};
 pub use tap::{Skipped, Tap, Tapped};
 pub use view::{LiveView, StreamView};
-pub use viewers::ViewerId;
+pub use viewers::{Held, ViewerId};
 
 use arrivals::Arrivals;
 use capacity::{Capacity, Full};
@@ -245,6 +245,11 @@ impl Hub {
         stream.is_some_and(|stream| stream.state().live.is_some())
     }
 
+    /// The id that the stream has in the API, if it is here.
+    pub fn stream_id(&self, key: &StreamKey) -> Option<Identity> {
+        self.shared.streams.get(key).map(|stream| stream.id.clone())
+    }
+
     /// Lets another edge's pull in that this one is to shield the origins from. Where streams are fetched, what is absent is
     /// fetched from an origin and waited for, but only until the origins have answered; elsewhere it is a pull like any.
     pub fn subscribe_shielded(&self, key: &StreamKey, request: PlayRequest) -> Result<Reader, End> {
@@ -274,6 +279,7 @@ impl Hub {
     pub fn shut_down(&self) {
         self.shared.ending.store(true, Ordering::Release);
         self.wake_everyone();
+        self.forget_all_viewers();
     }
 
     fn wake_everyone(&self) {

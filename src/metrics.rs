@@ -4,9 +4,11 @@
 //! that are plain atomics; the admin port encodes them. Every series exists from the start, at zero. Nothing here is per
 //! stream: a cluster has too many of them for a time series each.
 
+mod access;
 mod dvr;
 mod hls;
 mod hls_files;
+mod hooks;
 mod labels;
 mod reason;
 
@@ -19,9 +21,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+pub use access::{AccessAction, AccessMetrics, AccessRefusal};
 pub use dvr::DvrMetrics;
 pub use hls::{HlsDiskError, HlsMetrics};
 pub use hls_files::{FileKind, FileResult, HlsFileMetrics, RelayResult};
+pub use hooks::{Hook, HookResult, HooksMetrics};
 pub use labels::{
     ConnectResult, ConnectionResult, DropReason, LookupResult, MarkResult, Protocol, ReconnectReason,
     RecordingDeletion, RecordingError, Shortage,
@@ -65,6 +69,10 @@ pub struct Metrics {
     pub dvr: DvrMetrics,
     /// Playlists and segments as files.
     pub hls_files: HlsFileMetrics,
+    /// Clients that may not do what they ask for.
+    pub access: AccessMetrics,
+    /// Requests to hooks.
+    pub hooks: HooksMetrics,
     players: Family<One<Protocol>, Gauge>,
     connections: Family<ProtocolAndResult, Counter>,
     disconnects: Family<One<Reason>, Counter>,
@@ -105,6 +113,8 @@ impl Metrics {
             hls: HlsMetrics::default(),
             dvr: DvrMetrics::default(),
             hls_files: HlsFileMetrics::default(),
+            access: AccessMetrics::default(),
+            hooks: HooksMetrics::default(),
             players: Family::default(),
             connections: Family::default(),
             disconnects: Family::default(),
@@ -155,6 +165,8 @@ impl Metrics {
         self.hls.register(registry);
         self.dvr.register(registry);
         self.hls_files.register(registry);
+        self.access.register(registry);
+        self.hooks.register(registry);
         self.touch_every_series();
         self
     }
@@ -285,6 +297,9 @@ mod tests {
             "rillcast_hls_dropped_packets_total 0",
             "rillcast_hls_disk_segments_total 0",
             "rillcast_hls_disk_errors_total{reason=\"full\"} 0",
+            "rillcast_auth_refusals_total{action=\"play\",reason=\"expired\"} 0",
+            "rillcast_hooks_total{hook=\"on_play\",result=\"failed\"} 0",
+            "rillcast_hooks_waiting 0",
             "rillcast_dvr_recordings 0",
             "rillcast_dvr_files_total 0",
             "rillcast_dvr_bytes_total 0",

@@ -33,7 +33,8 @@ use tracing::Instrument;
 
 use crate::auth::{ClusterKey, Mark};
 use crate::config;
-use crate::hub::{Demand, OnDemand, PublishError, PublishRequest, Publisher, PullState, Source};
+use crate::hooks::{Attendance, Caller, Hooks, Subject};
+use crate::hub::{Demand, Identity, OnDemand, PublishError, PublishRequest, Publisher, PullState, Source};
 use crate::metrics::{Metrics, ReconnectReason};
 use crate::net::dns::Names;
 
@@ -60,6 +61,8 @@ pub struct PullContext {
     node: String,
     key: Option<ClusterKey>,
     chunk_size: u32,
+    /// Told of pulls and forwards.
+    hooks: Hooks,
     stop: CancellationToken,
 }
 
@@ -82,7 +85,22 @@ impl PullContext {
         stop: CancellationToken,
     ) -> Self {
         let upstreams = Upstreams::new(settings.clone(), names, Arc::clone(&metrics));
-        Self { settings, upstreams, tiermates: Tiermates::default(), metrics, node, key, chunk_size, stop }
+        Self {
+            settings,
+            upstreams,
+            tiermates: Tiermates::default(),
+            metrics,
+            node,
+            key,
+            chunk_size,
+            hooks: Hooks::none(),
+            stop,
+        }
+    }
+
+    /// The same, with pulls and forwards told to `hooks`.
+    pub fn telling(self, hooks: Hooks) -> Self {
+        Self { hooks, ..self }
     }
 
     /// What a connection that is made right now says of us.
@@ -124,6 +142,8 @@ struct Pull<'a> {
     retries: u32,
     /// Until when no other edge is asked for it.
     held_until: Option<Instant>,
+    /// Tells the end, once the beginning was told.
+    attendance: Option<Attendance>,
 }
 
 /// A stream on its way from an upstream to the hub.
@@ -145,7 +165,7 @@ enum Pause {
 impl<'a> Pull<'a> {
     fn new(context: &'a PullContext, demand: Demand) -> Self {
         let target = Target::of(demand.key());
-        Self { context, demand, target, upstream: None, retries: 0, held_until: None }
+        Self { context, demand, target, upstream: None, retries: 0, held_until: None, attendance: None }
     }
 
     async fn run(mut self) {
@@ -236,6 +256,7 @@ impl<'a> Pull<'a> {
                 self.upstream = Some((found.connection.address(), found.tier));
                 self.report(PullState::Live);
                 let shielded = found.tier == Tier::Shield;
+                self.tell(found.connection.address());
                 tracing::info!(upstream = %found.connection.address(), shielded, session = %publisher.session(), "pulling");
                 Some(Relay { found, publisher })
             }
@@ -246,6 +267,18 @@ impl<'a> Pull<'a> {
                 None
             }
         }
+    }
+
+    /// Tells hooks that the stream comes, the first time that it does.
+    fn tell(&mut self, upstream: SocketAddr) {
+        if self.attendance.is_some() {
+            return;
+        }
+        let key = self.demand.key().clone();
+        let (app, url) = (key.app().to_owned(), format!("rtmp://{upstream}/{}", key.app()));
+        let caller = Arc::new(Caller::new(Identity::random().to_string(), upstream.ip(), app, url, None));
+        let subject = Subject { key, query: String::new(), stream_id: None };
+        self.attendance = Some(self.context.hooks.pull(&caller, subject, upstream.to_string()));
     }
 
     async fn relay_until_pause(&self, relay: &mut Relay) -> Pause {

@@ -11,6 +11,7 @@ pub mod play;
 pub mod publish;
 pub mod rtmp;
 
+mod access;
 mod departure;
 mod heartbeat;
 mod link;
@@ -32,6 +33,7 @@ use crate::cluster::place::Place;
 use crate::config::{Live, Role};
 use crate::drain::{Drain, Guest};
 use crate::hls::Library;
+use crate::hooks::Hooks;
 use crate::hub::{End, Hub, PlayRequest, Reader, ShardId};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{ConnectionResult, Metrics, Protocol, Reason};
@@ -55,6 +57,8 @@ pub struct ServeContext {
     pub cluster: Option<Cluster>,
     /// Playlists and segments, if there is HLS.
     pub hls: Option<Arc<dyn Library>>,
+    /// Who is asked about clients, and told of them.
+    pub hooks: Hooks,
     /// The order to drain, if there is one.
     pub drain: Drain,
     /// Cancelled when connections are to end.

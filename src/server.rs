@@ -13,7 +13,7 @@ mod upkeep;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -26,6 +26,7 @@ use crate::cluster::{Cluster, ClusterSettings};
 use crate::config::{Config, ListenAddress, Live, MergeWindow, OnConflict, Percentage, RTMP_PORT, Role};
 use crate::drain::Drain;
 use crate::hls::{Library, OriginLibrary};
+use crate::hooks::{self, Hooks};
 use crate::hub::{self, Hub, Identity, OnSession, RingLimits, StreamSettings};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::Metrics;
@@ -45,6 +46,8 @@ use shards::Shards;
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long connections of the admin port have.
 const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long hooks have at least to be told what has ended.
+const HOOKS_STOP_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long the disk has for the last files of HLS.
 const HLS_STOP_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -66,6 +69,9 @@ pub enum StartError {
     /// The recorder's threads could not be made.
     #[error("cannot start the recorder: {0}")]
     Recorder(io::Error),
+    /// Hooks cannot be asked.
+    #[error(transparent)]
+    Hooks(#[from] hooks::SetUpError),
     /// The system's DNS settings cannot be used.
     #[error("cannot set up DNS: {0}")]
     Dns(#[from] SetUpError),
@@ -107,6 +113,8 @@ pub struct Server {
     /// The one task that owns the listeners.
     draining: TaskTracker,
     cluster: TaskTracker,
+    /// Told of what ends, too.
+    hooks: Hooks,
     /// What an origin packages.
     hls: Option<OriginLibrary>,
     admin: TaskTracker,
@@ -125,6 +133,7 @@ impl Server {
         let config = live.current();
         let node = node_id(&config);
         let metrics = Arc::new(Metrics::new());
+        let hooks = start_hooks(&live, &metrics, &node)?;
         let (shards, dispatchers) = Shards::start(shards::count()).map_err(StartError::Shard)?;
         let settings_from = Arc::clone(&config);
         let settings = Box::new(move |key: &StreamKey| stream_settings(&settings_from, key));
@@ -133,10 +142,11 @@ impl Server {
         let shards = Arc::new(shards);
         let (connections, stop_connections) = (TaskTracker::new(), CancellationToken::new());
         let (weak, stop) = (hub.downgrade(), stop_connections.clone());
-        let hls = packaging::library(&config, weak, &metrics, &shards, &connections, stop).map_err(StartError::Hls)?;
+        let hls = packaging::library(&config, weak, &metrics, &hooks, &shards, &connections, stop)
+            .map_err(StartError::Hls)?;
         let stop = stop_connections.clone();
-        let recorder =
-            recording::recorder(&config, &metrics, &shards, &connections, stop).map_err(StartError::Recorder)?;
+        let recorder = recording::recorder(&config, &metrics, &hooks, &shards, &connections, stop)
+            .map_err(StartError::Recorder)?;
         let packages = hls.iter().map(|library| Arc::new(library.clone()) as Arc<dyn OnSession>);
         let records = recorder.iter().map(|recorder| Arc::new(recorder.clone()) as Arc<dyn OnSession>);
         hub.tell_of_sessions(packages.chain(records).collect());
@@ -148,6 +158,7 @@ impl Server {
             drained: CancellationToken::new(),
             shards,
             connections,
+            hooks: hooks.clone(),
             hls,
             cluster: TaskTracker::new(),
             draining: TaskTracker::new(),
@@ -176,6 +187,7 @@ impl Server {
             marks: Marks::new(Verifier::new(cluster_key(&config)), Arc::clone(&metrics)),
             cluster,
             hls: packaged.or(relayed),
+            hooks: hooks.clone(),
             drain: server.drain.clone(),
             stop: server.stop_connections.clone(),
         });
@@ -251,12 +263,16 @@ impl Server {
         self.hub.shut_down();
         self.stop_connections.cancel();
         self.connections.close();
+        let deadline = Instant::now() + STOP_TIMEOUT;
         if timeout(STOP_TIMEOUT, self.connections.wait()).await.is_err() {
             tracing::warn!(connections = self.connections.len(), "connections were cut off");
         }
         if let Some(hls) = &self.hls {
             hls.stop(HLS_STOP_TIMEOUT).await;
         }
+        // What has ended is told in the time that connections have left over.
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.hooks.flush(left.max(HOOKS_STOP_TIMEOUT)).await;
         self.stop_cluster.cancel();
         self.cluster.close();
         self.cluster.wait().await;
@@ -282,7 +298,7 @@ impl Server {
         node: &str,
     ) -> Result<Arc<PullContext>, StartError> {
         let names = Names::new(&config.dns.nameservers, Arc::clone(metrics))?;
-        let context = Arc::new(PullContext::new(
+        let context = PullContext::new(
             config.upstream.clone(),
             names,
             Arc::clone(metrics),
@@ -290,7 +306,8 @@ impl Server {
             cluster_key(config),
             config.rtmp.chunk_size,
             self.stop_connections.clone(),
-        ));
+        );
+        let context = Arc::new(context.telling(self.hooks.clone()));
         let (shards, connections) = (Arc::downgrade(&self.shards), self.connections.clone());
         let spawn = Box::new(move |pull| {
             if let Some(shards) = shards.upgrade() {
@@ -324,6 +341,13 @@ impl Server {
         self.cluster.spawn(cluster.clone().run(names, self.stop_cluster.clone()));
         Ok(cluster)
     }
+}
+
+/// Those that are asked about clients. A process has one name and, each time that it starts, another id.
+fn start_hooks(live: &Live, metrics: &Arc<Metrics>, node: &str) -> Result<Hooks, StartError> {
+    let names = Names::new(&live.current().dns.nameservers, Arc::clone(metrics))?;
+    let service = Identity::random().to_string();
+    Ok(Hooks::new(live.clone(), Arc::clone(metrics), names, node.to_owned(), service)?)
 }
 
 /// Binds what is configured; nothing is accepted yet.

@@ -13,6 +13,7 @@ mod system {
     use crate::harness;
 
     mod absent;
+    mod access;
     mod admin;
     mod browser;
     mod demo;
@@ -33,6 +34,7 @@ mod system {
     mod hls_edge;
     mod hls_foreign;
     mod homes;
+    mod hooks;
     mod hostile;
     mod http;
     mod interoperation;

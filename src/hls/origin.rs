@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Hls};
+use crate::hooks::Hooks;
 use crate::hub::{Following, OnSession, ShardId, WeakHub};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::Metrics;
@@ -62,7 +63,7 @@ struct Packaged {
 }
 
 impl OriginLibrary {
-    /// Packages as `config` says the streams of `hub`, in tasks run by `spawn` until `stop`.
+    /// Packages as `config` says the streams of `hub`, in tasks run by `spawn` until `stop`. Segments are told to `hooks`.
     ///
     /// # Errors
     ///
@@ -72,13 +73,14 @@ impl OriginLibrary {
         config: Arc<Config>,
         hub: WeakHub,
         metrics: Arc<Metrics>,
+        hooks: Hooks,
         spawn: SpawnOnShard,
         stop: CancellationToken,
     ) -> io::Result<Self> {
         let hls = config.hls();
         let memory = Memory::new(hls.memory_bytes as u64, metrics.hls.memory_bytes.clone());
-        let disk = Disk::start(hls, Arc::clone(&metrics))?;
-        let means = Means { memory, numbers: Arc::new(Numbers::default()), metrics };
+        let disk = Disk::start(hls, Arc::clone(&metrics), hooks.clone())?;
+        let means = Means { memory, numbers: Arc::new(Numbers::default()), metrics, hooks };
         let shared = Shared { config, hub, streams: DashMap::new(), means, disk, spawn, stop };
         Ok(Self { shared: Arc::new(shared) })
     }

@@ -4,7 +4,9 @@
 //! and API a viewer is a player. A viewer holds no place in a ring and wants no pull; the sessions that serve it say which
 //! requests are whose.
 
+use std::any::Any;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -37,14 +39,30 @@ pub(super) struct Viewers {
 pub(super) struct Audience {
     id: Identity,
     /// Until when each is counted if it stays silent.
-    silent_at: HashMap<ViewerId, Instant>,
+    known: HashMap<ViewerId, Viewer>,
     pub(super) sent_bytes: u64,
     rates: Rates,
 }
 
+/// One viewer.
+struct Viewer {
+    silent_at: Instant,
+    /// Dropped with it.
+    _held: Held,
+}
+
+/// What is dropped when a viewer has gone.
+pub type Held = Option<Box<dyn Any + Send + Sync>>;
+
+impl fmt::Debug for Viewer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Viewer").field("silent_at", &self.silent_at).finish_non_exhaustive()
+    }
+}
+
 impl Audience {
     fn new() -> Self {
-        Self { id: Identity::random(), silent_at: HashMap::new(), sent_bytes: 0, rates: Rates::default() }
+        Self { id: Identity::random(), known: HashMap::new(), sent_bytes: 0, rates: Rates::default() }
     }
 
     fn sample(&self, now: Instant) -> Sample {
@@ -53,7 +71,7 @@ impl Audience {
 
     /// Who is counted.
     pub(super) fn len(&self) -> usize {
-        self.silent_at.len()
+        self.known.len()
     }
 
     /// Kilobits a second sent.
@@ -63,13 +81,13 @@ impl Audience {
 
     /// Takes those out that have been silent for too long; tells how many.
     fn forget_silent(&mut self, now: Instant) -> usize {
-        let before = self.silent_at.len();
-        self.silent_at.retain(|_, silent_at| *silent_at > now);
+        let before = self.known.len();
+        self.known.retain(|_, viewer| viewer.silent_at > now);
         if self.rates.is_due(now) {
             let sample = self.sample(now);
             self.rates.add(sample);
         }
-        before - self.silent_at.len()
+        before - self.known.len()
     }
 }
 
@@ -87,14 +105,14 @@ impl Viewers {
 
 impl Hub {
     /// Notes that a viewer of `key` asks for more; it counts as a player until it has been silent for `patience`. One that
-    /// is not known yet is let in like a player, or not.
-    pub fn note_viewer(&self, key: &StreamKey, viewer: ViewerId, patience: Duration) -> Result<(), End> {
+    /// is not known yet is let in like a player, or not; `held` is dropped when it has gone, or at once if it was known.
+    pub fn note_viewer(&self, key: &StreamKey, viewer: ViewerId, patience: Duration, held: Held) -> Result<(), End> {
         let viewers = &self.shared.viewers;
         let silent_at = now() + patience;
         if let Some(mut audience) = viewers.streams.get_mut(key)
-            && let Some(known) = audience.silent_at.get_mut(&viewer)
+            && let Some(known) = audience.known.get_mut(&viewer)
         {
-            *known = silent_at.max(*known);
+            known.silent_at = silent_at.max(known.silent_at);
             return Ok(());
         }
         if self.shared.is_ending() {
@@ -105,7 +123,7 @@ impl Hub {
         }
         self.shared.make_room()?;
         let mut audience = viewers.streams.entry(key.clone()).or_insert_with(Audience::new);
-        if audience.silent_at.insert(viewer, silent_at).is_some() {
+        if audience.known.insert(viewer, Viewer { silent_at, _held: held }).is_some() {
             // Another request of the same viewer was faster.
             self.shared.capacity.leave();
             return Ok(());
@@ -114,6 +132,11 @@ impl Hub {
         self.shared.metrics.players(Protocol::Hls).inc();
         tracing::debug!(stream = %key, "a viewer came");
         Ok(())
+    }
+
+    /// Whether a viewer of `key` is known, and has not been silent for too long.
+    pub fn is_viewer(&self, key: &StreamKey, viewer: ViewerId) -> bool {
+        self.shared.viewers.of(key, |audience| audience.known.contains_key(&viewer)).unwrap_or_default()
     }
 
     /// Notes what was sent to a stream's viewers.
@@ -130,6 +153,18 @@ impl Hub {
         self.shared.viewers.streams.retain(|_, audience| {
             gone += audience.forget_silent(now);
             audience.len() > 0
+        });
+        self.shared.viewers.leave(&self.shared, gone);
+    }
+}
+
+impl Hub {
+    /// Takes leave of all viewers.
+    pub(super) fn forget_all_viewers(&self) {
+        let mut gone = 0;
+        self.shared.viewers.streams.retain(|_, audience| {
+            gone += audience.len();
+            false
         });
         self.shared.viewers.leave(&self.shared, gone);
     }

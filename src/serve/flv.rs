@@ -17,6 +17,7 @@ use crate::media::flv;
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{Protocol, Reason};
 
+use super::access::Admission;
 use super::http::{Body, Exchange, text};
 use super::{reason_of, retry_after};
 
@@ -32,6 +33,8 @@ pub(super) struct FlvBody {
     header: Option<Bytes>,
     /// For a pull: when to show that this server is still there.
     life: Option<Life>,
+    /// Until when it may play; dropped when it does not any more.
+    admission: Admission,
     /// Until there was media: when the stream was asked for.
     asked_at: Option<Instant>,
     sent: Counter,
@@ -42,6 +45,7 @@ pub(super) async fn answer(
     exchange: &Arc<Exchange>,
     key: &StreamKey,
     standing: Option<&Standing>,
+    admission: Admission,
     asked_at: Instant,
 ) -> Response<Body> {
     let mark = standing.and_then(Standing::mark);
@@ -53,7 +57,7 @@ pub(super) async fn answer(
         Ok(opened) => {
             tracing::info!(stream = %key, pull = mark.is_some(), "playing");
             let session = opened.session.as_ref().and_then(|session| HeaderValue::from_str(session.as_str()).ok());
-            let body = FlvBody::new(opened, Arc::clone(exchange), asked_at);
+            let body = FlvBody::new(opened, Arc::clone(exchange), admission, asked_at);
             let mut response = Response::new(Body::Flv(Box::new(body)));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("video/x-flv"));
             if let Some(session) = session {
@@ -157,14 +161,14 @@ impl Drop for Leaving<'_> {
 }
 
 impl FlvBody {
-    fn new(opened: Opened, exchange: Arc<Exchange>, asked_at: Instant) -> Self {
+    fn new(opened: Opened, exchange: Arc<Exchange>, admission: Admission, asked_at: Instant) -> Self {
         let Opened { reader, header, session } = opened;
         exchange.progress.limit(reader.hard_lag());
         // A client that goes away lets hyper drop the body; an end of the stream is noted when it comes.
         *exchange.reason.lock() = Some(Reason::PeerClosed);
         let sent = exchange.context.metrics.egress_bytes(Protocol::HttpFlv);
         let life = session.map(|_| Life::new());
-        Self { reader, exchange, header: Some(header), life, asked_at: Some(asked_at), sent }
+        Self { reader, exchange, header: Some(header), life, admission, asked_at: Some(asked_at), sent }
     }
 
     /// The next piece of the body, or its end. Polled whenever hyper has room for more.
@@ -173,6 +177,10 @@ impl FlvBody {
         if let Some(header) = self.header.take() {
             self.sent.inc_by(header.len() as u64);
             return Poll::Ready(Some(header));
+        }
+        if self.admission.expiry.poll_due(context).is_ready() {
+            *self.exchange.reason.lock() = Some(Reason::AccessExpired);
+            return Poll::Ready(None);
         }
         match ready!(self.poll_wire(context)) {
             Ok(bytes) => {

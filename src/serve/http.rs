@@ -6,9 +6,10 @@
 
 mod body;
 mod cors;
+pub(super) mod entrance;
 mod multiplexed;
 mod preface;
-mod route;
+pub(super) mod route;
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -56,6 +57,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 pub(super) struct Exchange {
     pub(super) context: Arc<ServeContext>,
     pub(super) accepted: Accepted,
+    /// The connection's.
+    id: String,
     pub(super) progress: Arc<Progress>,
     /// Why the latest response ended, if that is known.
     pub(super) reason: Mutex<Option<Reason>>,
@@ -67,13 +70,20 @@ pub(super) struct Exchange {
 
 /// Serves a connection until it ends, for whatever reason.
 pub async fn serve(context: Arc<ServeContext>, socket: TcpStream, accepted: Accepted) {
-    let span = tracing::info_span!("http", peer = %accepted.peer, id = %Identity::random());
-    let (protocol, reason) = run(&context, socket, accepted, &span).await;
+    let id = Identity::random();
+    let span = tracing::info_span!("http", peer = %accepted.peer, %id);
+    let (protocol, reason) = run(&context, socket, accepted, &id, &span).await;
     span.in_scope(|| context.connection_ended(protocol, reason));
 }
 
 /// Only answering is in the span: a span costs at every poll, and a body is polled for every block.
-async fn run(context: &Arc<ServeContext>, stream: TcpStream, accepted: Accepted, span: &Span) -> (Protocol, Reason) {
+async fn run(
+    context: &Arc<ServeContext>,
+    stream: TcpStream,
+    accepted: Accepted,
+    id: &Identity,
+    span: &Span,
+) -> (Protocol, Reason) {
     if socket::prepare(&stream).is_err() {
         // The peer is gone already.
         return (Protocol::HttpFlv, Reason::Probe);
@@ -84,7 +94,7 @@ async fn run(context: &Arc<ServeContext>, stream: TcpStream, accepted: Accepted,
         () = context.stop.cancelled() => return (Protocol::HttpFlv, Reason::Probe),
     };
     match version {
-        Ok(Ok(Some(Version::One))) => run_http1(context, stream, accepted, deadline, span).await,
+        Ok(Ok(Some(Version::One))) => run_http1(context, stream, accepted, id, deadline, span).await,
         Ok(Ok(Some(Version::Two))) => {
             (Protocol::Hls, Box::pin(multiplexed::run(context, stream, accepted, span)).await)
         }
@@ -98,12 +108,14 @@ async fn run_http1(
     context: &Arc<ServeContext>,
     stream: TcpStream,
     accepted: Accepted,
+    id: &Identity,
     deadline: tokio::time::Instant,
     span: &Span,
 ) -> (Protocol, Reason) {
     let exchange = Arc::new(Exchange {
         context: Arc::clone(context),
         accepted,
+        id: id.to_string(),
         progress: Progress::new(),
         reason: Mutex::new(None),
         is_for_files: AtomicBool::new(false),
@@ -231,7 +243,10 @@ async fn answer(exchange: Arc<Exchange>, mut request: Request<Incoming>) -> Resu
         && *request.method() == Method::GET
         && ws::is_wanted(request.headers())
     {
-        return Ok(ws::answer(&exchange, &mut request, key, asked_at).await);
+        return Ok(match Box::pin(entrance::admit(&exchange, key, &request, standing.as_ref())).await {
+            Ok(admission) => ws::answer(&exchange, &mut request, key, admission, asked_at).await,
+            Err(response) => *response,
+        });
     }
     let mark = standing.as_ref().and_then(Standing::mark);
     let mut response = if exchange.context.is_passed_by(mark) {
@@ -239,7 +254,10 @@ async fn answer(exchange: Arc<Exchange>, mut request: Request<Incoming>) -> Resu
         route::loop_detected()
     } else {
         match &target {
-            Target::Flv(key) => flv::answer(&exchange, key, standing.as_ref(), asked_at).await,
+            Target::Flv(key) => match Box::pin(entrance::admit(&exchange, key, &request, standing.as_ref())).await {
+                Ok(admission) => flv::answer(&exchange, key, standing.as_ref(), admission, asked_at).await,
+                Err(response) => *response,
+            },
             Target::File(resource) => {
                 let client = Client {
                     peer: exchange.accepted.peer,

@@ -38,6 +38,9 @@ pub(super) struct Link {
     /// When the peer was heard last.
     pub(super) last_heard: Instant,
     input_may_wait: bool,
+    /// All that was sent and received, in bytes.
+    total_sent: u64,
+    total_received: u64,
 }
 
 impl Link {
@@ -53,7 +56,19 @@ impl Link {
             error: None,
             last_heard: Instant::now(),
             input_may_wait: false,
+            total_sent: 0,
+            total_received: 0,
         }
+    }
+
+    /// What was sent, and what was received, in bytes.
+    pub(super) const fn bytes(&self) -> (u64, u64) {
+        (self.total_sent, self.total_received)
+    }
+
+    fn note_sent(&mut self, count: usize) {
+        self.sent.inc_by(count as u64);
+        self.total_sent += count as u64;
     }
 
     /// Reads once. What it brought is in the session; dropping the future loses nothing.
@@ -84,7 +99,7 @@ impl Link {
     pub(super) async fn flush(&mut self) -> Result<(), Reason> {
         if self.unsent.is_empty() {
             self.unsent.push(self.session.take_output());
-            self.sent.inc_by(self.unsent.bytes() as u64);
+            self.note_sent(self.unsent.bytes());
         }
         if self.unsent.is_empty() {
             return Ok(());
@@ -112,7 +127,7 @@ impl Link {
 
     /// Writes a batch while the peer is listened to, for at most `limit` in total.
     pub(super) async fn write(&mut self, outbound: &mut Outbound, limit: Duration) -> Result<(), Reason> {
-        self.sent.inc_by(outbound.bytes() as u64);
+        self.note_sent(outbound.bytes());
         // Nearly always the socket takes everything at once: no timer is made before it does not.
         let mut timer = None;
         poll_fn(|context| {
@@ -164,6 +179,7 @@ impl Link {
             Ok(0) => Err(Reason::PeerClosed),
             Ok(count) => {
                 self.received.inc_by(count as u64);
+                self.total_received += count as u64;
                 self.last_heard = Instant::now();
                 Ok(count)
             }

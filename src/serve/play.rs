@@ -4,12 +4,14 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Instant;
 
+use crate::auth::Action;
 use crate::hub::{End, Identity, PlayRequest, Reader, WireForm};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{Protocol, Reason};
 use crate::rtmp::server::ServerEvent;
 use crate::rtmp::status::Status;
 
+use super::access::{Admission, Expiry};
 use super::heartbeat::{Beat, Heartbeat};
 use super::outbound::Outbound;
 use super::reason_of;
@@ -31,6 +33,15 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
         connection.link.session.reject_play(Status::PlayStreamInLoop, "the stream would come back here");
         return Err(Reason::StreamNotFound);
     }
+    let Some(admission) = Box::pin(connection.admit(Action::Play, &named)).await? else { return Ok(()) };
+    // Held until playing ends.
+    let Admission { expiry, attendance: _attendance } = match admission {
+        Ok(admission) => admission,
+        Err(refusal) => {
+            connection.link.session.reject_play(Status::PlayFailed, &refusal.to_string());
+            return Err(Reason::AccessDenied);
+        }
+    };
     let context = connection.context;
     let subscribed = context.subscribe(&named.key, request, connection.mark());
     let mut reader = match unless_stopped(context, subscribed).await? {
@@ -45,7 +56,7 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
     };
     connection.link.session.accept_play(&[("session", session.as_str())]);
     connection.span.in_scope(|| tracing::info!(stream = %named.key, pull = request.is_pull, "playing"));
-    send(connection, reader, asked_at).await
+    send(connection, reader, asked_at, expiry).await
 }
 
 /// Sends a pull to the origin that has the stream, or refuses the play.
@@ -103,7 +114,12 @@ fn heard(connection: &mut Connection<'_>, paused: &mut Option<bool>) -> Result<H
 }
 
 /// Moves wire bytes from the ring to the socket: one write a block for who keeps up, many blocks a write for who does not.
-async fn send(connection: &mut Connection<'_>, mut reader: Reader, asked_at: Instant) -> Result<(), Reason> {
+async fn send(
+    connection: &mut Connection<'_>,
+    mut reader: Reader,
+    asked_at: Instant,
+    mut expiry: Expiry,
+) -> Result<(), Reason> {
     let mut outbound = Outbound::default();
     let mut first_frame = Some(asked_at);
     let mut has_media = false;
@@ -127,6 +143,10 @@ async fn send(connection: &mut Connection<'_>, mut reader: Reader, asked_at: Ins
                     }
                     Err(end) => ended = Some(end),
                 },
+                () = expiry.due() => {
+                    connection.link.session.end_play(Status::PlayFailed);
+                    return Err(Reason::AccessExpired);
+                }
                 beat = heartbeat.due(last_heard) => match beat {
                     Beat::Ask => connection.link.session.ping(0),
                     Beat::Dead => return Err(Reason::PeerLost),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep_until;
 
-use crate::auth::Standing;
+use crate::auth::{Action, Standing};
 use crate::config::{self, Role};
 use crate::hub::{Identity, Permit, PublishError, PublishRequest, Publisher, Source};
 use crate::media::Tag;
@@ -14,6 +14,7 @@ use crate::metrics::Reason;
 use crate::rtmp::server::ServerEvent;
 use crate::rtmp::status::Status;
 
+use super::access::{Admission, Expiry};
 use super::departure::{Departure, Due};
 use super::heartbeat::{Beat, Heartbeat};
 use super::orders::{Orders, Tokens};
@@ -30,7 +31,16 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
         connection.link.session.reject_publish(Status::PublishDenied, description);
         return Err(Reason::PublishDisabled);
     }
+    let Some(admission) = Box::pin(connection.admit(Action::Publish, &named)).await? else { return Ok(()) };
+    let Admission { expiry, attendance } = match admission {
+        Ok(admission) => admission,
+        Err(refusal) => {
+            connection.link.session.reject_publish(Status::PublishDenied, &refusal.to_string());
+            return Err(Reason::AccessDenied);
+        }
+    };
     let request = request(connection, &settings, named.query);
+    attendance.note_session(request.session.as_str());
     if !is_welcome(connection, &named.key, &request) {
         let description = "this server is going and takes no new stream; publish to another one";
         connection.link.session.reject_publish(Status::ConnectAppShutdown, description);
@@ -49,11 +59,12 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
     let publishers = connection.context.metrics.publishers.clone();
     publishers.inc();
     tracing::info!(stream = %named.key, session = %publisher.session(), "publishing");
-    let ended = take(connection, &settings, &mut publisher, &permit).await;
+    let ended = take(connection, &settings, &mut publisher, &permit, expiry).await;
     publishers.dec();
     // Before the right to the name goes: whoever passes the stream on gets its last packets.
     drop(publisher);
     drop(permit);
+    drop(attendance);
     let (status, reason) = match ended {
         Ok(()) => {
             tracing::info!(stream = %named.key, "published");
@@ -65,6 +76,7 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
     let description = match reason {
         Reason::PublishReplaced => "another publisher has the stream",
         Reason::PublishSilent => "nothing came for too long",
+        Reason::AccessExpired => "the URL or token has expired",
         Reason::Drained | Reason::Shutdown => "the server is going",
         other => other.label(),
     };
@@ -105,24 +117,7 @@ async fn admit(
     // Given back behind the last line: by then the publisher is there, if it may be.
     let _expected = context.hub.expect(key);
     tracing::debug!(stream = %key, "a publisher asks for the name");
-    let permit = {
-        let mut asked = pin!(context.hub.admit(key, &request));
-        loop {
-            tokio::select! {
-                biased;
-                () = context.stop.cancelled() => return Err(Reason::Shutdown),
-                permit = asked.as_mut() => break permit,
-                read = connection.link.read() => read?,
-            }
-            // What it sends before it may is media too early, or its goodbye.
-            while let Some(event) = connection.link.next_event()? {
-                if event == ServerEvent::StreamClosed {
-                    return Ok(None);
-                }
-            }
-            connection.link.flush().await?;
-        }
-    };
+    let Some(permit) = connection.while_listening(context.hub.admit(key, &request)).await? else { return Ok(None) };
     Ok(Some(permit.and_then(|permit| Ok((context.hub.publish(key, request)?, permit)))))
 }
 
@@ -142,6 +137,7 @@ async fn take(
     settings: &config::Publish,
     publisher: &mut Publisher,
     permit: &Permit,
+    mut expiry: Expiry,
 ) -> Result<(), Reason> {
     let mut silence = Silence { since: Instant::now(), limit: settings.firstpkt_timeout };
     let mut alarm = pin!(sleep_until(silence.ends_at()));
@@ -201,6 +197,7 @@ async fn take(
                 Due::Close => return Err(Reason::Drained),
             },
             read = connection.link.read() => read?,
+            () = expiry.due() => return Err(Reason::AccessExpired),
             () = publisher.due() => connection.link.read_waiting()?,
             beat = heartbeat.due(last_heard) => match beat {
                 Beat::Ask => connection.link.session.ping(0),

@@ -4,19 +4,22 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, Span};
 
-use crate::auth::{Mark, PROPERTY, Standing};
+use crate::auth::{Action, Mark, PROPERTY, Standing};
+use crate::hooks::{Attendance, Beginning, Caller};
 use crate::hub::Identity;
 use crate::media::stream_key::{NamedStream, StreamKey};
-use crate::metrics::{Protocol, Reason};
+use crate::metrics::{AccessAction, Protocol, Reason};
 use crate::net::socket;
 use crate::rtmp::server::{ConnectRequest, ServerEvent, ServerSession, ServerSettings};
 
+use super::access::{Admission, Expiry, Refusal, Visitor};
 use super::link::Link;
 use super::{Accepted, COMMAND_TIMEOUT, HANDSHAKE_TIMEOUT, ServeContext, peer, play, publish};
 
@@ -33,6 +36,10 @@ pub(super) struct Connection<'a> {
     pub(super) link: Link,
     /// What the connect command said.
     app: String,
+    /// The client, as hooks are told of it.
+    caller: Arc<Caller>,
+    /// Tells the end of the connection.
+    attendance: Option<Attendance>,
     /// What the peer is, if it is a server that pulls.
     pub(super) standing: Option<Standing>,
     /// Whether the peer, as a publisher, goes elsewhere when it is asked to.
@@ -41,12 +48,13 @@ pub(super) struct Connection<'a> {
 
 /// Serves a connection until it ends, for whatever reason.
 pub async fn serve(context: Arc<ServeContext>, socket: TcpStream, accepted: Accepted) {
-    let span = tracing::info_span!("rtmp", peer = %accepted.peer, id = %Identity::random());
-    let reason = run(&context, socket, &accepted, &span).await;
+    let id = Identity::random();
+    let span = tracing::info_span!("rtmp", peer = %accepted.peer, %id);
+    let reason = run(&context, socket, &accepted, &id, &span).await;
     span.in_scope(|| context.connection_ended(Protocol::Rtmp, reason));
 }
 
-async fn run(context: &ServeContext, stream: TcpStream, accepted: &Accepted, span: &Span) -> Reason {
+async fn run(context: &ServeContext, stream: TcpStream, accepted: &Accepted, id: &Identity, span: &Span) -> Reason {
     if socket::prepare(&stream).is_err() {
         // The peer is gone already.
         return Reason::Probe;
@@ -56,12 +64,26 @@ async fn run(context: &ServeContext, stream: TcpStream, accepted: &Accepted, spa
         window_acknowledgement: ACKNOWLEDGEMENT_WINDOW,
     };
     let link = Link::new(stream, ServerSession::new(settings), &context.metrics);
-    let mut connection =
-        Connection { context, accepted, span, link, app: String::new(), standing: None, can_reconnect: false };
+    let caller = Caller::new(id.to_string(), accepted.peer.ip(), String::new(), String::new(), None);
+    let mut connection = Connection {
+        context,
+        accepted,
+        span,
+        link,
+        app: String::new(),
+        caller: Arc::new(caller),
+        attendance: None,
+        standing: None,
+        can_reconnect: false,
+    };
     let Err(reason) = connection.run().await;
     // What the session has left to say explains the end to the peer.
     if !matches!(reason, Reason::PeerClosed | Reason::PeerLost | Reason::Probe | Reason::SlowPlayer) {
         connection.link.say_goodbye().await;
+    }
+    if let Some(attendance) = &mut connection.attendance {
+        let (sent, received) = connection.link.bytes();
+        attendance.note_bytes(sent, received);
     }
     reason
 }
@@ -72,7 +94,7 @@ impl Connection<'_> {
         self.shake_hands().instrument(span.clone()).await?;
         loop {
             match self.next_command().instrument(span.clone()).await? {
-                ServerEvent::Connect(request) => span.in_scope(|| self.connect(*request))?,
+                ServerEvent::Connect(request) => self.connect(*request).instrument(span.clone()).await?,
                 ServerEvent::Publish(request) => {
                     publish::run(self, &request.name).instrument(span.clone()).await?;
                 }
@@ -115,7 +137,7 @@ impl Connection<'_> {
         }
     }
 
-    fn connect(&mut self, request: ConnectRequest) -> Result<(), Reason> {
+    async fn connect(&mut self, request: ConnectRequest) -> Result<(), Reason> {
         self.standing = self.context.marks.judge(request.mark.as_deref());
         tracing::debug!(app = request.app, flash_version = request.flash_version, standing = ?self.standing, "connect");
         if !self.context.has_room(self.accepted, Protocol::Rtmp, self.standing.as_ref()) {
@@ -123,6 +145,7 @@ impl Connection<'_> {
             return Err(Reason::TooManyConnections);
         }
         self.app = request.app;
+        Box::pin(self.attend(request.tc_url, request.page_url)).await?;
         // Servers of ours can, be they verified or not.
         self.can_reconnect = request.can_reconnect || self.standing.is_some();
         match &self.standing {
@@ -141,6 +164,93 @@ impl Connection<'_> {
     /// What the peer says of itself, if it is a server that pulls.
     pub(super) fn mark(&self) -> Option<&Mark> {
         self.standing.as_ref().and_then(Standing::mark)
+    }
+
+    /// Asks whether the client may connect at all.
+    async fn attend(&mut self, tc_url: Option<String>, page: Option<String>) -> Result<(), Reason> {
+        let app = self.app.split('?').next().unwrap_or_default().trim_matches('/').to_owned();
+        let (id, address) = (self.caller.id.clone(), self.accepted.peer.ip());
+        self.caller = Arc::new(Caller::new(id, address, app, tc_url.unwrap_or_default(), page));
+        if self.is_verified() {
+            return Ok(());
+        }
+        let (context, caller) = (self.context, Arc::clone(&self.caller));
+        let mut asked = pin!(context.hooks.begin(Beginning::Connect, &caller, None, None));
+        let begun = loop {
+            tokio::select! {
+                biased;
+                () = context.stop.cancelled() => return Err(Reason::Shutdown),
+                begun = asked.as_mut() => break begun,
+                // What it wants next stays in the session.
+                read = self.link.read() => read?,
+            }
+        };
+        match begun {
+            Ok(attendance) => self.attendance = Some(attendance),
+            Err(refusal) => {
+                let label = Refusal::from(refusal).label();
+                context.metrics.access.refusals(AccessAction::Connect, label).inc();
+                tracing::info!(%refusal, "the connection is refused");
+                self.link.session.reject_connect(&refusal.to_string());
+                return Err(Reason::AccessDenied);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the peer has proved to be a server of the cluster.
+    fn is_verified(&self) -> bool {
+        matches!(self.standing, Some(Standing::Verified(_)))
+    }
+
+    /// Whether the client may do `action` with the stream, and until when. `None` if it has lost its patience first.
+    pub(super) async fn admit(
+        &mut self,
+        action: Action,
+        named: &NamedStream,
+    ) -> Result<Option<Result<Admission, Refusal>>, Reason> {
+        let context = self.context;
+        let visitor = Visitor {
+            address: self.accepted.peer.ip(),
+            query: &named.query,
+            bearer: None,
+            page: Some(self.caller.page_url.as_str()).filter(|page| !page.is_empty()),
+        };
+        let decided = context.decide(action, &named.key, &visitor, self.standing.as_ref());
+        let admission = match decided {
+            Ok(grant) => {
+                let caller = Arc::clone(&self.caller);
+                let (key, query) = (named.key.clone(), named.query.clone());
+                let attended = context.attend(action, caller, key, query, self.is_verified());
+                let Some(attended) = self.while_listening(attended).await? else { return Ok(None) };
+                attended.map(|attendance| Admission { expiry: Expiry::of(grant), attendance }).map_err(Refusal::from)
+            }
+            Err(denial) => Err(denial.into()),
+        };
+        if let Err(refusal) = &admission {
+            self.span.in_scope(|| context.note_refusal(action, &named.key, refusal));
+        }
+        Ok(Some(admission))
+    }
+
+    /// Runs `future` while the client is listened to. `None` if it takes its request back meanwhile.
+    pub(super) async fn while_listening<T>(&mut self, future: impl Future<Output = T>) -> Result<Option<T>, Reason> {
+        let mut future = pin!(future);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.context.stop.cancelled() => return Err(Reason::Shutdown),
+                output = future.as_mut() => return Ok(Some(output)),
+                read = self.link.read() => read?,
+            }
+            // What else it sends before it is answered is media too early.
+            while let Some(event) = self.link.next_event()? {
+                if event == ServerEvent::StreamClosed {
+                    return Ok(None);
+                }
+            }
+            self.link.flush().await?;
+        }
     }
 
     /// The stream that `name` means in this connection's app; the peer is told if it means none.

@@ -35,6 +35,7 @@ use crate::metrics::{Protocol, Reason};
 use crate::net::progress::Watched;
 use crate::net::scratch;
 
+use super::access::Admission;
 use super::flv::{self, Opened};
 use super::http::{Body, Exchange, text};
 use super::outbound::Outbound;
@@ -55,6 +56,7 @@ pub(super) struct Upgrade {
     connection: OnUpgrade,
     reader: Reader,
     header: Bytes,
+    admission: Admission,
     asked_at: Instant,
 }
 
@@ -68,6 +70,7 @@ pub(super) async fn answer(
     exchange: &Arc<Exchange>,
     request: &mut Request<Incoming>,
     key: &StreamKey,
+    admission: Admission,
     asked_at: Instant,
 ) -> Response<Body> {
     let accept = match check(request.version(), request.headers(), &exchange.context.config.current().http.cors_origins)
@@ -83,7 +86,7 @@ pub(super) async fn answer(
         Ok(Opened { reader, header, .. }) => {
             tracing::info!(stream = %key, websocket = true, "playing");
             let connection = hyper::upgrade::on(request);
-            *exchange.upgrade.lock() = Some(Upgrade { connection, reader, header, asked_at });
+            *exchange.upgrade.lock() = Some(Upgrade { connection, reader, header, admission, asked_at });
             let mut response = Response::new(Body::Empty);
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             let headers = response.headers_mut();
@@ -175,7 +178,7 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 
 /// Plays until one side has had enough, and says why.
 pub(super) async fn play(exchange: &Exchange, upgrade: Upgrade) -> Reason {
-    let Upgrade { connection, reader, header, asked_at } = upgrade;
+    let Upgrade { connection, reader, header, admission, asked_at } = upgrade;
     // What hyper hands over is what it was given.
     let parts = connection.await.ok().and_then(|upgraded| upgraded.downcast::<TokioIo<Watched<TcpStream>>>().ok());
     let Some(parts) = parts else { return Reason::PeerLost };
@@ -192,6 +195,7 @@ pub(super) async fn play(exchange: &Exchange, upgrade: Upgrade) -> Reason {
         socket,
         reader,
         outbound: Outbound::default(),
+        admission,
         asked_at: Some(asked_at),
         sent: exchange.context.metrics.egress_bytes(Protocol::WsFlv),
     };
@@ -209,6 +213,8 @@ struct Player<'a> {
     socket: WebSocketStream<Watched<TcpStream>>,
     reader: Reader,
     outbound: Outbound,
+    /// Until when it may play; dropped when it does not any more.
+    admission: Admission,
     /// Until there was media: when the stream was asked for.
     asked_at: Option<Instant>,
     sent: Counter,
@@ -223,6 +229,7 @@ impl Player<'_> {
             tokio::select! {
                 biased;
                 left = listen(&mut self.socket) => return Err(left),
+                () = self.admission.expiry.due() => return Err(Reason::AccessExpired),
                 wire = poll_fn(|context| self.reader.poll_wire(context)) => match wire {
                     Ok(bytes) => self.push(bytes),
                     Err(end) => return Ok(end),
@@ -276,6 +283,7 @@ impl Player<'_> {
             Reason::PeerLost | Reason::SlowPlayer => return,
             Reason::StreamEnded | Reason::TracksChanged => (CloseCode::Normal, reason.label()),
             Reason::Shutdown | Reason::Drained => (CloseCode::Away, reason.label()),
+            Reason::AccessExpired => (CloseCode::Policy, reason.label()),
             Reason::MessageTooLarge => (CloseCode::Size, reason.label()),
             Reason::ProtocolViolation => (CloseCode::Protocol, reason.label()),
             // The client has closed; this only sends what answers it.

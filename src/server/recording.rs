@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::dvr::{Recorder, SpawnOnShard};
+use crate::hooks::Hooks;
 use crate::metrics::Metrics;
 
 use super::shards::Shards;
@@ -16,6 +17,7 @@ use super::shards::Shards;
 pub(super) fn recorder(
     config: &Arc<Config>,
     metrics: &Arc<Metrics>,
+    hooks: &Hooks,
     shards: &Arc<Shards>,
     connections: &TaskTracker,
     stop: CancellationToken,
@@ -29,7 +31,7 @@ pub(super) fn recorder(
             shards.spawn(|shard| tasks.track_future(task(shard)));
         }
     });
-    let recorder = Recorder::new(Arc::clone(config), Arc::clone(metrics), spawn, stop)?;
+    let recorder = Recorder::new(Arc::clone(config), Arc::clone(metrics), hooks.clone(), spawn, stop)?;
     connections.spawn(recorder.clone().keep());
     Ok(Some(recorder))
 }

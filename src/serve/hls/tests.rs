@@ -10,6 +10,7 @@ use crate::auth::{Mark, Verifier};
 use crate::config::{Config, Live, Role};
 use crate::drain::{Drain, Times};
 use crate::hls::{File, Library, MediaType};
+use crate::hooks::Hooks;
 use crate::hub::{Dispatchers, Hub, Limits, StreamSettings};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::Metrics;
@@ -90,6 +91,7 @@ impl Bench {
             marks: Marks::new(Verifier::new(None), metrics),
             cluster: None,
             hls: Some(Arc::new(Shelf)),
+            hooks: Hooks::none(),
             drain: Drain::new(times),
             stop: CancellationToken::new(),
         };
