@@ -67,8 +67,7 @@ mod tests {
             let url: HookUrl = text.parse().unwrap();
             assert_eq!((url.reveal(), url.is_secure()), (text, is_secure));
         }
-        for text in ["", "a:8085/x", "rtmp://a/x", "http:///x", "file:///etc/passwd", "http://a/x#y", "http://me:pw@a/"]
-        {
+        for text in ["", "a:8085/x", "rtmp://a/x", "file:///etc/passwd", "http://a/x#y", "http://me:pw@a/"] {
             assert!(text.parse::<HookUrl>().is_err(), "{text:?}");
         }
     }

@@ -139,7 +139,9 @@ impl Connection<'_> {
 
     async fn connect(&mut self, request: ConnectRequest) -> Result<(), Reason> {
         self.standing = self.context.marks.judge(request.mark.as_deref());
-        tracing::debug!(app = request.app, flash_version = request.flash_version, standing = ?self.standing, "connect");
+        // Behind the app there may be what the client shows.
+        let app = request.app.split('?').next().unwrap_or_default();
+        tracing::debug!(app, flash_version = request.flash_version, standing = ?self.standing, "connect");
         if !self.context.has_room(self.accepted, Protocol::Rtmp, self.standing.as_ref()) {
             self.link.session.reject_connect("the server has no room for another connection");
             return Err(Reason::TooManyConnections);

@@ -224,6 +224,36 @@ fn ffmpeg_publishes_and_plays_with_urls_that_the_program_signed() {
 }
 
 #[test]
+fn nothing_that_clients_show_is_logged() {
+    let origin = Server::origin(KEYS);
+    let publish = signed(STREAM, Action::Publish);
+    let query = publish.split_once('?').unwrap().1;
+    let _publisher = Publisher::start(&origin, &publish).feed();
+    // Encoders may put the parameters behind the app, too.
+    let mut client = RtmpClient::open(origin.rtmp).unwrap();
+    client.connect(&format!("live?{query}"), &[]).unwrap();
+    client.publish("secret").unwrap();
+    let status = wait_for("it is answered", || client.receive().unwrap().unwrap().status());
+    assert_eq!(status, "NetStream.Publish.BadName");
+    let play = signed(STREAM, Action::Play);
+    for protocol in EVERY_PROTOCOL {
+        Player::join(protocol, &origin, &play).expect_media();
+        assert!(
+            Player::join(protocol, &origin, &format!("{play}&sign=twice").replacen("sign=", "sign=0", 1))
+                .answer()
+                .is_err()
+        );
+    }
+    let signatures = [query, play.split_once('?').unwrap().1].map(|query| query.split_once("sign=").unwrap().1);
+    let log = origin.log();
+    assert!(!log.is_empty());
+    for line in log {
+        let line = line.to_string();
+        assert!(!signatures.iter().any(|signature| line.contains(&signature[..16])), "{line}");
+    }
+}
+
+#[test]
 fn signing_without_a_key_says_what_is_missing() {
     let mut process = Process::rillcast(&["sign", "rtmp://a/live/x"]);
     assert_eq!(process.wait_for_exit(), Some(1));

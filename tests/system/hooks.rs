@@ -132,7 +132,9 @@ fn a_client_that_a_hook_refuses_is_told_so_and_has_no_end() {
     let feed = Publisher::start(&origin, STREAM).feed();
     Player::join(Protocol::Rtmp, &origin, STREAM).wait_for_frame(feed.session, feed.last_number());
     drop(feed);
-    wait_for_balance(&hooks, "on_publish", "on_unpublish", 2);
+    let unpublished = hooks.wait_for("on_unpublish", 1);
+    assert_eq!((unpublished.len(), text(&unpublished[0], "stream")), (1, "hooked"));
+    assert!(hooks.heard_of("on_stop").iter().all(|event| event["stream"] == "hooked"));
 }
 
 #[test]
@@ -189,6 +191,19 @@ fn ends_are_told_when_the_process_stops_and_when_it_drains() {
         assert_eq!((count("on_play"), count("on_stop")), (4, 4), "{signal:?}");
         assert_eq!((count("on_connect"), count("on_close")), (2, 2), "{signal:?}");
     }
+}
+
+#[test]
+fn a_silent_hook_does_not_keep_the_process_from_ending() {
+    let hooks = HookServer::start(|event| if event["action"] == "on_unpublish" { Say::Nothing } else { YES });
+    let mut origin = Server::origin(&format!("{}timeout = \"10m\"\n", hooks.config()));
+    let feed = Publisher::start(&origin, STREAM).feed();
+    // It is asked about a player, too, when the process is told to end.
+    let waiting = Player::join(Protocol::Rtmp, &origin, STREAM);
+    hooks.wait_for("on_play", 1);
+    origin.signal(Signal::INT);
+    assert_eq!(origin.wait_for_exit(), Some(0));
+    drop((feed, waiting));
 }
 
 #[test]
