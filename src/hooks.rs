@@ -86,7 +86,7 @@ impl Hooks {
     ///
     /// # Errors
     ///
-    /// TLS cannot be set up.
+    /// TLS cannot be set up, or the file of authorities is no use.
     pub fn new(
         config: Live,
         metrics: Arc<Metrics>,
@@ -95,13 +95,13 @@ impl Hooks {
         service: String,
     ) -> Result<Self, SetUpError> {
         let shared = Shared {
-            config,
             queue: Queue::new(Arc::clone(&metrics)),
             metrics,
             server,
             service,
             runtime: Handle::current(),
-            poster: Poster::new(names)?,
+            poster: Poster::new(names, config.current().hooks_for("").ca_file.as_deref())?,
+            config,
             asked: TaskTracker::new(),
             room_to_ask: Semaphore::new(MAX_ASKING),
             known: Known::default(),

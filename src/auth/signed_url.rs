@@ -49,7 +49,7 @@ pub struct Permission<'a> {
 
 /// The parameters that give `permission`, to follow the `?` of a URL.
 pub fn sign(key: &Secret, permission: &Permission<'_>) -> String {
-    let (expires, client) = (permission.expires.to_string(), permission.client.map(|client| client.to_string()));
+    let (expires, client) = (permission.expires.to_string(), permission.client.map(shown));
     let lines = lines(permission.action, permission.key, &expires, client.as_deref().unwrap_or_default());
     let mac = over(key, &lines).finalize().into_bytes();
     let mut text = format!("{EXPIRES}={expires}");
@@ -62,6 +62,14 @@ pub fn sign(key: &Secret, permission: &Permission<'_>) -> String {
         let _ = write!(text, "{byte:02x}");
     });
     text
+}
+
+/// A network as it stands in a URL: a single address without its length.
+fn shown(network: Network) -> String {
+    let text = network.to_string();
+    let address =
+        text.strip_suffix("/128").or_else(|| text.strip_suffix("/32").filter(|address| address.contains('.')));
+    address.map_or_else(|| text.clone(), str::to_owned)
 }
 
 /// What a client shows; nothing of it is known to be true.

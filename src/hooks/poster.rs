@@ -5,7 +5,9 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,9 @@ use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use prometheus_client::metrics::histogram::Histogram;
 use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{sleep, timeout};
 use tower::Service;
 
@@ -37,10 +42,21 @@ const MAX_IDLE: usize = 16;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Requests cannot be made over TLS.
+/// Why requests cannot be made over TLS.
 #[derive(Debug, thiserror::Error)]
-#[error("TLS for hooks cannot be set up: {0}")]
-pub struct SetUpError(#[from] rustls::Error);
+pub enum SetUpError {
+    /// The library refuses.
+    #[error("TLS for hooks cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+    /// `hooks.ca_file` is no use.
+    #[error("hooks.ca_file: {path}: {error}")]
+    Authorities {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        error: String,
+    },
+}
 
 /// How patient one is.
 #[derive(Debug, Clone, Copy)]
@@ -63,12 +79,13 @@ pub(super) struct Poster {
 }
 
 impl Poster {
-    pub(super) fn new(names: Names) -> Result<Self, SetUpError> {
+    /// Resolves by `names`, and believes the authorities in a file beside the public ones.
+    pub(super) fn new(names: Names, authorities: Option<&Path>) -> Result<Self, SetUpError> {
         let mut http = HttpConnector::new_with_resolver(Resolver(names));
         http.set_nodelay(true);
         http.enforce_http(false);
         let https = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(ring::default_provider())?
+            .with_tls_config(tls(authorities)?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(http);
@@ -110,6 +127,26 @@ impl Poster {
         let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await?.to_bytes();
         Ok(Answer::read(head.status, &body))
     }
+}
+
+/// How hooks prove to be who they are.
+fn tls(authorities: Option<&Path>) -> Result<ClientConfig, SetUpError> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(path) = authorities {
+        let failure = |error: String| SetUpError::Authorities { path: path.display().to_string(), error };
+        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| failure(error.to_string()))?;
+        let before = roots.len();
+        for certificate in certificates {
+            let certificate = certificate.map_err(|error| failure(error.to_string()))?;
+            roots.add(certificate).map_err(|error| failure(error.to_string()))?;
+        }
+        if roots.len() == before {
+            return Err(failure("holds no certificate".to_owned()));
+        }
+    }
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// Resolves as the rest of the program does.

@@ -2,10 +2,15 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
 use super::wait_until;
@@ -27,6 +32,7 @@ type Decide = Box<dyn Fn(&Value) -> Say + Send + Sync>;
 /// A running hook server; it refuses connections when dropped.
 pub struct HookServer {
     address: SocketAddr,
+    is_tls: bool,
     shared: Arc<Shared>,
 }
 
@@ -42,13 +48,31 @@ impl HookServer {
         Self::start(|_| YES)
     }
 
+    /// The same over TLS, with this certificate and key in PEM files.
+    pub fn consenting_over_tls(certificate: &Path, key: &Path) -> Self {
+        let certificates = CertificateDer::pem_file_iter(certificate).expect("a PEM file");
+        let certificates = certificates.map(|certificate| certificate.expect("a certificate")).collect();
+        let key = PrivateKeyDer::from_pem_file(key).expect("a key");
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring speaks TLS")
+            .with_no_client_auth()
+            .with_single_cert(certificates, key)
+            .expect("the key is the certificate's");
+        Self::listen(Box::new(|_| YES), Some(Arc::new(config)))
+    }
+
     /// A server that says what `decide` makes of each event.
     pub fn start(decide: impl Fn(&Value) -> Say + Send + Sync + 'static) -> Self {
+        Self::listen(Box::new(decide), None)
+    }
+
+    fn listen(decide: Decide, tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let (heard, stopped) = (Mutex::default(), AtomicBool::new(false));
-        let shared = Arc::new(Shared { decide: Box::new(decide), heard, stopped });
-        let serving = Arc::clone(&shared);
+        let shared = Arc::new(Shared { decide, heard, stopped });
+        let (serving, is_tls) = (Arc::clone(&shared), tls.is_some());
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if serving.stopped.load(Ordering::Relaxed) {
@@ -56,15 +80,23 @@ impl HookServer {
                 }
                 let serving = Arc::clone(&serving);
                 // A client that breaks off in the middle of a request is no trouble.
-                thread::spawn(move || serving.serve(&stream));
+                let tls = tls.clone();
+                thread::spawn(move || match tls {
+                    Some(config) => {
+                        let connection = ServerConnection::new(config).expect("a connection can be made");
+                        serving.serve(StreamOwned::new(connection, stream))
+                    }
+                    None => serving.serve(stream),
+                });
             }
         });
-        Self { address, shared }
+        Self { address, is_tls, shared }
     }
 
     /// Its URL.
     pub fn url(&self) -> String {
-        format!("http://{}/hooks", self.address)
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://{}/hooks", self.address)
     }
 
     /// `[hooks]` with all hooks that there are.
@@ -120,7 +152,7 @@ impl Drop for HookServer {
 }
 
 impl Shared {
-    fn serve(&self, stream: &TcpStream) -> Option<()> {
+    fn serve(&self, stream: impl Read + Write) -> Option<()> {
         let mut source = BufReader::new(stream);
         loop {
             let event = read_request(&mut source)?;
@@ -130,7 +162,9 @@ impl Shared {
             let length = body.len();
             let head =
                 format!("HTTP/1.1 {status} Said\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
-            (&mut &*stream).write_all(format!("{head}{body}").as_bytes()).ok()?;
+            let stream = source.get_mut();
+            stream.write_all(format!("{head}{body}").as_bytes()).ok()?;
+            stream.flush().ok()?;
         }
     }
 }

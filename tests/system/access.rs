@@ -116,16 +116,20 @@ fn a_player_needs_a_url_that_is_signed_for_it_over_every_protocol() {
 fn an_edge_refuses_before_it_pulls_and_its_own_pull_needs_no_url() {
     const CLUSTER: &str = "[cluster]\nkey = \"a key of the whole cluster\"\n";
     let origin = Server::origin(&format!("{KEYS}{CLUSTER}"));
-    let edge = Server::edge(&[origin.rtmp], &format!("{KEYS}{CLUSTER}"));
+    let edge = Server::edge(&[origin.rtmp], &format!("{KEYS}{CLUSTER}[publish]\nenabled = true\n"));
     let feed = Publisher::start(&origin, &signed(STREAM, Action::Publish)).feed();
     for protocol in EVERY_PROTOCOL {
         assert!(Player::join(protocol, &edge, STREAM).answer().is_err());
     }
+    assert_eq!(refusal(edge.rtmp, "live/through"), "NetStream.Publish.Denied");
     assert_eq!(edge.metrics().sum("rillcast_upstream_connects_total"), 0.0);
     for protocol in EVERY_PROTOCOL {
         let player = Player::join(protocol, &edge, &signed(STREAM, Action::Play));
         player.wait_for_frame(feed.session, feed.last_number());
     }
+    let through = Publisher::start(&edge, &signed("live/through", Action::Publish)).feed();
+    let player = Player::join(Protocol::Rtmp, &origin, &signed("live/through", Action::Play));
+    player.wait_for_frame(through.session, through.last_number());
 }
 
 #[test]

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::harness::ffmpeg::{self, Tracks};
 use super::harness::hook_server::{HookServer, Say, YES};
 use super::harness::http;
+use super::harness::jwt;
 use super::harness::player::{Player, Protocol};
 use super::harness::publisher::{Content, Publisher};
 use super::harness::server::{Server, free_address};
@@ -272,6 +273,25 @@ fn of_several_urls_each_is_asked_and_each_is_told() {
         hooks.wait_for("on_unpublish", 1);
         assert_eq!(hooks.heard_of("on_publish").len(), 2);
     }
+}
+
+#[test]
+fn hooks_over_tls_are_believed_if_an_authority_vouches_for_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| directory.path().join(name));
+    let make = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=hooks \
+                -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE";
+    let mut arguments: Vec<&str> = make.split_whitespace().collect();
+    arguments.extend(["-out", certificate.to_str().unwrap(), "-keyout", key.to_str().unwrap()]);
+    jwt::openssl(&arguments, b"");
+    let hooks = HookServer::consenting_over_tls(&certificate, &key);
+    let config = format!("[hooks]\non_publish = {:?}\nretries = 0\n", hooks.url());
+    let trusting = Server::origin(&format!("{config}ca_file = {certificate:?}\n"));
+    let _publisher = Publisher::start(&trusting, STREAM);
+    assert_eq!(hooks.heard_of("on_publish").len(), 1);
+    let doubting = Server::origin(&config);
+    assert_eq!(refusal(&doubting, STREAM), "NetStream.Publish.Denied");
+    assert_eq!(hooks.heard_of("on_publish").len(), 1);
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! `[hooks]`: who is asked about clients, and told of them.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::duration::Span;
-use crate::config::form::{List, Whole, Written, choice};
+use crate::config::form::{List, Optional, Whole, Written, choice};
 use crate::config::hook_url::HookUrl;
+use crate::config::secret::SecretFile;
 use crate::config::section::section;
 
 choice! {
@@ -54,5 +56,7 @@ section! {
         fail: HookFailure as Written<HookFailure> = HookFailure::Closed,
         /// How long the answer about a player holds for the next one that says the same; zero asks about each.
         cache: Duration as Span = Duration::ZERO,
+        /// The file with the certificates of authorities that `https` is believed of, beside the public ones.
+        ca_file: Option<PathBuf> as Optional<SecretFile> = None,
     }
 }

@@ -27,7 +27,7 @@ fn wrong_values_are_named() {
     ));
     for expected in [
         "auth.publish_key: expected a string of at least 16 bytes, found 5 of them",
-        "auth.play_deny[0]: expected an address or a network",
+        "auth.play_deny[0]: expected a network such as",
         "auth.play_referers: expected a host",
         "auth.play_jwt_public_keys: /nonexistent/key.pem cannot be read",
         "hooks.on_play[1]: expected a URL",
