@@ -17,6 +17,7 @@ mod exposure;
 mod fingerprint;
 mod form;
 mod hls_path;
+mod hook_url;
 mod latency;
 mod layer;
 mod listen;
@@ -28,6 +29,7 @@ mod overlay;
 mod pattern;
 mod percentage;
 mod provenance;
+mod public_key;
 mod rate;
 mod ratio;
 mod recording_path;
@@ -41,6 +43,7 @@ mod sources;
 mod suggest;
 mod text;
 mod upstream;
+mod web_host;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -58,28 +61,33 @@ pub use exposure::{Exposure, exposures};
 pub use fingerprint::Fingerprints;
 pub use form::Shape;
 pub use hls_path::{HlsPath, HlsPathError, HlsPathPart, PlaylistPath, SegmentPath};
+pub use hook_url::HookUrl;
 pub use latency::{MAX_MERGE_WINDOW, MergeWindow, MergeWindowError};
 pub use listen::{ListenAddress, ListenAddressError};
 pub use live::Live;
 pub use mistake::{ConfigError, Mistake};
 pub use network::{Network, NetworkError};
 pub use overlay::{OVERLAY_SOURCE, Overlay, OverlayFormat};
+pub use pattern::AppPattern;
 pub use percentage::Percentage;
 pub use provenance::{DEFAULT, Place, Provenance};
+pub use public_key::PublicKey;
 pub use rate::{RateError, format_rate, parse_rate};
 pub use ratio::Ratio;
 pub use recording_path::{PathPart, RecordingPath, RecordingPathError, TimeField};
 pub use secret::Secret;
+pub use secret_file::{FileError, read_secret};
 pub use section::{Key, Schema, Setting};
 pub use sections::{
-    Admin, AdminPatch, Cluster, ClusterPatch, Dns, DnsPatch, Drain, DrainPatch, Dvr, DvrFormat, DvrPatch, DvrPlan, Hls,
-    HlsFormat, HlsPatch, Http, HttpPatch, Limits, LimitsPatch, Log, LogFormat, LogPatch, Net, NetPatch, Node,
-    NodePatch, OnConflict, Play, PlayPatch, Publish, PublishPatch, Rtmp, RtmpPatch, SCHEMAS, Tls, TlsPatch, Upstream,
-    UpstreamPatch, UpstreamProtocol,
+    Admin, AdminPatch, Auth, AuthPatch, Cluster, ClusterPatch, Dns, DnsPatch, Drain, DrainPatch, Dvr, DvrFormat,
+    DvrPatch, DvrPlan, Hls, HlsFormat, HlsPatch, HookFailure, Hooks, HooksPatch, Http, HttpPatch, Limits, LimitsPatch,
+    Log, LogFormat, LogPatch, Net, NetPatch, Node, NodePatch, OnConflict, Play, PlayPatch, Publish, PublishPatch, Rtmp,
+    RtmpPatch, SCHEMAS, Tls, TlsPatch, Upstream, UpstreamPatch, UpstreamProtocol,
 };
 pub use size::{SizeError, format_size, parse_size};
 pub use sources::{Attempt, Loaded, Sources, Stamp};
 pub use upstream::{OriginAddress, OriginAddressError, RTMP_PORT};
+pub use web_host::HostPattern;
 
 /// What the process is in its cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +140,8 @@ pub struct Config {
     publish: Publish,
     hls: Hls,
     dvr: Dvr,
+    auth: Auth,
+    hooks: Hooks,
     apps: Vec<AppRule>,
 }
 
@@ -189,6 +199,8 @@ impl Config {
             publish: Publish { enabled: role == Role::Origin, ..Publish::default() },
             hls: Hls::default(),
             dvr: Dvr::default(),
+            auth: Auth::default(),
+            hooks: Hooks::default(),
             apps: Vec::new(),
         }
     }
@@ -249,6 +261,24 @@ impl Config {
         dvr
     }
 
+    /// Who may publish and play an app's streams.
+    pub fn auth_for(&self, app: &str) -> Auth {
+        let mut auth = self.auth.clone();
+        for rule in self.apps.iter().filter(|rule| rule.pattern.matches(app)) {
+            auth.apply(&rule.auth);
+        }
+        auth
+    }
+
+    /// Who is asked and told about an app's clients.
+    pub fn hooks_for(&self, app: &str) -> Hooks {
+        let mut hooks = self.hooks.clone();
+        for rule in self.apps.iter().filter(|rule| rule.pattern.matches(app)) {
+            hooks.apply(&rule.hooks);
+        }
+        hooks
+    }
+
     /// How streams are recorded where no app's settings say otherwise.
     pub const fn dvr(&self) -> &Dvr {
         &self.dvr
@@ -292,6 +322,8 @@ impl Config {
             self.limits.settings(),
             self.hls.settings(),
             self.dvr.settings(),
+            self.auth.settings(),
+            self.hooks.settings(),
         ]
         .concat()
     }
@@ -321,6 +353,8 @@ impl Config {
             limits: LimitsPatch,
             hls: HlsPatch,
             dvr: DvrPatch,
+            auth: AuthPatch,
+            hooks: HooksPatch,
         }
         check::sections(self, tree, complete, mistakes);
         for entry in &tree.apps {

@@ -38,6 +38,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Live;
+use crate::hooks::Hooks;
 use crate::hub::{Following, OnSession, ShardId};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{Metrics, RecordingError};
@@ -79,13 +80,20 @@ struct Shared {
 }
 
 impl Recorder {
-    /// A recorder that runs a task for each stream by `spawn`, until `stop`.
+    /// A recorder that runs a task for each stream by `spawn`, until `stop`. What is complete is told to `hooks`.
     ///
     /// # Errors
     ///
     /// If threads cannot be started.
-    pub fn new(config: Live, metrics: Arc<Metrics>, spawn: SpawnOnShard, stop: CancellationToken) -> io::Result<Self> {
+    pub fn new(
+        config: Live,
+        metrics: Arc<Metrics>,
+        hooks: Hooks,
+        spawn: SpawnOnShard,
+        stop: CancellationToken,
+    ) -> io::Result<Self> {
         let library = Library::new(config.clone(), metrics, Disk::start("dvr-read", READING_THREADS)?);
+        library.tell_of_recordings(hooks);
         let disk = Disk::start("dvr-write", WRITING_THREADS)?;
         let shared = Shared { config, library, disk, spawn, stop, followed: Mutex::default() };
         Ok(Self { shared: Arc::new(shared) })

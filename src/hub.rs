@@ -250,6 +250,11 @@ impl Hub {
         stream.is_some_and(|stream| stream.state().live.is_some())
     }
 
+    /// The id that the stream has in the API, if it is here.
+    pub fn stream_id(&self, key: &StreamKey) -> Option<Identity> {
+        self.shared.streams.get(key).map(|stream| stream.id.clone())
+    }
+
     /// Lets another edge's pull in that this one is to shield the origins from. Where streams are fetched, what is absent is
     /// fetched from an origin and waited for, but only until the origins have answered; elsewhere it is a pull like any.
     pub fn subscribe_shielded(&self, key: &StreamKey, request: PlayRequest) -> Result<Reader, End> {

@@ -22,7 +22,9 @@
 //! - [`sessions`]: who is connected.
 //! - [`drain`]: the order to take leave of all clients.
 //! - [`admin`], [`metrics`], [`auth`], [`config`]: what surrounds the media.
-//! - [`server`]: the only place that puts them together; [`demo`] runs two of them, and [`probe`] plays what they send.
+//! - [`hooks`]: servers of somebody else that are asked about clients, and told of them.
+//! - [`server`]: the only place that puts them together; [`demo`] runs two of them, [`probe`] plays what they
+//!   send, and [`sign`] makes URLs that they let in.
 #![forbid(unsafe_code)]
 
 pub mod admin;
@@ -33,6 +35,7 @@ pub mod demo;
 pub mod drain;
 pub mod dvr;
 pub mod hls;
+pub mod hooks;
 pub mod hub;
 pub mod media;
 pub mod metrics;
@@ -45,3 +48,4 @@ mod seldom;
 pub mod serve;
 pub mod server;
 pub mod sessions;
+pub mod sign;

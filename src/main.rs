@@ -2,15 +2,17 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use rillcast::config::{self, ConfigError, Log, LogFormat, Role};
+use rillcast::auth::Action;
+use rillcast::config::{self, Config, ConfigError, Log, LogFormat, Network, Role, Secret};
 use rillcast::demo::{self, RtmpUrl};
 use rillcast::drain::Purpose;
 use rillcast::probe::{self, ProbeUrl};
 use rillcast::server::{Server, SetLogLevel};
+use rillcast::sign::SignTarget;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -63,6 +65,47 @@ enum Command {
         #[command(flatten)]
         sources: Sources,
     },
+    /// Make a URL that lets whoever has it play or publish one stream, for a time.
+    Sign(SignArguments),
+}
+
+#[derive(Debug, Args)]
+struct SignArguments {
+    /// rtmp://host/app/stream, http://host/app/stream.flv or .m3u8; of app/stream only the parameters are made.
+    target: SignTarget,
+    /// What the URL is for.
+    #[arg(long, value_enum, default_value_t = SignedAction::Play)]
+    action: SignedAction,
+    /// For how long it is good: "90s", "10m", "1h", "7d".
+    #[arg(long, default_value = "1h", value_parser = config::parse_duration)]
+    valid_for: Duration,
+    /// The second since 1970 (UTC) at which it ends instead.
+    #[arg(long, conflicts_with = "valid_for")]
+    expires: Option<u64>,
+    /// The address or network that it is for, such as 192.0.2.7 or 2001:db8::/64; by default any.
+    #[arg(long)]
+    client: Option<Network>,
+    /// A file that holds the key, as auth.play_key_file and auth.publish_key_file do.
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    key_file: Option<PathBuf>,
+    #[command(flatten)]
+    sources: Sources,
+}
+
+/// What a signed URL may be for.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SignedAction {
+    Play,
+    Publish,
+}
+
+impl From<SignedAction> for Action {
+    fn from(action: SignedAction) -> Self {
+        match action {
+            SignedAction::Play => Self::Play,
+            SignedAction::Publish => Self::Publish,
+        }
+    }
 }
 
 /// The roles that have a configuration.
@@ -143,6 +186,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Check { role, sources } => check(role.into(), &sources),
+        Command::Sign(arguments) => sign(&arguments),
     }
 }
 
@@ -162,6 +206,38 @@ fn check(role: Role, sources: &Sources) -> anyhow::Result<()> {
     demo::say(explanation.to_string().trim_end());
     demo::say(&format!("this is a valid configuration of an {role}"));
     Ok(())
+}
+
+fn sign(arguments: &SignArguments) -> anyhow::Result<()> {
+    let action = Action::from(arguments.action);
+    let key = match &arguments.key_file {
+        Some(file) => config::read_secret(file).with_context(|| file.display().to_string())?,
+        None => key_in(&arguments.sources, action, &arguments.target)?,
+    };
+    let from_now = || SystemTime::now().duration_since(UNIX_EPOCH).map(|now| (now + arguments.valid_for).as_secs());
+    let expires = match arguments.expires {
+        Some(expires) => expires,
+        None => from_now().context("the clock is before 1970")?,
+    };
+    demo::say(&arguments.target.signed(&key, action, expires, arguments.client));
+    Ok(())
+}
+
+/// The key that the servers of a configuration, be it an origin's or an edge's, have for the stream.
+fn key_in(sources: &Sources, action: Action, target: &SignTarget) -> anyhow::Result<Secret> {
+    let config = load(Role::Origin, sources).or_else(|of_origin| load(Role::Edge, sources).map_err(|_| of_origin))?;
+    let auth = config.auth_for(target.key().app());
+    let (key, name) = match action {
+        Action::Publish => (auth.publish_key, "publish_key"),
+        Action::Play => (auth.play_key, "play_key"),
+    };
+    key.with_context(|| {
+        format!("auth.{name} is not set: name the servers' configuration by -c, or the key by --key-file")
+    })
+}
+
+fn load(role: Role, sources: &Sources) -> Result<Config, ConfigError> {
+    config::load(role, &sources.config, environment())
 }
 
 fn environment() -> impl Iterator<Item = (String, String)> {

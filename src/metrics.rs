@@ -4,9 +4,11 @@
 //! that are plain atomics; the admin port encodes them. Every series exists from the start, at zero. Nothing here is per
 //! stream: a cluster has too many of them for a time series each.
 
+mod access;
 mod dvr;
 mod hls;
 mod hls_files;
+mod hooks;
 mod labels;
 mod operating;
 mod reason;
@@ -21,9 +23,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+pub use access::{AccessAction, AccessMetrics, AccessRefusal};
 pub use dvr::DvrMetrics;
 pub use hls::{HlsDiskError, HlsMetrics};
 pub use hls_files::{FileKind, FileResult, HlsFileMetrics, RelayResult};
+pub use hooks::{Hook, HookResult, HooksMetrics};
 pub use labels::{
     ConnectResult, ConnectionResult, DropReason, LookupResult, MarkResult, Protocol, ReconnectReason,
     RecordingDeletion, RecordingError, Shortage, TlsReload,
@@ -77,6 +81,10 @@ pub struct Metrics {
     pub operating: OperatingMetrics,
     /// Certificates.
     pub tls: TlsMetrics,
+    /// Clients that may not do what they ask for.
+    pub access: AccessMetrics,
+    /// Requests to hooks.
+    pub hooks: HooksMetrics,
     players: Family<One<Protocol>, Gauge>,
     connections: Family<ProtocolAndResult, Counter>,
     disconnects: Family<One<Reason>, Counter>,
@@ -121,6 +129,8 @@ impl Metrics {
             hls_files: HlsFileMetrics::default(),
             operating: OperatingMetrics::default(),
             tls: TlsMetrics::default(),
+            access: AccessMetrics::default(),
+            hooks: HooksMetrics::default(),
             players: Family::default(),
             connections: Family::default(),
             disconnects: Family::default(),
@@ -176,6 +186,8 @@ impl Metrics {
         self.hls_files.register(registry);
         self.operating.register(registry);
         self.tls.register(registry);
+        self.access.register(registry);
+        self.hooks.register(registry);
         self.touch_every_series();
         self
     }
@@ -308,6 +320,9 @@ mod tests {
             "rillcast_hls_dropped_packets_total 0",
             "rillcast_hls_disk_segments_total 0",
             "rillcast_hls_disk_errors_total{reason=\"full\"} 0",
+            "rillcast_auth_refusals_total{action=\"play\",reason=\"expired\"} 0",
+            "rillcast_hooks_total{hook=\"on_play\",result=\"failed\"} 0",
+            "rillcast_hooks_waiting 0",
             "rillcast_tls_certificate_expiry_timestamp_seconds 0",
             "rillcast_tls_certificate_reloads_total{result=\"failed\"} 0",
             "rillcast_dvr_recordings 0",

@@ -36,7 +36,8 @@ use tracing::Instrument;
 
 use crate::auth::{ClusterKey, Mark};
 use crate::config::{Config, Live};
-use crate::hub::{Demand, OnDemand, PublishError, PublishRequest, Publisher, PullState, Source};
+use crate::hooks::{Attendance, Caller, Hooks, Subject};
+use crate::hub::{Demand, Identity, OnDemand, PublishError, PublishRequest, Publisher, PullState, Source};
 use crate::metrics::{Metrics, Protocol, ReconnectReason};
 use crate::net::dns::Names;
 use crate::net::tls::ClientTlsError;
@@ -72,6 +73,8 @@ pub struct PullContext {
     node: String,
     key: Option<ClusterKey>,
     sessions: Sessions,
+    /// Told of pulls and forwards.
+    hooks: Hooks,
     stop: CancellationToken,
     trust: Trust,
 }
@@ -95,7 +98,13 @@ impl PullContext {
     ) -> Self {
         let upstreams = Upstreams::new(config.clone(), names, Arc::clone(&metrics));
         let (tiermates, trust, sessions) = (Tiermates::default(), Trust::default(), Sessions::default());
-        Self { config, upstreams, tiermates, metrics, node, key, sessions, stop, trust }
+        let hooks = Hooks::none();
+        Self { config, upstreams, tiermates, metrics, node, key, sessions, hooks, stop, trust }
+    }
+
+    /// The same, with pulls and forwards told to `hooks`.
+    pub fn telling(self, hooks: Hooks) -> Self {
+        Self { hooks, ..self }
     }
 
     /// Enters its pulls among these sessions.
@@ -157,6 +166,8 @@ struct Pull<'a> {
     retries: u32,
     /// Until when no other edge is asked for it.
     held_until: Option<Instant>,
+    /// Tells the end, once the beginning was told.
+    attendance: Option<Attendance>,
 }
 
 /// A stream on its way from an upstream to the hub.
@@ -190,7 +201,7 @@ enum Pause {
 impl<'a> Pull<'a> {
     fn new(context: &'a PullContext, demand: Demand) -> Self {
         let target = Target::of(demand.key());
-        Self { context, demand, target, upstream: None, retries: 0, held_until: None }
+        Self { context, demand, target, upstream: None, retries: 0, held_until: None, attendance: None }
     }
 
     async fn run(mut self) {
@@ -284,6 +295,7 @@ impl<'a> Pull<'a> {
                 self.upstream = Some((found.connection.address(), found.tier));
                 self.report(PullState::Live);
                 let shielded = found.tier == Tier::Shield;
+                self.tell(found.connection.address());
                 tracing::info!(upstream = %found.connection.address(), shielded, session = %publisher.session(), "pulling");
                 let session = self.enter(&found);
                 Some(Relay { found, publisher, count: session.count(), session })
@@ -295,6 +307,18 @@ impl<'a> Pull<'a> {
                 None
             }
         }
+    }
+
+    /// Tells hooks that the stream comes, the first time that it does.
+    fn tell(&mut self, upstream: SocketAddr) {
+        if self.attendance.is_some() {
+            return;
+        }
+        let key = self.demand.key().clone();
+        let (app, url) = (key.app().to_owned(), format!("rtmp://{upstream}/{}", key.app()));
+        let caller = Arc::new(Caller::new(Identity::random().to_string(), upstream.ip(), app, url, None));
+        let subject = Subject { key, query: String::new(), stream_id: None };
+        self.attendance = Some(self.context.hooks.pull(&caller, subject, upstream.to_string()));
     }
 
     /// Enters the pull from this upstream among the sessions.

@@ -11,6 +11,7 @@ pub mod play;
 pub mod publish;
 pub mod rtmp;
 
+mod access;
 mod allowance;
 mod departure;
 mod heartbeat;
@@ -33,6 +34,7 @@ use crate::cluster::place::{Place, TlsPorts};
 use crate::config::{Live, Role};
 use crate::drain::{Drain, Guest};
 use crate::hls::Library;
+use crate::hooks::Hooks;
 use crate::hub::{End, Hub, PlayRequest, Reader, ShardId};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{ConnectionResult, Metrics, Protocol, Reason};
@@ -62,6 +64,8 @@ pub struct ServeContext {
     pub hls: Option<Arc<dyn Library>>,
     /// Who is connected.
     pub sessions: Sessions,
+    /// Who is asked about clients, and told of them.
+    pub hooks: Hooks,
     /// The order to drain, if there is one.
     pub drain: Drain,
     /// Cancelled when connections are to end.

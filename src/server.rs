@@ -33,6 +33,7 @@ use crate::config::{
 };
 use crate::drain::Drain;
 use crate::hls::{Library, OriginLibrary};
+use crate::hooks::{self, Hooks};
 use crate::hub::{self, Hub, Identity, OnSession, RingLimits, StreamSettings};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::Metrics;
@@ -58,6 +59,8 @@ use shards::Shards;
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long connections of the admin port have.
 const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long hooks have at least to be told what has ended.
+const HOOKS_STOP_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long the disk has for the last files of HLS.
 const HLS_STOP_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -79,6 +82,9 @@ pub enum StartError {
     /// The recorder's threads could not be made.
     #[error("cannot start the recorder: {0}")]
     Recorder(io::Error),
+    /// Hooks cannot be asked.
+    #[error(transparent)]
+    Hooks(#[from] hooks::SetUpError),
     /// The system has no random bytes to give.
     #[error("cannot get random bytes: {0}")]
     Random(getrandom::Error),
@@ -150,6 +156,8 @@ pub struct Server {
     /// The one task that owns the listeners.
     draining: TaskTracker,
     cluster: TaskTracker,
+    /// Told of what ends, too.
+    hooks: Hooks,
     /// What an origin packages.
     hls: Option<OriginLibrary>,
     admin: TaskTracker,
@@ -170,6 +178,7 @@ impl Server {
         let config = live.current();
         let node = node_id(&config);
         let metrics = Arc::new(Metrics::new());
+        let hooks = start_hooks(&live, &metrics, &node)?;
         let (shards, dispatchers) = Shards::start(shards::count()).map_err(StartError::Shard)?;
         let settings_from = live.clone();
         let settings = Box::new(move |key: &StreamKey| stream_settings(&settings_from.current(), key));
@@ -178,9 +187,11 @@ impl Server {
         let shards = Arc::new(shards);
         let (connections, stop_connections) = (TaskTracker::new(), CancellationToken::new());
         let (weak, stop) = (hub.downgrade(), stop_connections.clone());
-        let hls = packaging::library(&live, weak, &metrics, &shards, &connections, stop).map_err(StartError::Hls)?;
+        let hls =
+            packaging::library(&live, weak, &metrics, &hooks, &shards, &connections, stop).map_err(StartError::Hls)?;
         let stop = stop_connections.clone();
-        let recording = Recording::new(live.clone(), Arc::clone(&metrics), &shards, connections.clone(), stop);
+        let told = hooks.clone();
+        let recording = Recording::new(live.clone(), Arc::clone(&metrics), told, &shards, connections.clone(), stop);
         recording.begin_if_wanted(&config).map_err(StartError::Recorder)?;
         let packages = hls.iter().map(|library| Arc::new(library.clone()) as Arc<dyn OnSession>);
         let records: Arc<dyn OnSession> = Arc::new(recording.clone());
@@ -204,6 +215,7 @@ impl Server {
             drained: CancellationToken::new(),
             shards,
             connections,
+            hooks: hooks.clone(),
             sessions: Sessions::new(),
             hls,
             cluster: TaskTracker::new(),
@@ -237,6 +249,7 @@ impl Server {
             cluster,
             tls_ports,
             hls: packaged.or(relayed),
+            hooks: hooks.clone(),
             sessions: server.sessions.clone(),
             drain: server.drain.clone(),
             stop: server.stop_connections.clone(),
@@ -325,13 +338,18 @@ impl Server {
         self.draining.wait().await;
         self.hub.shut_down();
         self.stop_connections.cancel();
+        self.hub.forget_all_viewers();
         self.connections.close();
+        let deadline = Instant::now() + STOP_TIMEOUT;
         if timeout(STOP_TIMEOUT, self.connections.wait()).await.is_err() {
             tracing::warn!(connections = self.connections.len(), "connections were cut off");
         }
         if let Some(hls) = &self.hls {
             hls.stop(HLS_STOP_TIMEOUT).await;
         }
+        // What has ended is told in the time that connections have left over.
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.hooks.flush(left.max(HOOKS_STOP_TIMEOUT)).await;
         self.stop_cluster.cancel();
         self.cluster.close();
         self.cluster.wait().await;
@@ -375,7 +393,7 @@ impl Server {
             self.stop_connections.clone(),
         );
         context.load_authorities()?;
-        let context = Arc::new(context.entering(self.sessions.clone()));
+        let context = Arc::new(context.entering(self.sessions.clone()).telling(self.hooks.clone()));
         let (shards, connections) = (Arc::downgrade(&self.shards), self.connections.clone());
         let spawn = Box::new(move |pull| {
             if let Some(shards) = shards.upgrade() {
@@ -410,6 +428,13 @@ impl Server {
         self.cluster.spawn(cluster.clone().run(names, self.stop_cluster.clone()));
         Ok(cluster)
     }
+}
+
+/// Those that are asked about clients. A process has one name and, each time that it starts, another id.
+fn start_hooks(live: &Live, metrics: &Arc<Metrics>, node: &str) -> Result<Hooks, StartError> {
+    let names = Names::new(&live.current().dns.nameservers, Arc::clone(metrics))?;
+    let service = Identity::random().to_string();
+    Ok(Hooks::new(live.clone(), Arc::clone(metrics), names, node.to_owned(), service)?)
 }
 
 /// Binds what is configured; nothing is accepted yet.

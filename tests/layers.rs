@@ -34,7 +34,8 @@ const LAYERS: &[Layer] = &[
         may_import: &["media", "rtmp::chunk_writer", "metrics", "drain::spread"],
         must_not_name: &[],
     },
-    Layer { module: "hls", may_import: &["config", "hub", "media", "metrics", "mux"], must_not_name: &[] },
+    Layer { module: "hls", may_import: &["config", "hooks", "hub", "media", "metrics", "mux"], must_not_name: &[] },
+    Layer { module: "hooks", may_import: &["config", "media", "metrics", "net"], must_not_name: &[] },
     Layer { module: "net", may_import: &["config", "metrics", "media", "seldom"], must_not_name: &[] },
     Layer {
         module: "cluster",
@@ -44,18 +45,23 @@ const LAYERS: &[Layer] = &[
     Layer {
         module: "serve",
         may_import: &[
-            "hub", "rtmp", "media", "net", "auth", "config", "metrics", "cluster", "drain", "hls", "seldom", "sessions",
+            "hub", "rtmp", "media", "net", "auth", "config", "metrics", "cluster", "drain", "hls", "hooks", "seldom",
+            "sessions",
         ],
         must_not_name: &[],
     },
     Layer {
         module: "pull",
         may_import: &[
-            "hub", "rtmp", "media", "net", "auth", "config", "metrics", "cluster", "hls", "seldom", "sessions",
+            "hub", "rtmp", "media", "net", "auth", "config", "metrics", "cluster", "hls", "hooks", "seldom", "sessions",
         ],
         must_not_name: &[],
     },
-    Layer { module: "dvr", may_import: &["config", "hub", "media", "metrics", "mux"], must_not_name: &["std::net"] },
+    Layer {
+        module: "dvr",
+        may_import: &["config", "hooks", "hub", "media", "metrics", "mux"],
+        must_not_name: &["std::net"],
+    },
     Layer {
         module: "admin",
         may_import: &[
@@ -73,10 +79,10 @@ const LAYERS: &[Layer] = &[
 ];
 
 /// Modules that wire the others and may import anything.
-const WIRING: [&str; 4] = ["server", "demo", "probe", "lib"];
+const WIRING: [&str; 5] = ["server", "demo", "probe", "sign", "lib"];
 
 /// What the binary may take from the library.
-const MAIN_MAY_IMPORT: [&str; 5] = ["server", "config", "demo", "drain", "probe"];
+const MAIN_MAY_IMPORT: [&str; 7] = ["server", "config", "demo", "drain", "probe", "sign", "auth::Action"];
 
 #[derive(Debug, PartialEq)]
 struct Violation {

@@ -13,6 +13,7 @@ mod system {
     use crate::harness;
 
     mod absent;
+    mod access;
     mod access_log;
     mod admin;
     mod admin_auth;
@@ -36,6 +37,7 @@ mod system {
     mod hls_edge;
     mod hls_foreign;
     mod homes;
+    mod hooks;
     mod hostile;
     mod http;
     mod interoperation;

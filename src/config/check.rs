@@ -91,6 +91,10 @@ pub(super) fn app(config: &Config, entry: &AppEntry, rule: &AppRule, mistakes: &
     let mut dvr = config.dvr.clone();
     dvr.apply(&rule.dvr);
     recordings(config, &dvr, &prefix, |key| entry.get("dvr", key), mistakes);
+    if let Some(value) = entry.get("hooks", "ca_file") {
+        let message = "holds for the process as a whole: set it under [hooks]".to_owned();
+        mistakes.push(Mistake::at(value, &format!("{prefix}hooks.ca_file"), message));
+    }
     for key in ["max_bytes", "min_free"] {
         if let Some(value) = entry.get("dvr", key) {
             let message = "holds for all recordings of the process together: set it under [dvr]".to_owned();

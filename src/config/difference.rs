@@ -10,7 +10,10 @@ use super::{AppRule, Config};
 /// Does something for every section.
 macro_rules! for_each_section {
     ($with:ident) => {
-        $with! { node, log, rtmp, http, admin, net, tls, play, publish, upstream, cluster, dns, drain, limits, hls, dvr }
+        $with! {
+            node, log, rtmp, http, admin, net, tls, play, publish, upstream, cluster, dns, drain, limits, hls, dvr, auth,
+            hooks
+        }
     };
 }
 

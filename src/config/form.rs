@@ -212,7 +212,7 @@ macro_rules! choice {
         }
     };
 }
-pub(super) use choice;
+pub(in crate::config) use choice;
 
 #[cfg(test)]
 #[expect(unreachable_pub, reason = "the macro declares for the public interface")]

@@ -124,7 +124,7 @@ macro_rules! section {
 
         impl $patch {
             /// Reads the table at `path`, which must hold no other keys; each wrong key is left out and is a mistake.
-            pub(super) fn read(
+            pub(in crate::config) fn read(
                 value: &::config::Value,
                 path: &str,
                 mistakes: &mut Vec<$crate::config::mistake::Mistake>,

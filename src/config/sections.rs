@@ -3,6 +3,9 @@
 //! Owns the list. The rest of the crate takes its settings from these structs; `conf/*.toml` explain the same keys to
 //! users, and a test holds the two together. What must hold between keys is checked in `check`.
 
+mod auth;
+mod hooks;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,10 +29,13 @@ use super::size::Size;
 use super::text::{HostName, LogFilter, NodeName, Text, WebOrigin};
 use super::upstream::OriginAddress;
 
+pub use auth::{Auth, AuthPatch};
+pub use hooks::{HookFailure, Hooks, HooksPatch};
+
 const MEBIBYTE: usize = 1 << 20;
 
 /// The schemas of all sections, in the order in which mistakes in them are reported.
-pub const SCHEMAS: [Schema; 16] = [
+pub const SCHEMAS: [Schema; 18] = [
     Node::SCHEMA,
     Log::SCHEMA,
     Rtmp::SCHEMA,
@@ -46,6 +52,8 @@ pub const SCHEMAS: [Schema; 16] = [
     Limits::SCHEMA,
     Hls::SCHEMA,
     Dvr::SCHEMA,
+    Auth::SCHEMA,
+    Hooks::SCHEMA,
 ];
 
 /// At least one address to listen on.

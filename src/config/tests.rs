@@ -1,5 +1,6 @@
 //! The configuration as a whole: sources over each other, and what is said about mistakes.
 
+mod access;
 mod manual;
 mod mistakes;
 mod precedence;

@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -17,6 +17,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::config::{Config, DvrFormat, Live};
+use crate::hooks::{self, Hooks};
+use crate::media::stream_key::StreamKey;
 use crate::metrics::{Metrics, RecordingDeletion};
 
 use super::card::Card;
@@ -98,6 +100,8 @@ struct Shared {
     /// Files that could not be completed, to be tried again.
     leftovers: Mutex<HashSet<PathBuf>>,
     changed: Notify,
+    /// Told of recordings that are complete.
+    hooks: OnceLock<Hooks>,
 }
 
 /// The recordings by when they began, and when those began that have an id.
@@ -160,6 +164,7 @@ impl Library {
             sweeping: Mutex::default(),
             leftovers: Mutex::default(),
             changed: Notify::new(),
+            hooks: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -299,13 +304,33 @@ impl Library {
 
     /// A recording is complete, under its final name.
     pub(super) fn complete_with(&self, id: &str, path: PathBuf, size: Size) {
+        let mut completed = None;
         if let Some(entry) = self.shared.index.lock().get_mut(id) {
             (entry.recording.bytes, entry.recording.duration_ms) = (size.bytes, size.duration_ms);
             entry.recording.path = path;
             entry.recording.is_complete = true;
+            completed = Some(entry.recording.clone());
+        }
+        if let Some(recording) = completed {
+            self.tell(&recording);
         }
         self.shared.metrics.dvr.files.inc();
         self.shared.changed.notify_one();
+    }
+
+    /// Has `hooks` told of each recording that is complete from now on.
+    pub(super) fn tell_of_recordings(&self, hooks: Hooks) {
+        // There is one server, and it calls once.
+        let _ = self.shared.hooks.set(hooks);
+    }
+
+    fn tell(&self, recording: &Recording) {
+        let Some(hooks) = self.shared.hooks.get() else { return };
+        // As it was before it was decoded.
+        let name = format!("{}/{}", recording.app, recording.stream).replace('%', "%25");
+        if let Ok(key) = StreamKey::from_path(&name) {
+            hooks.recording(&key, &recording.session, &hooks::Recording { file: &recording.path });
+        }
     }
 
     /// A recording will not be complete, or not yet.

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Hls, Live};
+use crate::hooks::Hooks;
 use crate::hub::{Following, OnSession, ShardId, WeakHub};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::Metrics;
@@ -63,7 +64,7 @@ struct Packaged {
 }
 
 impl OriginLibrary {
-    /// Packages as `config` says the streams of `hub`, in tasks run by `spawn` until `stop`.
+    /// Packages as `config` says the streams of `hub`, in tasks run by `spawn` until `stop`. Segments are told to `hooks`.
     ///
     /// # Errors
     ///
@@ -73,6 +74,7 @@ impl OriginLibrary {
         config: Live,
         hub: WeakHub,
         metrics: Arc<Metrics>,
+        hooks: Hooks,
         spawn: SpawnOnShard,
         stop: CancellationToken,
     ) -> io::Result<Self> {
@@ -82,9 +84,9 @@ impl OriginLibrary {
         let disk = OnceLock::new();
         if current.has_hls() {
             // What was left behind is looked after at once.
-            let _ = disk.set(Disk::start(hls, Arc::clone(&metrics))?);
+            let _ = disk.set(Disk::start(hls, Arc::clone(&metrics), hooks.clone())?);
         }
-        let means = Means { memory, numbers: Arc::new(Numbers::default()), metrics };
+        let means = Means { memory, numbers: Arc::new(Numbers::default()), metrics, hooks };
         let shared = Shared { config, hub, streams: DashMap::new(), means, disk, spawn, stop };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -105,7 +107,11 @@ impl OriginLibrary {
     fn disk(&self) -> Option<&Disk> {
         let shared = &self.shared;
         let start = || {
-            let started = Disk::start(shared.config.current().hls(), Arc::clone(&shared.means.metrics));
+            let started = Disk::start(
+                shared.config.current().hls(),
+                Arc::clone(&shared.means.metrics),
+                shared.means.hooks.clone(),
+            );
             started.unwrap_or_else(|error| {
                 tracing::error!(%error, "cannot start to write files of HLS");
                 None

@@ -175,6 +175,24 @@ impl Hub {
         Ok(())
     }
 
+    /// Whether a viewer of `key` is known, and has not been silent for too long.
+    pub fn is_viewer(&self, key: &StreamKey, viewer: ViewerId) -> bool {
+        let is_known = |audience: &Audience| audience.viewers.get(&viewer).is_some_and(|known| !known.is_dismissed);
+        self.shared.viewers.of(key, is_known).unwrap_or_default()
+    }
+
+    /// Takes leave of all viewers. To be called when nobody is let in any more.
+    pub fn forget_all_viewers(&self) {
+        let (mut gone, mut left) = (0, Vec::new());
+        self.shared.viewers.streams.retain(|_, audience| {
+            gone += audience.len();
+            left.extend(audience.viewers.drain().filter_map(|(_, viewer)| viewer.attendance));
+            false
+        });
+        self.shared.viewers.shown.fetch_sub(left.len(), Ordering::Relaxed);
+        self.shared.viewers.leave(&self.shared, gone);
+    }
+
     /// Notes what was sent to one of a stream's viewers.
     pub fn note_sent_to_viewer(&self, key: &StreamKey, viewer: ViewerId, bytes: u64) {
         if let Some(mut audience) = self.shared.viewers.streams.get_mut(key) {

@@ -35,6 +35,10 @@ label_values! {
         HttpInvalid = "http_invalid",
         /// The app or stream name was refused.
         NameInvalid = "name_invalid",
+        /// The client may not connect, publish or play.
+        AccessDenied = "access_denied",
+        /// The URL or token that the session began with has expired.
+        AccessExpired = "access_expired",
         /// This process takes no publishers.
         PublishDisabled = "publish_disabled",
         /// Another publisher has the name.

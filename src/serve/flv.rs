@@ -19,6 +19,7 @@ use crate::metrics::{Protocol, Reason};
 use crate::net::admission::OfAddress;
 use crate::sessions::Count;
 
+use super::access::Admission;
 use super::http::{Body, Exchange, text};
 use super::{reason_of, retry_after};
 
@@ -36,6 +37,8 @@ pub(super) struct FlvBody {
     header: Option<Bytes>,
     /// For a pull: when to show that this server is still there.
     life: Option<Life>,
+    /// Until when it may play; dropped when it does not any more.
+    admission: Admission,
     /// Until there was media: when the stream was asked for.
     asked_at: Option<Instant>,
     sent: Counter,
@@ -47,6 +50,7 @@ pub(super) async fn answer(
     exchange: &Arc<Exchange>,
     key: &StreamKey,
     standing: Option<&Standing>,
+    admission: Admission,
     count: Count,
     asked_at: Instant,
 ) -> Response<Body> {
@@ -59,7 +63,7 @@ pub(super) async fn answer(
         Ok(opened) => {
             tracing::info!(stream = %key, pull = mark.is_some(), "playing");
             let session = opened.session.as_ref().and_then(|session| HeaderValue::from_str(session.as_str()).ok());
-            let body = FlvBody::new(opened, Arc::clone(exchange), count, asked_at);
+            let body = FlvBody::new(opened, Arc::clone(exchange), admission, count, asked_at);
             let mut response = Response::new(Body::Flv(Box::new(body)));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("video/x-flv"));
             if let Some(session) = session {
@@ -165,15 +169,15 @@ impl Drop for Leaving<'_> {
 }
 
 impl FlvBody {
-    fn new(opened: Opened, exchange: Arc<Exchange>, count: Count, asked_at: Instant) -> Self {
+    fn new(opened: Opened, exchange: Arc<Exchange>, admission: Admission, count: Count, asked_at: Instant) -> Self {
         let Opened { reader, header, session } = opened;
         exchange.progress.limit(reader.hard_lag());
         // A client that goes away lets hyper drop the body; an end of the stream is noted when it comes.
         *exchange.reason.lock() = Some(Reason::PeerClosed);
         let sent = exchange.context.metrics.egress_bytes(Protocol::HttpFlv);
         let life = session.map(|_| Life::new());
-        let place = exchange.take_place();
-        Self { reader, exchange, _place: place, header: Some(header), life, asked_at: Some(asked_at), sent, count }
+        let (place, asked_at) = (exchange.take_place(), Some(asked_at));
+        Self { reader, exchange, _place: place, header: Some(header), life, admission, asked_at, sent, count }
     }
 
     /// The next piece of the body, or its end. Polled whenever hyper has room for more.
@@ -185,6 +189,9 @@ impl FlvBody {
         if let Some(header) = self.header.take() {
             self.note_sent(&header);
             return Poll::Ready(Some(header));
+        }
+        if self.admission.expiry.poll_due(context).is_ready() {
+            return Poll::Ready(self.end(Reason::AccessExpired));
         }
         Poll::Ready(match ready!(self.poll_wire(context)) {
             Ok(bytes) => {

@@ -5,6 +5,7 @@
 
 mod conditions;
 mod headers;
+mod tokens;
 mod viewer;
 
 use std::net::SocketAddr;
@@ -14,14 +15,16 @@ use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
-use crate::auth::Standing;
+use crate::auth::{Action, Denial, Standing, access};
 use crate::hls::{Absent, Freshness, Object, Resource};
+use crate::hooks::{self, Attendance, Caller};
 use crate::hub::End;
 use crate::metrics::{FileKind, FileResult, Protocol, Reason};
 use crate::net::byte_range::ByteRange;
 use crate::net::progress::Progress;
 
-use super::http::{Body, FileBody, text};
+use super::access::Refusal;
+use super::http::{Body, FileBody, entrance, route, text};
 use super::{ServeContext, reason_of, retry_after};
 
 /// Who asks, and how it is answered.
@@ -66,6 +69,16 @@ async fn answer_uncounted<B>(
     let Some(library) = library else {
         return (text(StatusCode::NOT_FOUND, "this stream is not to be had as HLS here\n"), Reason::StreamNotFound);
     };
+    let access = match may_have(context, &client, resource, request) {
+        Ok(access) => access,
+        Err(denial) => {
+            return refused(context, resource, &denial.into());
+        }
+    };
+    let attendance = match Box::pin(attend(context, &client, resource, request)).await {
+        Ok(attendance) => attendance,
+        Err(refusal) => return refused(context, resource, &refusal.into()),
+    };
     if let Some(redirect) = redirect_early(context, &client, resource).await {
         return (redirect, Reason::Redirected);
     }
@@ -88,14 +101,82 @@ async fn answer_uncounted<B>(
         && resource.file.is_playlist()
     {
         let viewer = viewer::id(client.peer.ip(), request);
-        let attend = || viewer::attend(context, client.peer, &resource.key, request);
+        let attend = || viewer::attend(context, client.peer, &resource.key, request, attendance);
         let patience = target * viewer::PATIENCE_IN_TARGETS;
         if let Err(end) = context.hub.note_viewer(&resource.key, viewer, patience, attend) {
             return refusal(&client, end);
         }
     }
     tracing::trace!(file = %resource, bytes = object.bytes.len(), "found");
-    (respond(context, client, resource, request, object), Reason::Done)
+    let object = match request.uri().query() {
+        Some(query) if access.needs_token && resource.file.is_playlist() => tokens::carry(object, query),
+        _ => object,
+    };
+    (respond(context, client, resource, request, object, access.is_restricted), Reason::Done)
+}
+
+/// Asks about a viewer that is not known yet, by the playlist that it begins with. What it gives is held until the viewer has
+/// gone.
+async fn attend<B>(
+    context: &ServeContext,
+    client: &Client<'_>,
+    resource: &Resource,
+    request: &Request<B>,
+) -> Result<Option<Attendance>, hooks::Refusal> {
+    let viewer = viewer::id(client.peer.ip(), request);
+    if matches!(client.standing, Some(Standing::Verified(_)))
+        || !resource.file.is_playlist()
+        || context.hub.is_viewer(&resource.key, viewer)
+    {
+        return Ok(None);
+    }
+    let visitor = route::visitor(client.peer, request);
+    let (app, page) = (resource.key.app().to_owned(), visitor.page.map(str::to_owned));
+    let url = entrance::url_of_app(request, &app);
+    let caller = Arc::new(Caller::new(format!("{viewer:016x}"), client.peer.ip(), app, url, page));
+    let query = visitor.query.to_owned();
+    context.attend(Action::Play, caller, resource.key.clone(), query, false).await.map(Some)
+}
+
+fn refused(context: &ServeContext, resource: &Resource, refusal: &Refusal) -> (Response<Body>, Reason) {
+    context.note_refusal(Action::Play, &resource.key, refusal);
+    (route::refused(refusal), Reason::AccessDenied)
+}
+
+/// How a client has access to a stream's files.
+#[derive(Debug, Default)]
+struct Access {
+    /// It had to show something, and has to for each file.
+    needs_token: bool,
+    /// Not everybody has access.
+    is_restricted: bool,
+}
+
+/// Whether the client may have the file. A viewer that is there when its URL or token expires may go on, unless sessions
+/// are to end with it.
+fn may_have<B>(
+    context: &ServeContext,
+    client: &Client<'_>,
+    resource: &Resource,
+    request: &Request<B>,
+) -> Result<Access, Denial> {
+    if matches!(client.standing, Some(Standing::Verified(_))) {
+        return Ok(Access::default());
+    }
+    let settings = context.config.current().auth_for(resource.key.app());
+    let is_restricted = access::is_restricted(&settings, Action::Play);
+    let needs_token = access::needs_token(&settings, Action::Play);
+    let visitor = route::visitor(client.peer, request);
+    match context.decide(Action::Play, &resource.key, &visitor, client.standing) {
+        Err(Denial::Expired) if !settings.end_at_expiry && is_watching(context, client, resource, request) => {}
+        Err(denial) => return Err(denial),
+        Ok(_) => {}
+    }
+    Ok(Access { needs_token, is_restricted })
+}
+
+fn is_watching<B>(context: &ServeContext, client: &Client<'_>, resource: &Resource, request: &Request<B>) -> bool {
+    context.hub.is_viewer(&resource.key, viewer::id(client.peer.ip(), request))
 }
 
 /// The answer with a file, or with as much of it as is asked for.
@@ -105,6 +186,7 @@ fn respond<B>(
     resource: &Resource,
     request: &Request<B>,
     object: Object,
+    is_private: bool,
 ) -> Response<Body> {
     let length = object.bytes.len();
     let range = match *request.method() == Method::GET && !resource.file.is_playlist() {
@@ -142,7 +224,7 @@ fn respond<B>(
     };
     let fields = response.headers_mut();
     set(fields, ETAG, Some(&object.etag));
-    fields.extend([headers::cache_control(object.freshness)]);
+    fields.extend([headers::cache_control(object.freshness, is_private)]);
     fields.insert(CONTENT_TYPE, HeaderValue::from_static(object.media_type.content_type()));
     if !resource.file.is_playlist() {
         fields.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));

@@ -6,9 +6,10 @@
 
 mod body;
 mod cors;
+pub(super) mod entrance;
 mod multiplexed;
 mod preface;
-mod route;
+pub(super) mod route;
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -62,6 +63,7 @@ const KICKED_ENDS_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) context: Arc<ServeContext>,
+    /// The connection's.
     id: ClientId,
     /// What the connection does at present.
     pub(super) session: Mutex<Option<Session>>,
@@ -342,8 +344,13 @@ async fn respond(
         && *request.method() == Method::GET
         && ws::is_wanted(request.headers())
     {
+        let admission = match Box::pin(entrance::admit(exchange, key, request, standing)).await {
+            Ok(admission) => admission,
+            Err(response) => return *response,
+        };
         let count = exchange.enter(Protocol::WsFlv, key, request, standing.is_some());
-        let answered = unless_kicked(exchange, count.clone(), ws::answer(exchange, request, key, count, asked_at));
+        let answered =
+            unless_kicked(exchange, count.clone(), ws::answer(exchange, request, key, admission, count, asked_at));
         let response = answered.await;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             exchange.leave(exchange.latest_reason());
@@ -356,11 +363,14 @@ async fn respond(
         route::loop_detected()
     } else {
         match target {
-            Target::Flv(key) => {
-                let count = exchange.enter(Protocol::HttpFlv, key, request, standing.is_some());
-                let answered = flv::answer(exchange, key, standing, count.clone(), asked_at);
-                unless_kicked(exchange, count, answered).await
-            }
+            Target::Flv(key) => match Box::pin(entrance::admit(exchange, key, request, standing)).await {
+                Ok(admission) => {
+                    let count = exchange.enter(Protocol::HttpFlv, key, request, standing.is_some());
+                    let answered = flv::answer(exchange, key, standing, admission, count.clone(), asked_at);
+                    unless_kicked(exchange, count, answered).await
+                }
+                Err(response) => *response,
+            },
             Target::File(resource) => {
                 let client = Client {
                     peer: exchange.requester(),

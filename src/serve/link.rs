@@ -39,6 +39,9 @@ pub(super) struct Link {
     /// When the peer was heard last.
     pub(super) last_heard: Instant,
     input_may_wait: bool,
+    /// All that was sent and received, in bytes.
+    total_sent: u64,
+    total_received: u64,
     /// Bytes received since [`take_received`](Self::take_received).
     newly_received: usize,
 }
@@ -55,8 +58,15 @@ impl Link {
             error: None,
             last_heard: Instant::now(),
             input_may_wait: false,
+            total_sent: 0,
+            total_received: 0,
             newly_received: 0,
         }
+    }
+
+    /// What was sent, and what was received, in bytes.
+    pub(super) const fn bytes(&self) -> (u64, u64) {
+        (self.total_sent, self.total_received)
     }
 
     /// Reads once. What it brought is in the session; dropping the future loses nothing.
@@ -136,8 +146,9 @@ impl Link {
         std::mem::take(&mut self.newly_received)
     }
 
-    fn note_sent(&self, bytes: usize) {
+    fn note_sent(&mut self, bytes: usize) {
         self.sent.inc_by(bytes as u64);
+        self.total_sent += bytes as u64;
         if let Some(count) = &self.count {
             count.sent(bytes as u64);
         }
@@ -178,6 +189,7 @@ impl Link {
             Ok(0) => Err(Reason::PeerClosed),
             Ok(count) => {
                 self.received.inc_by(count as u64);
+                self.total_received += count as u64;
                 self.newly_received += count;
                 if let Some(session) = &self.count {
                     session.received(count as u64);

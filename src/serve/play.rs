@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use crate::auth::Action;
 use crate::hub::{End, Identity, PlayRequest, Reader, WireForm};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{Protocol, Reason};
@@ -11,6 +12,7 @@ use crate::rtmp::server::ServerEvent;
 use crate::rtmp::status::Status;
 use crate::sessions::{Count, Kind};
 
+use super::access::{Admission, Expiry};
 use super::heartbeat::{Beat, Heartbeat};
 use super::outbound::Outbound;
 use super::reason_of;
@@ -33,6 +35,15 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
         connection.link.session.reject_play(Status::PlayStreamInLoop, "the stream would come back here");
         return Err(Reason::StreamNotFound);
     }
+    let Some(admission) = Box::pin(connection.admit(Action::Play, &named, &mut count)).await? else { return Ok(()) };
+    // Held until playing ends.
+    let Admission { expiry, attendance: _attendance } = match admission {
+        Ok(admission) => admission,
+        Err(refusal) => {
+            connection.link.session.reject_play(Status::PlayFailed, &refusal.to_string());
+            return Err(Reason::AccessDenied);
+        }
+    };
     let context = connection.context;
     let subscribed = context.subscribe(&named.key, request, connection.mark());
     let mut reader = match unless_stopped(context, subscribed).await? {
@@ -47,7 +58,7 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
     };
     connection.link.session.accept_play(&[("session", session.as_str())]);
     connection.span.in_scope(|| tracing::info!(stream = %named.key, pull = request.is_pull, "playing"));
-    let sent = send(connection, &mut reader, &mut count, asked_at).await;
+    let sent = send(connection, &mut reader, &mut count, asked_at, expiry).await;
     if let Some(session) = &mut connection.session {
         session.note_delay(reader.behind(), reader.skipped_packets());
     }
@@ -124,6 +135,7 @@ async fn send(
     reader: &mut Reader,
     count: &mut Count,
     asked_at: Instant,
+    mut expiry: Expiry,
 ) -> Result<(), Reason> {
     let mut outbound = Outbound::default();
     let mut first_frame = Some(asked_at);
@@ -152,6 +164,10 @@ async fn send(
                     }
                     Err(end) => ended = Some(end),
                 },
+                () = expiry.due() => {
+                    connection.link.session.end_play(Status::PlayFailed);
+                    return Err(Reason::AccessExpired);
+                }
                 beat = heartbeat.due(last_heard) => match beat {
                     Beat::Ask => connection.link.session.ping(0),
                     Beat::Dead => return Err(Reason::PeerLost),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep_until;
 
-use crate::auth::Standing;
+use crate::auth::{Action, Standing};
 use crate::config::{self, Role};
 use crate::hub::{Identity, Permit, PublishError, PublishRequest, Publisher, Source};
 use crate::media::Tag;
@@ -15,6 +15,7 @@ use crate::rtmp::server::ServerEvent;
 use crate::rtmp::status::Status;
 use crate::sessions::{Count, Kind};
 
+use super::access::{Admission, Expiry};
 use super::allowance::Allowance;
 use super::departure::{Departure, Due};
 use super::heartbeat::{Beat, Heartbeat};
@@ -33,7 +34,16 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
         connection.link.session.reject_publish(Status::PublishDenied, description);
         return Err(Reason::PublishDisabled);
     }
+    let Some(admission) = Box::pin(connection.admit(Action::Publish, &named, &mut count)).await? else { return Ok(()) };
+    let Admission { expiry, attendance } = match admission {
+        Ok(admission) => admission,
+        Err(refusal) => {
+            connection.link.session.reject_publish(Status::PublishDenied, &refusal.to_string());
+            return Err(Reason::AccessDenied);
+        }
+    };
     let request = request(connection, &settings, named.query);
+    attendance.note_session(request.session.as_str());
     if !is_welcome(connection, &named.key, &request) {
         let description = "this server is going and takes no new stream; publish to another one";
         connection.link.session.reject_publish(Status::ConnectAppShutdown, description);
@@ -55,11 +65,12 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
     let publishers = connection.context.metrics.publishers.clone();
     publishers.inc();
     tracing::info!(stream = %named.key, session = %publisher.session(), "publishing");
-    let ended = take(connection, &settings, &mut publisher, &permit, count).await;
+    let ended = take(connection, &settings, &mut publisher, &permit, expiry, count).await;
     publishers.dec();
     // Before the right to the name goes: whoever passes the stream on gets its last packets.
     drop(publisher);
     drop(permit);
+    drop(attendance);
     let (status, reason) = match ended {
         Ok(()) => {
             tracing::info!(stream = %named.key, "published");
@@ -71,6 +82,7 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
     let description = match reason {
         Reason::PublishReplaced => "another publisher has the stream",
         Reason::PublishSilent => "nothing came for too long",
+        Reason::AccessExpired => "the URL or token has expired",
         Reason::PublishTooFast => "more came for too long than may come",
         Reason::Drained | Reason::Shutdown => "the server is going",
         Reason::Kicked => "an operator has ended the session",
@@ -152,6 +164,7 @@ async fn take(
     settings: &config::Publish,
     publisher: &mut Publisher,
     permit: &Permit,
+    mut expiry: Expiry,
     count: Count,
 ) -> Result<(), Reason> {
     let mut silence = Silence { since: Instant::now(), limit: settings.firstpkt_timeout };
@@ -218,6 +231,7 @@ async fn take(
                 Due::Close => return Err(Reason::Drained),
             },
             read = connection.link.read() => read?,
+            () = expiry.due() => return Err(Reason::AccessExpired),
             () = publisher.due() => connection.link.read_waiting()?,
             beat = heartbeat.due(last_heard) => match beat {
                 Beat::Ask => connection.link.session.ping(0),

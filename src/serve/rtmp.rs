@@ -4,19 +4,22 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, Span};
 
-use crate::auth::{Mark, PROPERTY, Standing};
+use crate::auth::{Action, Mark, PROPERTY, Standing};
+use crate::hooks::{Attendance, Beginning, Caller};
 use crate::media::stream_key::{NamedStream, StreamKey};
-use crate::metrics::{Protocol, Reason};
+use crate::metrics::{AccessAction, Protocol, Reason};
 use crate::net::socket;
 use crate::net::stream::Stream;
 use crate::rtmp::server::{ConnectRequest, ServerEvent, ServerSession, ServerSettings};
 use crate::sessions::{About, ClientId, Count, Kind, Session};
 
+use super::access::{Admission, Expiry, Refusal, Visitor};
 use super::link::Link;
 use super::{Accepted, COMMAND_TIMEOUT, HANDSHAKE_TIMEOUT, ServeContext, peer, play, publish};
 
@@ -34,6 +37,10 @@ pub(super) struct Connection<'a> {
     id: ClientId,
     /// What the connect command said.
     app: String,
+    /// The client, as hooks are told of it.
+    caller: Arc<Caller>,
+    /// Tells the end of the connection.
+    attendance: Option<Attendance>,
     about: About,
     /// What it does at present.
     pub(super) session: Option<Session>,
@@ -64,6 +71,7 @@ async fn run(context: &ServeContext, stream: Stream, accepted: &Accepted, span: 
         window_acknowledgement: ACKNOWLEDGEMENT_WINDOW,
     };
     let link = Link::new(stream, ServerSession::new(settings), &context.metrics);
+    let caller = Caller::new(id.to_string(), accepted.peer.ip(), String::new(), String::new(), None);
     let mut connection = Connection {
         context,
         accepted,
@@ -74,6 +82,8 @@ async fn run(context: &ServeContext, stream: Stream, accepted: &Accepted, span: 
         about: About::peer(accepted.peer),
         session: None,
         is_cut: false,
+        caller: Arc::new(caller),
+        attendance: None,
         standing: None,
         can_reconnect: false,
     };
@@ -85,6 +95,10 @@ async fn run(context: &ServeContext, stream: Stream, accepted: &Accepted, span: 
     if !hears_nothing && !connection.is_cut {
         connection.link.say_goodbye().await;
     }
+    if let Some(attendance) = &mut connection.attendance {
+        let (sent, received) = connection.link.bytes();
+        attendance.note_bytes(sent, received);
+    }
     (reason, has_told)
 }
 
@@ -94,7 +108,7 @@ impl Connection<'_> {
         self.shake_hands().instrument(span.clone()).await?;
         loop {
             match self.next_command().instrument(span.clone()).await? {
-                ServerEvent::Connect(request) => span.in_scope(|| self.connect(*request))?,
+                ServerEvent::Connect(request) => self.connect(*request).instrument(span.clone()).await?,
                 ServerEvent::Publish(request) => {
                     publish::run(self, &request.name).instrument(span.clone()).await?;
                     self.leave(Reason::PeerClosed);
@@ -141,10 +155,12 @@ impl Connection<'_> {
         }
     }
 
-    fn connect(&mut self, request: ConnectRequest) -> Result<(), Reason> {
+    async fn connect(&mut self, request: ConnectRequest) -> Result<(), Reason> {
         self.accepted.handshake.complete();
         self.standing = self.context.marks.judge(request.mark.as_deref());
-        tracing::debug!(app = request.app, flash_version = request.flash_version, standing = ?self.standing, "connect");
+        // Behind the app there may be what the client shows.
+        let app = request.app.split('?').next().unwrap_or_default();
+        tracing::debug!(app, flash_version = request.flash_version, standing = ?self.standing, "connect");
         if !self.context.has_room(self.accepted, Protocol::Rtmp, self.standing.as_ref()) {
             self.link.session.reject_connect("the server has no room for another connection");
             return Err(Reason::TooManyConnections);
@@ -157,6 +173,8 @@ impl Connection<'_> {
             url: request.tc_url.unwrap_or_default(),
             page: request.page_url.unwrap_or_default(),
         };
+        let (tc_url, page) = (self.about.url.clone(), Some(self.about.page.clone()));
+        Box::pin(self.attend(Some(tc_url), page)).await?;
         // Servers of ours can, be they verified or not.
         self.can_reconnect = request.can_reconnect || self.standing.is_some();
         match &self.standing {
@@ -191,6 +209,99 @@ impl Connection<'_> {
     /// What the peer says of itself, if it is a server that pulls.
     pub(super) fn mark(&self) -> Option<&Mark> {
         self.standing.as_ref().and_then(Standing::mark)
+    }
+
+    /// Asks whether the client may connect at all.
+    async fn attend(&mut self, tc_url: Option<String>, page: Option<String>) -> Result<(), Reason> {
+        let app = self.app.split('?').next().unwrap_or_default().trim_matches('/').to_owned();
+        let (id, address) = (self.caller.id.clone(), self.accepted.peer.ip());
+        self.caller = Arc::new(Caller::new(id, address, app, tc_url.unwrap_or_default(), page));
+        if self.is_verified() {
+            return Ok(());
+        }
+        let (context, caller) = (self.context, Arc::clone(&self.caller));
+        let mut asked = pin!(context.hooks.begin(Beginning::Connect, &caller, None, None));
+        let begun = loop {
+            tokio::select! {
+                biased;
+                () = context.stop.cancelled() => return Err(Reason::Shutdown),
+                begun = asked.as_mut() => break begun,
+                // What it wants next stays in the session.
+                read = self.link.read() => read?,
+            }
+        };
+        match begun {
+            Ok(attendance) => self.attendance = Some(attendance),
+            Err(refusal) => {
+                let label = Refusal::from(refusal).label();
+                context.metrics.access.refusals(AccessAction::Connect, label).inc();
+                tracing::info!(%refusal, "the connection is refused");
+                self.link.session.reject_connect(&refusal.to_string());
+                return Err(Reason::AccessDenied);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the peer has proved to be a server of the cluster.
+    fn is_verified(&self) -> bool {
+        matches!(self.standing, Some(Standing::Verified(_)))
+    }
+
+    /// Whether the client may do `action` with the stream, and until when. `None` if it has lost its patience first.
+    pub(super) async fn admit(
+        &mut self,
+        action: Action,
+        named: &NamedStream,
+        count: &mut Count,
+    ) -> Result<Option<Result<Admission, Refusal>>, Reason> {
+        let context = self.context;
+        let visitor = Visitor {
+            address: self.accepted.peer.ip(),
+            query: &named.query,
+            bearer: None,
+            page: Some(self.caller.page_url.as_str()).filter(|page| !page.is_empty()),
+        };
+        let decided = context.decide(action, &named.key, &visitor, self.standing.as_ref());
+        let admission = match decided {
+            Ok(grant) => {
+                let caller = Arc::clone(&self.caller);
+                let (key, query) = (named.key.clone(), named.query.clone());
+                let attended = context.attend(action, caller, key, query, self.is_verified());
+                let Some(attended) = self.while_listening(attended, count).await? else { return Ok(None) };
+                attended.map(|attendance| Admission { expiry: Expiry::of(grant), attendance }).map_err(Refusal::from)
+            }
+            Err(denial) => Err(denial.into()),
+        };
+        if let Err(refusal) = &admission {
+            self.span.in_scope(|| context.note_refusal(action, &named.key, refusal));
+        }
+        Ok(Some(admission))
+    }
+
+    /// Runs `future` while the client is listened to. `None` if it takes its request back meanwhile.
+    pub(super) async fn while_listening<T>(
+        &mut self,
+        future: impl Future<Output = T>,
+        count: &mut Count,
+    ) -> Result<Option<T>, Reason> {
+        let mut future = pin!(future);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.context.stop.cancelled() => return Err(Reason::Shutdown),
+                output = future.as_mut() => return Ok(Some(output)),
+                () = count.kicked() => return Err(Reason::Kicked),
+                read = self.link.read() => read?,
+            }
+            // What else it sends before it is answered is media too early.
+            while let Some(event) = self.link.next_event()? {
+                if event == ServerEvent::StreamClosed {
+                    return Ok(None);
+                }
+            }
+            self.link.flush().await?;
+        }
     }
 
     /// The stream that `name` means in this connection's app; the peer is told if it means none.

@@ -37,6 +37,7 @@ use crate::net::scratch;
 use crate::net::stream::Stream;
 use crate::sessions::Count;
 
+use super::access::Admission;
 use super::flv::{self, Opened};
 use super::http::{Body, Exchange, text};
 use super::outbound::Outbound;
@@ -57,6 +58,7 @@ pub(super) struct Upgrade {
     connection: OnUpgrade,
     reader: Reader,
     header: Bytes,
+    admission: Admission,
     count: Count,
     asked_at: Instant,
     /// Its place among those of the client's address, if they are counted.
@@ -73,6 +75,7 @@ pub(super) async fn answer(
     exchange: &Arc<Exchange>,
     request: &mut Request<Incoming>,
     key: &StreamKey,
+    admission: Admission,
     count: Count,
     asked_at: Instant,
 ) -> Response<Body> {
@@ -90,7 +93,7 @@ pub(super) async fn answer(
             tracing::info!(stream = %key, websocket = true, "playing");
             let connection = hyper::upgrade::on(request);
             let place = exchange.take_place();
-            *exchange.upgrade.lock() = Some(Upgrade { connection, reader, header, count, asked_at, place });
+            *exchange.upgrade.lock() = Some(Upgrade { connection, reader, header, admission, count, asked_at, place });
             let mut response = Response::new(Body::Empty);
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             let headers = response.headers_mut();
@@ -182,7 +185,7 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 
 /// Plays until one side has had enough, and says why.
 pub(super) async fn play(exchange: &Exchange, upgrade: Upgrade) -> Reason {
-    let Upgrade { connection, reader, header, count, asked_at, place: _place } = upgrade;
+    let Upgrade { connection, reader, header, admission, count, asked_at, place: _place } = upgrade;
     // What hyper hands over is what it was given.
     let parts = connection.await.ok().and_then(|upgraded| upgraded.downcast::<TokioIo<Watched<Stream>>>().ok());
     let Some(parts) = parts else { return Reason::PeerLost };
@@ -199,6 +202,7 @@ pub(super) async fn play(exchange: &Exchange, upgrade: Upgrade) -> Reason {
         socket,
         reader,
         outbound: Outbound::default(),
+        admission,
         asked_at: Some(asked_at),
         sent: exchange.context.metrics.egress_bytes(Protocol::WsFlv),
         count,
@@ -221,6 +225,8 @@ struct Player<'a> {
     socket: WebSocketStream<Watched<Stream>>,
     reader: Reader,
     outbound: Outbound,
+    /// Until when it may play; dropped when it does not any more.
+    admission: Admission,
     /// Until there was media: when the stream was asked for.
     asked_at: Option<Instant>,
     sent: Counter,
@@ -236,6 +242,7 @@ impl Player<'_> {
             tokio::select! {
                 biased;
                 left = listen(&mut self.socket) => return Err(left),
+                () = self.admission.expiry.due() => return Err(Reason::AccessExpired),
                 () = self.count.kicked() => return Err(Reason::Kicked),
                 wire = poll_fn(|context| self.reader.poll_wire(context)) => match wire {
                     Ok(bytes) => self.push(bytes),
@@ -298,6 +305,7 @@ impl Player<'_> {
             Reason::Kicked => (CloseCode::Policy, reason.label()),
             Reason::StreamEnded | Reason::TracksChanged => (CloseCode::Normal, reason.label()),
             Reason::Shutdown | Reason::Drained => (CloseCode::Away, reason.label()),
+            Reason::AccessExpired => (CloseCode::Policy, reason.label()),
             Reason::MessageTooLarge => (CloseCode::Size, reason.label()),
             Reason::ProtocolViolation => (CloseCode::Protocol, reason.label()),
             // The client has closed; this only sends what answers it.

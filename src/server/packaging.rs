@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Live, Role};
 use crate::hls::{OriginLibrary, SpawnOnShard};
+use crate::hooks::Hooks;
 use crate::hub::WeakHub;
 use crate::metrics::Metrics;
 
@@ -18,6 +19,7 @@ pub(super) fn library(
     config: &Live,
     hub: WeakHub,
     metrics: &Arc<Metrics>,
+    hooks: &Hooks,
     shards: &Arc<Shards>,
     connections: &TaskTracker,
     stop: CancellationToken,
@@ -31,5 +33,5 @@ pub(super) fn library(
             shards.spawn(|shard| tasks.track_future(packager(shard)));
         }
     });
-    OriginLibrary::new(config.clone(), hub, Arc::clone(metrics), spawn, stop).map(Some)
+    OriginLibrary::new(config.clone(), hub, Arc::clone(metrics), hooks.clone(), spawn, stop).map(Some)
 }

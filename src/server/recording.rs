@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Live};
 use crate::dvr::{Library, Recorder, SpawnOnShard};
+use crate::hooks::Hooks;
 use crate::hub::{Following, OnSession};
 use crate::metrics::Metrics;
 
@@ -26,6 +27,8 @@ pub(super) struct Recording {
 struct Shared {
     config: Live,
     metrics: Arc<Metrics>,
+    /// Told of what is complete.
+    hooks: Hooks,
     shards: Weak<Shards>,
     /// What it does is waited for with them.
     connections: TaskTracker,
@@ -41,6 +44,7 @@ impl Recording {
     pub(super) fn new(
         config: Live,
         metrics: Arc<Metrics>,
+        hooks: Hooks,
         shards: &Arc<Shards>,
         connections: TaskTracker,
         stop: CancellationToken,
@@ -48,6 +52,7 @@ impl Recording {
         let shared = Shared {
             config,
             metrics,
+            hooks,
             shards: Arc::downgrade(shards),
             connections,
             stop,
@@ -72,7 +77,8 @@ impl Recording {
                 shards.spawn(|shard| tasks.track_future(task(shard)));
             }
         });
-        let recorder = Recorder::new(shared.config.clone(), Arc::clone(&shared.metrics), spawn, shared.stop.clone())?;
+        let (metrics, hooks, stop) = (Arc::clone(&shared.metrics), shared.hooks.clone(), shared.stop.clone());
+        let recorder = Recorder::new(shared.config.clone(), metrics, hooks, spawn, stop)?;
         shared.connections.spawn(recorder.clone().keep());
         // Nobody else sets them: the lock is held.
         let _ = shared.library.set(recorder.library().clone());

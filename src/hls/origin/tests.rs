@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use super::*;
 use crate::config::{Live, Role};
 use crate::hls::library::Freshness;
+use crate::hooks::Hooks;
 use crate::hub::{
     Dispatcher, Dispatchers, Hub, Identity, PublishRequest, Publisher, RingLimits, Source, StreamSettings,
 };
@@ -42,7 +43,9 @@ impl Bench {
             *started.lock() += 1;
             Handle::current().spawn(packager(ShardId(0)));
         });
-        let library = OriginLibrary::new(config, hub.downgrade(), Arc::clone(&metrics), spawn, stop.clone()).unwrap();
+        let library =
+            OriginLibrary::new(config, hub.downgrade(), Arc::clone(&metrics), Hooks::none(), spawn, stop.clone())
+                .unwrap();
         hub.tell_of_sessions(vec![Arc::new(library.clone())]);
         Self { hub, library, metrics, stop, tasks }
     }

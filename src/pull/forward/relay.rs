@@ -126,7 +126,10 @@ impl Forward<'_> {
 
     /// Begins at an origin, with the headers.
     fn begin(&self, connection: &ForwardConnection, start: TapStart) -> Tap {
-        tracing::info!(upstream = %connection.candidate().address, "forwarding");
+        let upstream = connection.candidate().address;
+        tracing::info!(%upstream, "forwarding");
+        let publication = &self.publication;
+        self.context.hooks.forward(&publication.key, publication.session.as_str(), &upstream.to_string());
         self.report(PullState::Live, Some(connection.candidate()), 0);
         self.forwarded.tap(self.shard, start)
     }

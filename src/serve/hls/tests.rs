@@ -11,6 +11,7 @@ use crate::cluster::place::TlsPorts;
 use crate::config::{Config, Live, Role};
 use crate::drain::{Drain, Times};
 use crate::hls::{File, Library, MediaType};
+use crate::hooks::Hooks;
 use crate::hub::{Dispatchers, Hub, Limits, StreamSettings};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::Metrics;
@@ -94,6 +95,7 @@ impl Bench {
             cluster: None,
             hls: Some(Arc::new(Shelf)),
             sessions: Sessions::new(),
+            hooks: Hooks::none(),
             drain: Drain::new(times),
             stop: CancellationToken::new(),
         };

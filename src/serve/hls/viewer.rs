@@ -10,6 +10,7 @@ use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName, Request};
 use tokio_util::sync::CancellationToken;
 
+use crate::hooks;
 use crate::hub::{Attendance, ViewerId};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{Protocol, Reason};
@@ -45,10 +46,11 @@ pub(super) fn attend<B>(
     peer: SocketAddr,
     key: &StreamKey,
     request: &Request<B>,
+    hooked: Option<hooks::Attendance>,
 ) -> Box<dyn Attendance> {
     let (sessions, about) = (&context.sessions, server::about(peer, request, false));
     let session = sessions.enter(sessions.next_id(), Kind::Play(Protocol::Hls), key, about);
-    Box::new(Attending { count: session.count(), session: Some(session), stop: context.stop.clone() })
+    Box::new(Attending { count: session.count(), session: Some(session), stop: context.stop.clone(), _hooked: hooked })
 }
 
 /// A viewer's session.
@@ -56,6 +58,8 @@ struct Attending {
     count: Count,
     session: Option<Session>,
     stop: CancellationToken,
+    /// Tells hooks when it has gone.
+    _hooked: Option<hooks::Attendance>,
 }
 
 impl Attendance for Attending {

@@ -2,22 +2,29 @@
 
 use std::net::SocketAddr;
 
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, HeaderName, RETRY_AFTER};
+use http::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, HeaderName, ORIGIN, REFERER, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
-use crate::auth::{MARK_HEADER, Standing};
+use crate::auth::{Denial, MARK_HEADER, Standing};
 use crate::config::Limits;
 use crate::hls::Resource;
+use crate::hooks;
 use crate::media::stream_key::{NameError, StreamKey};
 use crate::metrics::Reason;
 use crate::net::admission::{OfAddress, TooManyOfAddress};
 use crate::net::forwarded;
+use crate::serve::access::{Refusal, Visitor};
 use crate::serve::{Accepted, ServeContext, retry_after};
 
 use super::{Body, text};
 
 /// The header by which nginx is told whether to gather an answer before it passes it on. It keeps only what it gathers.
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// What a token is announced by (RFC 6750, section 2.1).
+const BEARER: &str = "Bearer ";
 
 /// What is asked for.
 #[derive(Debug)]
@@ -113,6 +120,33 @@ pub(super) fn requester(
 pub(super) fn standing(context: &ServeContext, headers: &HeaderMap) -> Option<Standing> {
     let mark = headers.get(MARK_HEADER).map(|mark| mark.to_str().unwrap_or_default());
     context.marks.judge(mark)
+}
+
+/// Who sends a request, as far as it matters to what it may.
+pub(in crate::serve) fn visitor<B>(peer: SocketAddr, request: &Request<B>) -> Visitor<'_> {
+    let field = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    Visitor {
+        address: peer.ip(),
+        query: request.uri().query().unwrap_or_default(),
+        bearer: field(AUTHORIZATION).and_then(|value| value.strip_prefix(BEARER)),
+        // A page that wants to be private names its origin only.
+        page: field(REFERER).or_else(|| field(ORIGIN)),
+    }
+}
+
+/// The answer to who may not play.
+pub(in crate::serve) fn refused(refusal: &Refusal) -> Response<Body> {
+    let status = match refusal {
+        Refusal::Denied(Denial::Missing) => StatusCode::UNAUTHORIZED,
+        Refusal::Hook(hooks::Refusal::Failed) => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::FORBIDDEN,
+    };
+    let mut response = text(status, "");
+    *response.body_mut() = Body::Line(format!("{refusal}\n").into());
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
 }
 
 /// The answer on a connection that is one too many; it ends with it.
