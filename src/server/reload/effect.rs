@@ -15,7 +15,7 @@ enum Effect {
 }
 
 /// By section.
-const EFFECTS: [(&str, Effect); 16] = [
+const EFFECTS: [(&str, Effect); 18] = [
     // Peers, logs and open connections know it by then.
     ("node", Effect::Restart),
     ("log", Effect::Except(&["format"])),
@@ -35,6 +35,9 @@ const EFFECTS: [(&str, Effect); 16] = [
     // Files must be found again where they were put, and a cache has the size that it was made with.
     ("hls", Effect::Except(&["path", "m3u8_file", "ts_file", "cache_bytes"])),
     ("dvr", Effect::Live),
+    ("auth", Effect::Live),
+    // Authorities are read once.
+    ("hooks", Effect::Except(&["ca_file"])),
 ];
 
 /// Whether the difference of a key, `section.key`, between what was `started` and what is `wanted` takes a restart.
