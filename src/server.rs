@@ -9,6 +9,7 @@ mod draining;
 mod packaging;
 mod recording;
 mod reload;
+mod settings;
 mod shards;
 mod upkeep;
 
@@ -28,13 +29,12 @@ use crate::auth::{ClusterKey, Verifier};
 use crate::cluster::place::TlsPorts;
 use crate::cluster::{Cluster, ClusterSettings};
 use crate::config::{
-    CertificateError, CertificatePair, Config, ConfigError, ListenAddress, Live, Loaded, MergeWindow, OnConflict,
-    RTMP_PORT, Role, Sources,
+    CertificateError, CertificatePair, Config, ConfigError, ListenAddress, Live, Loaded, RTMP_PORT, Role, Sources,
 };
 use crate::drain::Drain;
 use crate::hls::{Library, OriginLibrary};
 use crate::hooks::{self, Hooks};
-use crate::hub::{self, Hub, Identity, OnSession, RingLimits, StreamSettings};
+use crate::hub::{Hub, Identity, OnSession};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::Metrics;
 use crate::net::admission::Admission;
@@ -52,6 +52,7 @@ use draining::Draining;
 use recording::Recording;
 pub use reload::SetLogLevel;
 use reload::{Parts, Reload};
+use settings::{player_limits, stream_settings};
 use shards::Shards;
 
 /// How long connections have to end when the server stops: together with the admin port's, less than the five seconds
@@ -459,35 +460,6 @@ fn bind(config: &Config) -> Result<Vec<(Service, ListenAddress, TcpListener)>, B
 /// Where the system has bound what.
 fn addresses(bound: &[(Service, ListenAddress, TcpListener)]) -> io::Result<Vec<(Service, SocketAddr)>> {
     bound.iter().map(|(service, _, listener)| Ok((*service, listener.local_addr()?))).collect()
-}
-
-fn player_limits(config: &Config) -> hub::Limits {
-    let limits = &config.limits;
-    hub::Limits { players: (limits.max_players != 0).then_some(limits.max_players), egress: limits.max_egress }
-}
-
-fn stream_settings(config: &Config, key: &StreamKey) -> StreamSettings {
-    let (play, publish) = (config.play_for(key.app()), config.publish_for(key.app()));
-    StreamSettings {
-        ring: RingLimits {
-            gop_cache: play.gop_cache,
-            max_bytes: play.gop_max_bytes,
-            max_packets: play.gop_max_packets,
-            max_duration: play.gop_max_duration,
-            queue_length: play.queue_length,
-        },
-        merge_window: match play.mw_latency {
-            MergeWindow::Auto => None,
-            MergeWindow::Fixed(window) => Some(window),
-        },
-        hard_lag: play.hard_lag,
-        play_wait: play.play_wait,
-        join_speed: play.join_speed,
-        on_conflict: match publish.on_conflict {
-            OnConflict::Reject => hub::OnConflict::Reject,
-            OnConflict::Replace => hub::OnConflict::Replace,
-        },
-    }
 }
 
 fn cluster_key(config: &Config) -> Option<ClusterKey> {

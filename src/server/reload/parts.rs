@@ -8,8 +8,9 @@ use crate::hls::OriginLibrary;
 use crate::hub::Hub;
 use crate::net::admission::Admission;
 
+use super::super::draining;
 use super::super::recording::Recording;
-use super::super::{draining, player_limits};
+use super::super::settings::player_limits;
 
 /// Sets what is logged from now on, or says why it cannot.
 pub type SetLogLevel = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
