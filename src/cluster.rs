@@ -29,7 +29,7 @@ use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{ClusterKey, Mark};
-use crate::config::{Config, OnConflict};
+use crate::config::{Live, OnConflict};
 use crate::hub::{OnPublish, Permit, PublishError, PublishRequest};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::Metrics;
@@ -48,7 +48,7 @@ const TICK: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct ClusterSettings {
     /// The configuration in force.
-    pub config: Arc<Config>,
+    pub config: Live,
     /// This node's id.
     pub node: String,
     /// What marks are signed with.
@@ -172,7 +172,7 @@ impl Shared {
     }
 
     fn claim(&self, key: StreamKey, request: PublishRequest) -> Claim {
-        let replaces = self.settings.config.publish_for(key.app()).on_conflict == OnConflict::Replace;
+        let replaces = self.settings.config.current().publish_for(key.app()).on_conflict == OnConflict::Replace;
         let accepted = UNIX_EPOCH.elapsed().map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
         let lease = Lease {
             key,
@@ -189,7 +189,7 @@ impl Shared {
 /// Where others reach this node: as configured, or as found by links and resolver, or as it listens.
 fn own_place(settings: &ClusterSettings, found: Option<SocketAddr>) -> Place {
     let listens = (!settings.rtmp.ip().is_unspecified()).then_some(settings.rtmp);
-    let rtmp = match &settings.config.node.address {
+    let rtmp = match &settings.config.current().node.address {
         Some(address) => address.to_string(),
         None => found.or(listens).unwrap_or(settings.rtmp).to_string(),
     };

@@ -1,23 +1,35 @@
 //! What the process was told to do: files and environment, read, checked as a whole, and typed.
 //!
 //! Owns every setting, its default, and what is said about a wrong one. The command line loads a [`Config`] before
-//! anything binds; all other layers are handed the parts they need. It never changes after loading, and never resolves,
-//! binds or reads the process's environment by itself.
+//! anything binds, and the server loads another from the same [`Sources`] when they change; all other layers are handed the
+//! parts they need, or ask [`Live`] for what is in force. A configuration never changes after loading, and this layer never
+//! resolves, binds or reads the process's environment by itself.
 
 mod apps;
+mod certificate;
 mod check;
+mod credentials;
+mod difference;
 mod duration;
 mod environment;
+mod explanation;
+mod exposure;
+mod fingerprint;
 mod form;
 mod hls_path;
+mod hook_url;
 mod latency;
 mod layer;
 mod listen;
 mod live;
 mod mistake;
 mod nameserver;
+mod network;
+mod overlay;
 mod pattern;
 mod percentage;
+mod provenance;
+mod public_key;
 mod rate;
 mod ratio;
 mod recording_path;
@@ -27,36 +39,55 @@ mod section;
 mod sections;
 mod size;
 mod source;
+mod sources;
 mod suggest;
 mod text;
 mod upstream;
+mod web_host;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use apps::AppRule;
 use layer::Layer;
 
+pub use certificate::{CertificateError, CertificatePair, LoadedCertificate, load_certificates};
+pub use credentials::{Credentials, CredentialsError, Password};
+pub use difference::AppSettings;
 pub use duration::{DurationError, MAX_DURATION, format_duration, parse_duration};
+pub use explanation::{Explanation, explain};
+pub use exposure::{Exposure, exposures};
+pub use fingerprint::Fingerprints;
 pub use form::Shape;
 pub use hls_path::{HlsPath, HlsPathError, HlsPathPart, PlaylistPath, SegmentPath};
+pub use hook_url::HookUrl;
 pub use latency::{MAX_MERGE_WINDOW, MergeWindow, MergeWindowError};
 pub use listen::{ListenAddress, ListenAddressError};
 pub use live::Live;
 pub use mistake::{ConfigError, Mistake};
+pub use network::{Network, NetworkError};
+pub use overlay::{OVERLAY_SOURCE, Overlay, OverlayFormat};
+pub use pattern::AppPattern;
 pub use percentage::Percentage;
+pub use provenance::{DEFAULT, Place, Provenance};
+pub use public_key::PublicKey;
 pub use rate::{RateError, format_rate, parse_rate};
 pub use ratio::Ratio;
 pub use recording_path::{PathPart, RecordingPath, RecordingPathError, TimeField};
 pub use secret::Secret;
+pub use secret_file::{FileError, read_secret};
 pub use section::{Key, Schema, Setting};
 pub use sections::{
-    Admin, AdminPatch, Cluster, ClusterPatch, Dns, DnsPatch, Drain, DrainPatch, Dvr, DvrFormat, DvrPatch, DvrPlan, Hls,
-    HlsFormat, HlsPatch, Http, HttpPatch, Limits, LimitsPatch, Log, LogFormat, LogPatch, Node, NodePatch, OnConflict,
-    Play, PlayPatch, Publish, PublishPatch, Rtmp, RtmpPatch, SCHEMAS, Upstream, UpstreamPatch, UpstreamProtocol,
+    Admin, AdminPatch, Auth, AuthPatch, Cluster, ClusterPatch, Dns, DnsPatch, Drain, DrainPatch, Dvr, DvrFormat,
+    DvrPatch, DvrPlan, Hls, HlsFormat, HlsPatch, HookFailure, Hooks, HooksPatch, Http, HttpPatch, Limits, LimitsPatch,
+    Log, LogFormat, LogPatch, Net, NetPatch, Node, NodePatch, OnConflict, Play, PlayPatch, Publish, PublishPatch, Rtmp,
+    RtmpPatch, SCHEMAS, Tls, TlsPatch, Upstream, UpstreamPatch, UpstreamProtocol,
 };
 pub use size::{SizeError, format_size, parse_size};
+pub use sources::{Attempt, Loaded, Sources, Stamp};
 pub use upstream::{OriginAddress, OriginAddressError, RTMP_PORT};
+pub use web_host::HostPattern;
 
 /// What the process is in its cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +122,10 @@ pub struct Config {
     pub http: Http,
     /// The HTTP server for operators.
     pub admin: Admin,
+    /// What stands between this process and its clients.
+    pub net: Net,
+    /// What listeners of TLS present.
+    pub tls: Tls,
     /// Where an edge pulls its streams from.
     pub upstream: Upstream,
     /// What makes the processes of one cluster know each other.
@@ -105,6 +140,8 @@ pub struct Config {
     publish: Publish,
     hls: Hls,
     dvr: Dvr,
+    auth: Auth,
+    hooks: Hooks,
     apps: Vec<AppRule>,
 }
 
@@ -122,24 +159,16 @@ pub fn load(
     paths: &[PathBuf],
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Config, ConfigError> {
-    let mut mistakes = Vec::new();
-    let mut layers = Vec::new();
-    for path in source::files(paths, &mut mistakes) {
-        layers.extend(source::read(&path, &mut mistakes));
-    }
-    // A mistake without a key concerns a whole file, which may hold anything.
-    let complete = mistakes.iter().all(|mistake| mistake.key.is_some());
-    layers.push(environment::read(environment, &mut mistakes));
+    Sources::new(role, paths, environment).load(None).into_config()
+}
 
-    let mut config = Config::defaults(role);
-    match Layer::merge(layers) {
-        Ok(mut tree) => {
-            secret_file::resolve(&mut tree, &mut mistakes);
-            config.read(&tree, complete, &mut mistakes);
-        }
-        Err(mistake) => mistakes.push(mistake),
-    }
-    if mistakes.is_empty() { Ok(config) } else { Err(ConfigError { mistakes }) }
+/// Does what [`load`] does with one file called `name` that holds `text`, and with nothing else.
+///
+/// # Errors
+///
+/// As [`load`] has them.
+pub fn load_text(role: Role, name: &str, text: &str) -> Result<Config, ConfigError> {
+    sources::load_text(role, name, text)
 }
 
 /// What [`load`] would read, in its order: the files that `paths` stand for, then the variables that are settings. Of
@@ -159,6 +188,8 @@ impl Config {
             rtmp: Rtmp::default(),
             http: Http::default(),
             admin: Admin::default(),
+            net: Net::default(),
+            tls: Tls::default(),
             upstream: Upstream::default(),
             cluster: Cluster::default(),
             dns: Dns::default(),
@@ -168,8 +199,15 @@ impl Config {
             publish: Publish { enabled: role == Role::Origin, ..Publish::default() },
             hls: Hls::default(),
             dvr: Dvr::default(),
+            auth: Auth::default(),
+            hooks: Hooks::default(),
             apps: Vec::new(),
         }
+    }
+
+    /// Whether an address is that of a proxy that is believed who its clients are.
+    pub fn trusts_proxy(&self, address: IpAddr) -> bool {
+        self.net.trusted_proxies.iter().any(|network| network.contains(address))
     }
 
     /// How players of an app's streams are served.
@@ -223,6 +261,24 @@ impl Config {
         dvr
     }
 
+    /// Who may publish and play an app's streams.
+    pub fn auth_for(&self, app: &str) -> Auth {
+        let mut auth = self.auth.clone();
+        for rule in self.apps.iter().filter(|rule| rule.pattern.matches(app)) {
+            auth.apply(&rule.auth);
+        }
+        auth
+    }
+
+    /// Who is asked and told about an app's clients.
+    pub fn hooks_for(&self, app: &str) -> Hooks {
+        let mut hooks = self.hooks.clone();
+        for rule in self.apps.iter().filter(|rule| rule.pattern.matches(app)) {
+            hooks.apply(&rule.hooks);
+        }
+        hooks
+    }
+
     /// How streams are recorded where no app's settings say otherwise.
     pub const fn dvr(&self) -> &Dvr {
         &self.dvr
@@ -255,6 +311,8 @@ impl Config {
             self.rtmp.settings(),
             self.http.settings(),
             self.admin.settings(),
+            self.net.settings(),
+            self.tls.settings(),
             self.play.settings(),
             self.publish.settings(),
             self.upstream.settings(),
@@ -264,6 +322,8 @@ impl Config {
             self.limits.settings(),
             self.hls.settings(),
             self.dvr.settings(),
+            self.auth.settings(),
+            self.hooks.settings(),
         ]
         .concat()
     }
@@ -282,6 +342,8 @@ impl Config {
             rtmp: RtmpPatch,
             http: HttpPatch,
             admin: AdminPatch,
+            net: NetPatch,
+            tls: TlsPatch,
             play: PlayPatch,
             publish: PublishPatch,
             upstream: UpstreamPatch,
@@ -291,6 +353,8 @@ impl Config {
             limits: LimitsPatch,
             hls: HlsPatch,
             dvr: DvrPatch,
+            auth: AuthPatch,
+            hooks: HooksPatch,
         }
         check::sections(self, tree, complete, mistakes);
         for entry in &tree.apps {

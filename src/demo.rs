@@ -10,7 +10,7 @@ use std::io::Write as _;
 
 use anyhow::Context as _;
 
-use crate::config::{self, Config, Role};
+use crate::config::{Role, Sources};
 pub use crate::rtmp::url::RtmpUrl;
 use crate::server::{Server, Service};
 
@@ -24,12 +24,12 @@ const STREAM: &str = "live/demo";
 
 /// Runs the demo until `stop` completes.
 pub async fn run(stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let origin = Server::start(configuration(Role::Origin, ORIGIN_PORTS)?).await.context("the demo's origin")?;
-    let edge = match Server::start(configuration(Role::Edge, EDGE_PORTS)?).await {
+    let origin = start(Role::Origin, ORIGIN_PORTS).await.context("the demo's origin")?;
+    let edge = match start(Role::Edge, EDGE_PORTS).await {
         Ok(edge) => edge,
         Err(error) => {
             origin.stop().await;
-            return Err(anyhow::Error::new(error).context("the demo's edge"));
+            return Err(error.context("the demo's edge"));
         }
     };
     let url: RtmpUrl = format!("rtmp://127.0.0.1:{}/{STREAM}", ORIGIN_PORTS[0]).parse()?;
@@ -53,7 +53,7 @@ pub fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-fn configuration(role: Role, [rtmp, http, admin]: [u16; 3]) -> anyhow::Result<Config> {
+async fn start(role: Role, [rtmp, http, admin]: [u16; 3]) -> anyhow::Result<Server> {
     let mut environment = vec![
         ("RILLCAST_NODE__NAME".to_owned(), format!("demo-{role}")),
         ("RILLCAST_RTMP__LISTEN".to_owned(), format!("127.0.0.1:{rtmp}")),
@@ -63,7 +63,9 @@ fn configuration(role: Role, [rtmp, http, admin]: [u16; 3]) -> anyhow::Result<Co
     if role == Role::Edge {
         environment.push(("RILLCAST_UPSTREAM__ORIGINS".to_owned(), format!("127.0.0.1:{}", ORIGIN_PORTS[0])));
     }
-    Ok(config::load(role, &[], environment)?)
+    let sources = Sources::new(role, &[], environment);
+    let loaded = sources.load(None).result?;
+    Ok(Server::start(sources, loaded, None).await?)
 }
 
 fn welcome(edge: &Server) -> String {

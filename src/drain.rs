@@ -16,6 +16,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 pub use guests::Guest;
@@ -55,6 +56,8 @@ pub struct Order {
     pub given_at: SystemTime,
     /// What it is for.
     pub purpose: Purpose,
+    /// The times that held when it was given.
+    pub times: Times,
 }
 
 /// What an order has come to.
@@ -96,7 +99,7 @@ pub struct Drain {
 
 #[derive(Debug)]
 struct Shared {
-    times: Times,
+    times: Mutex<Times>,
     order: watch::Sender<Option<Order>>,
     guests: Guests,
     shares: Shares,
@@ -156,9 +159,13 @@ impl Schedule {
 impl Drain {
     /// No order yet, and no client.
     pub fn new(times: Times) -> Self {
-        let shared =
-            Shared { times, order: watch::Sender::new(None), guests: Guests::default(), shares: Shares::new() };
-        Self { shared: Arc::new(shared) }
+        let (times, order) = (Mutex::new(times), watch::Sender::new(None));
+        Self { shared: Arc::new(Shared { times, order, guests: Guests::default(), shares: Shares::new() }) }
+    }
+
+    /// Changes the times, for orders that are given from now on.
+    pub fn set_times(&self, times: Times) {
+        *self.shared.times.lock() = times;
     }
 
     /// Gives the order to drain. One that is in force goes on counting from when it was given, and may change its
@@ -171,7 +178,12 @@ impl Drain {
                 true
             }
             None => {
-                *order = Some(Order { since: now(), given_at: SystemTime::now(), purpose });
+                *order = Some(Order {
+                    since: now(),
+                    given_at: SystemTime::now(),
+                    purpose,
+                    times: *self.shared.times.lock(),
+                });
                 true
             }
         });
@@ -204,7 +216,7 @@ impl Drain {
 
     /// When `order` comes to what.
     pub fn schedule(&self, order: Order) -> Schedule {
-        self.shared.times.schedule(order.since)
+        order.times.schedule(order.since)
     }
 
     /// What holds now.

@@ -37,7 +37,8 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::Live;
+use crate::hooks::Hooks;
 use crate::hub::{Following, OnSession, ShardId};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{Metrics, RecordingError};
@@ -69,7 +70,7 @@ pub struct Recorder {
 }
 
 struct Shared {
-    config: Arc<Config>,
+    config: Live,
     library: Library,
     disk: Disk,
     spawn: SpawnOnShard,
@@ -79,18 +80,20 @@ struct Shared {
 }
 
 impl Recorder {
-    /// A recorder that runs a task for each stream by `spawn`, until `stop`.
+    /// A recorder that runs a task for each stream by `spawn`, until `stop`. What is complete is told to `hooks`.
     ///
     /// # Errors
     ///
     /// If threads cannot be started.
     pub fn new(
-        config: Arc<Config>,
+        config: Live,
         metrics: Arc<Metrics>,
+        hooks: Hooks,
         spawn: SpawnOnShard,
         stop: CancellationToken,
     ) -> io::Result<Self> {
-        let library = Library::new(Arc::clone(&config), metrics, Disk::start("dvr-read", READING_THREADS)?);
+        let library = Library::new(config.clone(), metrics, Disk::start("dvr-read", READING_THREADS)?);
+        library.tell_of_recordings(hooks);
         let disk = Disk::start("dvr-write", WRITING_THREADS)?;
         let shared = Shared { config, library, disk, spawn, stop, followed: Mutex::default() };
         Ok(Self { shared: Arc::new(shared) })
@@ -104,6 +107,7 @@ impl Recorder {
     /// Finds the recordings that there are, and then has the rules of retention followed, until the recorder stops.
     pub async fn keep(self) {
         let library = &self.shared.library;
+        let mut searched = library.config().recording_paths();
         let searching = library.clone();
         tokio::select! {
             found = library.disk().run(move || scan::scan(&searching)) => if found.is_err() { return },
@@ -119,8 +123,14 @@ impl Recorder {
                 () = library.changed() => {}
                 _ = ticks.tick() => sweeps = sweeps.wrapping_add(1),
             }
+            let paths = library.config().recording_paths();
+            let moved = std::mem::replace(&mut searched, paths) != searched;
             let (sweeping, retries) = (library.clone(), sweeps.is_multiple_of(RETRY_EVERY));
             let swept = library.disk().run(move || {
+                if moved {
+                    // A reload names other places, where there may be recordings already.
+                    scan::scan(&sweeping);
+                }
                 if retries {
                     complete_leftovers(&sweeping);
                 }
@@ -159,7 +169,8 @@ impl OnSession for Recorder {
     fn began(&self, session: Following) {
         let shared = &self.shared;
         let key = session.key().clone();
-        let settings = shared.config.dvr_for(key.app());
+        let config = shared.config.current();
+        let settings = config.dvr_for(key.app());
         if !settings.enabled || shared.stop.is_cancelled() {
             return;
         }
@@ -184,7 +195,7 @@ impl OnSession for Recorder {
             library: shared.library.clone(),
             disk: shared.disk.clone(),
             settings: Arc::new(settings),
-            resume_timeout: shared.config.publish_for(key.app()).resume_timeout,
+            resume_timeout: config.publish_for(key.app()).resume_timeout,
             stop: shared.stop.clone(),
         };
         let recorder = self.clone();

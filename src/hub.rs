@@ -64,7 +64,7 @@ pub use shielding::Missing;
 pub use state::{PublishError, PublishRequest, Source, Superseded};
 pub use tap::{Skipped, Tap, Tapped};
 pub use view::{LiveView, StreamView};
-pub use viewers::ViewerId;
+pub use viewers::{Attendance, ViewerId};
 
 use arrivals::Arrivals;
 use capacity::{Capacity, Full};
@@ -210,12 +210,17 @@ impl Hub {
         Ok(reader)
     }
 
-    /// Lets in no more players than the limits allow. Only the first call counts.
+    /// Lets in no more players than the limits allow, from now on.
     pub fn limit(&self, limits: Limits) {
         self.shared.capacity.limit(limits);
     }
 
-    /// Measures what is sent to players. To be called several times a second if there is a limit on it.
+    /// Has all rings together hold so many bytes at most, from now on.
+    pub fn limit_rings(&self, bytes: u64) {
+        self.shared.budget.limit(bytes);
+    }
+
+    /// Measures what is sent to players. To be called several times a second.
     pub fn measure_egress(&self) {
         self.shared.capacity.measure(self.shared.metrics.total_egress_bytes(), now());
     }
@@ -243,6 +248,11 @@ impl Hub {
         // The map's lock is given back before the stream's is taken.
         let stream = self.shared.streams.get(key).map(|stream| Arc::clone(&stream));
         stream.is_some_and(|stream| stream.state().live.is_some())
+    }
+
+    /// The id that the stream has in the API, if it is here.
+    pub fn stream_id(&self, key: &StreamKey) -> Option<Identity> {
+        self.shared.streams.get(key).map(|stream| stream.id.clone())
     }
 
     /// Lets another edge's pull in that this one is to shield the origins from. Where streams are fetched, what is absent is

@@ -19,9 +19,12 @@
 //! - [`dvr`]: what is published, as files.
 //! - [`cluster`]: which origin holds a name, and the ranking that all servers share.
 //! - [`serve`] and [`pull`]: connections of clients, and connections to upstreams. They never call each other.
+//! - [`sessions`]: who is connected.
 //! - [`drain`]: the order to take leave of all clients.
 //! - [`admin`], [`metrics`], [`auth`], [`config`]: what surrounds the media.
-//! - [`server`]: the only place that puts them together; [`demo`] runs two of them, and [`probe`] plays what they send.
+//! - [`hooks`]: servers of somebody else that are asked about clients, and told of them.
+//! - [`server`]: the only place that puts them together; [`demo`] runs two of them, [`probe`] plays what they
+//!   send, and [`sign`] makes URLs that they let in.
 #![forbid(unsafe_code)]
 
 pub mod admin;
@@ -32,6 +35,7 @@ pub mod demo;
 pub mod drain;
 pub mod dvr;
 pub mod hls;
+pub mod hooks;
 pub mod hub;
 pub mod media;
 pub mod metrics;
@@ -40,5 +44,8 @@ pub mod net;
 pub mod probe;
 pub mod pull;
 pub mod rtmp;
+mod seldom;
 pub mod serve;
 pub mod server;
+pub mod sessions;
+pub mod sign;

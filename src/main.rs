@@ -2,17 +2,21 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use rillcast::config::{self, Config, ConfigError, Log, LogFormat, Role};
+use rillcast::auth::Action;
+use rillcast::config::{self, Config, ConfigError, Log, LogFormat, Network, Role, Secret};
 use rillcast::demo::{self, RtmpUrl};
 use rillcast::drain::Purpose;
 use rillcast::probe::{self, ProbeUrl};
-use rillcast::server::Server;
+use rillcast::server::{Server, SetLogLevel};
+use rillcast::sign::SignTarget;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// A live streaming server for clusters.
 #[derive(Debug, Parser)]
@@ -52,8 +56,8 @@ enum Command {
         #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=3600))]
         wait: u64,
     },
-    /// Read a configuration as a server would at its start, and say what is wrong with it: exit code 0 if it is valid, 78
-    /// if not.
+    /// Read a configuration as a server would at its start, and say what is wrong with it, or else what is set by which file
+    /// or variable, and what is open to whom: exit code 0 if it is valid, 78 if not.
     Check {
         /// The role that it is for.
         #[arg(long, value_enum)]
@@ -61,6 +65,47 @@ enum Command {
         #[command(flatten)]
         sources: Sources,
     },
+    /// Make a URL that lets whoever has it play or publish one stream, for a time.
+    Sign(SignArguments),
+}
+
+#[derive(Debug, Args)]
+struct SignArguments {
+    /// rtmp://host/app/stream, http://host/app/stream.flv or .m3u8; of app/stream only the parameters are made.
+    target: SignTarget,
+    /// What the URL is for.
+    #[arg(long, value_enum, default_value_t = SignedAction::Play)]
+    action: SignedAction,
+    /// For how long it is good: "90s", "10m", "1h", "7d".
+    #[arg(long, default_value = "1h", value_parser = config::parse_duration)]
+    valid_for: Duration,
+    /// The second since 1970 (UTC) at which it ends instead.
+    #[arg(long, conflicts_with = "valid_for")]
+    expires: Option<u64>,
+    /// The address or network that it is for, such as 192.0.2.7 or 2001:db8::/64; by default any.
+    #[arg(long)]
+    client: Option<Network>,
+    /// A file that holds the key, as auth.play_key_file and auth.publish_key_file do.
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    key_file: Option<PathBuf>,
+    #[command(flatten)]
+    sources: Sources,
+}
+
+/// What a signed URL may be for.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SignedAction {
+    Play,
+    Publish,
+}
+
+impl From<SignedAction> for Action {
+    fn from(action: SignedAction) -> Self {
+        match action {
+            SignedAction::Play => Self::Play,
+            SignedAction::Publish => Self::Publish,
+        }
+    }
 }
 
 /// The roles that have a configuration.
@@ -109,10 +154,10 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Origin(sources) => serve(load(Role::Origin, &sources)?),
-        Command::Edge(sources) => serve(load(Role::Edge, &sources)?),
+        Command::Origin(sources) => serve(Role::Origin, &sources),
+        Command::Edge(sources) => serve(Role::Edge, &sources),
         Command::Demo => {
-            start_log(&Log { level: "warn".to_owned(), ..Log::default() })?;
+            drop(start_log(&Log { level: "warn".to_owned(), ..Log::default() })?);
             control_runtime()?.block_on(async {
                 let mut signals = Signals::listen()?;
                 let stop = async move {
@@ -122,7 +167,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             })
         }
         Command::Publish { demo: _, seconds, url } => {
-            start_log(&Log::default())?;
+            drop(start_log(&Log::default())?);
             control_runtime()?.block_on(async {
                 let mut signals = Signals::listen()?;
                 let started = || demo::say(&format!("publishing to {url}; Ctrl-C stops"));
@@ -134,13 +179,14 @@ fn run(command: Command) -> anyhow::Result<()> {
             })
         }
         Command::Probe { url, seconds, wait } => {
-            start_log(&Log { level: "error".to_owned(), ..Log::default() })?;
+            drop(start_log(&Log { level: "error".to_owned(), ..Log::default() })?);
             let (duration, wait) = (Duration::from_secs(seconds), Duration::from_secs(wait));
             let seen = control_runtime()?.block_on(probe::play_when_there(&url, duration, wait));
             demo::say(&seen.with_context(|| url.to_string())?.to_string());
             Ok(())
         }
         Command::Check { role, sources } => check(role.into(), &sources),
+        Command::Sign(arguments) => sign(&arguments),
     }
 }
 
@@ -156,9 +202,38 @@ fn check(role: Role, sources: &Sources) -> anyhow::Result<()> {
     for source in config::sources(&sources.config, environment()) {
         demo::say(&format!("read {source}"));
     }
-    load(role, sources)?;
+    let explanation = config::explain(role, &sources.config, environment())?;
+    demo::say(explanation.to_string().trim_end());
     demo::say(&format!("this is a valid configuration of an {role}"));
     Ok(())
+}
+
+fn sign(arguments: &SignArguments) -> anyhow::Result<()> {
+    let action = Action::from(arguments.action);
+    let key = match &arguments.key_file {
+        Some(file) => config::read_secret(file).with_context(|| file.display().to_string())?,
+        None => key_in(&arguments.sources, action, &arguments.target)?,
+    };
+    let from_now = || SystemTime::now().duration_since(UNIX_EPOCH).map(|now| (now + arguments.valid_for).as_secs());
+    let expires = match arguments.expires {
+        Some(expires) => expires,
+        None => from_now().context("the clock is before 1970")?,
+    };
+    demo::say(&arguments.target.signed(&key, action, expires, arguments.client));
+    Ok(())
+}
+
+/// The key that the servers of a configuration, be it an origin's or an edge's, have for the stream.
+fn key_in(sources: &Sources, action: Action, target: &SignTarget) -> anyhow::Result<Secret> {
+    let config = load(Role::Origin, sources).or_else(|of_origin| load(Role::Edge, sources).map_err(|_| of_origin))?;
+    let auth = config.auth_for(target.key().app());
+    let (key, name) = match action {
+        Action::Publish => (auth.publish_key, "publish_key"),
+        Action::Play => (auth.play_key, "play_key"),
+    };
+    key.with_context(|| {
+        format!("auth.{name} is not set: name the servers' configuration by -c, or the key by --key-file")
+    })
 }
 
 fn load(role: Role, sources: &Sources) -> Result<Config, ConfigError> {
@@ -169,13 +244,20 @@ fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().map(|(key, value)| (key.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
 }
 
-fn serve(config: Config) -> anyhow::Result<()> {
-    start_log(&config.log)?;
+fn serve(role: Role, sources: &Sources) -> anyhow::Result<()> {
+    let sources = config::Sources::new(role, &sources.config, environment());
+    let loaded = sources.load(None).result?;
+    let log_level = start_log(&loaded.config.log)?;
     control_runtime()?.block_on(async {
         let mut signals = Signals::listen()?;
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), role = %config.role, "starting");
-        let server = Server::start(config).await?;
-        until_stopped(&server, &mut signals).await;
+        // From here on it no longer ends the process.
+        let hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), %role, "starting");
+        let server = Server::start(sources, loaded, Some(log_level)).await?;
+        tokio::select! {
+            () = until_stopped(&server, &mut signals) => {}
+            () = reload_at(hangups, &server) => {}
+        }
         tracing::info!("stopping");
         tokio::select! {
             () = server.stop() => {}
@@ -183,6 +265,15 @@ fn serve(config: Config) -> anyhow::Result<()> {
         }
         Ok(())
     })
+}
+
+/// Loads the configuration again at each SIGHUP, and never completes.
+async fn reload_at(mut hangups: Signal, server: &Server) {
+    while hangups.recv().await.is_some() {
+        // What is wrong has been said.
+        let _ = server.reload("SIGHUP").await;
+    }
+    std::future::pending().await
 }
 
 /// Completes when the server is to be stopped: it has drained, or there was a signal that does not wait for that.
@@ -231,12 +322,21 @@ impl Signals {
     }
 }
 
-fn start_log(log: &Log) -> anyhow::Result<()> {
+/// Starts to log; the level may be changed by what is returned.
+fn start_log(log: &Log) -> anyhow::Result<SetLogLevel> {
     let filter = EnvFilter::try_new(&log.level).context("log.level")?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let (filter, handle) = tracing_subscriber::reload::Layer::new(filter);
+    let logged = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let started = match log.format {
-        LogFormat::Json => builder.json().try_init(),
-        LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+        LogFormat::Json => tracing_subscriber::registry().with(filter).with(logged.json()).try_init(),
+        LogFormat::Text => {
+            let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            tracing_subscriber::registry().with(filter).with(logged.with_ansi(is_terminal)).try_init()
+        }
     };
-    started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
+    started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))?;
+    Ok(Box::new(move |level| {
+        let filter = EnvFilter::try_new(level).map_err(|error| error.to_string())?;
+        handle.reload(filter).map_err(|error| error.to_string())
+    }))
 }

@@ -4,11 +4,15 @@
 //! that are plain atomics; the admin port encodes them. Every series exists from the start, at zero. Nothing here is per
 //! stream: a cluster has too many of them for a time series each.
 
+mod access;
 mod dvr;
 mod hls;
 mod hls_files;
+mod hooks;
 mod labels;
+mod operating;
 mod reason;
+mod tls;
 
 use std::sync::atomic::AtomicU64;
 
@@ -19,15 +23,19 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+pub use access::{AccessAction, AccessMetrics, AccessRefusal};
 pub use dvr::DvrMetrics;
 pub use hls::{HlsDiskError, HlsMetrics};
 pub use hls_files::{FileKind, FileResult, HlsFileMetrics, RelayResult};
+pub use hooks::{Hook, HookResult, HooksMetrics};
 pub use labels::{
     ConnectResult, ConnectionResult, DropReason, LookupResult, MarkResult, Protocol, ReconnectReason,
-    RecordingDeletion, RecordingError, Shortage,
+    RecordingDeletion, RecordingError, Shortage, TlsReload,
 };
 use labels::{Labelled, One, ProtocolAndResult};
+pub use operating::{AdminRefusal, OperatingMetrics};
 pub use reason::Reason;
+pub use tls::TlsMetrics;
 
 /// All metrics of the process.
 #[derive(Debug)]
@@ -41,6 +49,10 @@ pub struct Metrics {
     pub downstream_pulls: Gauge,
     /// Connections that are open.
     pub open_connections: Gauge,
+    /// Connections that have not said yet what they want.
+    pub handshakes: Gauge,
+    /// Connections that had to wait for others to begin.
+    pub paced_connections: Counter,
     /// 1 from the order to drain on, until it is taken back; else 0.
     pub draining: Gauge,
     /// Streams being pulled from upstream, those in retry included.
@@ -65,6 +77,14 @@ pub struct Metrics {
     pub dvr: DvrMetrics,
     /// Playlists and segments as files.
     pub hls_files: HlsFileMetrics,
+    /// The configuration, and who comes to the admin port.
+    pub operating: OperatingMetrics,
+    /// Certificates.
+    pub tls: TlsMetrics,
+    /// Clients that may not do what they ask for.
+    pub access: AccessMetrics,
+    /// Requests to hooks.
+    pub hooks: HooksMetrics,
     players: Family<One<Protocol>, Gauge>,
     connections: Family<ProtocolAndResult, Counter>,
     disconnects: Family<One<Reason>, Counter>,
@@ -93,6 +113,8 @@ impl Metrics {
             publishers: Gauge::default(),
             downstream_pulls: Gauge::default(),
             open_connections: Gauge::default(),
+            handshakes: Gauge::default(),
+            paced_connections: Counter::default(),
             draining: Gauge::default(),
             upstream_pulls: Gauge::default(),
             forwards: Gauge::default(),
@@ -105,6 +127,10 @@ impl Metrics {
             hls: HlsMetrics::default(),
             dvr: DvrMetrics::default(),
             hls_files: HlsFileMetrics::default(),
+            operating: OperatingMetrics::default(),
+            tls: TlsMetrics::default(),
+            access: AccessMetrics::default(),
+            hooks: HooksMetrics::default(),
             players: Family::default(),
             connections: Family::default(),
             disconnects: Family::default(),
@@ -132,6 +158,9 @@ impl Metrics {
         registry.register("downstream_pulls", "Players that are pulls by other servers", pulls);
         registry.register("refused_players", "Players that a limit kept out", self.refused_players.clone());
         registry.register("open_connections", "Connections that are open", self.open_connections.clone());
+        registry.register("handshakes", "Connections that have just begun", self.handshakes.clone());
+        let paced = self.paced_connections.clone();
+        registry.register("paced_connections", "Connections that waited for others to begin", paced);
         registry.register("draining", "Whether the process drains", self.draining.clone());
         registry.register("connections", "Connections accepted or refused", self.connections.clone());
         registry.register("disconnects", "Connections ended, by reason", self.disconnects.clone());
@@ -155,6 +184,10 @@ impl Metrics {
         self.hls.register(registry);
         self.dvr.register(registry);
         self.hls_files.register(registry);
+        self.operating.register(registry);
+        self.tls.register(registry);
+        self.access.register(registry);
+        self.hooks.register(registry);
         self.touch_every_series();
         self
     }
@@ -264,6 +297,8 @@ mod tests {
             "rillcast_downstream_pulls 0",
             "rillcast_open_connections 0",
             "rillcast_draining 0",
+            "rillcast_handshakes 0",
+            "rillcast_paced_connections_total 0",
             "rillcast_refused_players_total{limit=\"players\"} 0",
             "rillcast_refused_players_total{limit=\"egress\"} 0",
             "rillcast_players{protocol=\"http-flv\"} 0",
@@ -285,12 +320,19 @@ mod tests {
             "rillcast_hls_dropped_packets_total 0",
             "rillcast_hls_disk_segments_total 0",
             "rillcast_hls_disk_errors_total{reason=\"full\"} 0",
+            "rillcast_auth_refusals_total{action=\"play\",reason=\"expired\"} 0",
+            "rillcast_hooks_total{hook=\"on_play\",result=\"failed\"} 0",
+            "rillcast_hooks_waiting 0",
+            "rillcast_tls_certificate_expiry_timestamp_seconds 0",
+            "rillcast_tls_certificate_reloads_total{result=\"failed\"} 0",
             "rillcast_dvr_recordings 0",
             "rillcast_dvr_files_total 0",
             "rillcast_dvr_bytes_total 0",
             "rillcast_dvr_dropped_bytes_total 0",
             "rillcast_dvr_errors_total{reason=\"full\"} 0",
             "rillcast_dvr_deleted_files_total{reason=\"age\"} 0",
+            "rillcast_config_last_reload_successful 1",
+            "rillcast_admin_refusals_total{reason=\"wrong_credentials\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }

@@ -5,6 +5,7 @@
 //! another publisher. It never talks to players and knows no serving protocol.
 
 mod connection;
+mod dial;
 mod forward;
 mod health;
 mod hls;
@@ -16,6 +17,7 @@ mod route;
 mod rtmp;
 mod shield;
 mod target;
+mod trust;
 mod upstreams;
 mod wire;
 
@@ -33,20 +35,30 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::auth::{ClusterKey, Mark};
-use crate::config;
-use crate::hub::{Demand, OnDemand, PublishError, PublishRequest, Publisher, PullState, Source};
-use crate::metrics::{Metrics, ReconnectReason};
+use crate::config::{Config, Live};
+use crate::hooks::{Attendance, Caller, Hooks, Subject};
+use crate::hub::{Demand, Identity, OnDemand, PublishError, PublishRequest, Publisher, PullState, Source};
+use crate::metrics::{Metrics, Protocol, ReconnectReason};
 use crate::net::dns::Names;
+use crate::net::tls::ClientTlsError;
+use crate::seldom::warn_seldom;
+use crate::sessions::{About, Count, Kind, Session, Sessions};
 
 use health::LONGEST_REST_WHILE_WAITED_FOR;
 use rhythm::Rhythm;
 use route::{Found, HOLD, Search, until};
 use shield::Tiermates;
 use target::Target;
+use trust::Trust;
 use upstreams::{Tier, Upstreams};
 
 /// A pull that had media for less than this is not tried again at once: an upstream that flaps is asked in rhythm.
 const STABLE_AFTER: Duration = Duration::from_secs(1);
+
+/// Why a pull that nobody wants any more leaves its upstream, in the log.
+const NOT_WANTED: &str = "not_wanted";
+/// Why it does when it has found a better one.
+const BETTER_UPSTREAM: &str = "better_upstream";
 
 /// Runs a task where media is handled.
 pub type Spawn = Box<dyn Fn(Pin<Box<dyn Future<Output = ()> + Send>>) + Send + Sync>;
@@ -54,14 +66,17 @@ pub type Spawn = Box<dyn Fn(Pin<Box<dyn Future<Output = ()> + Send>>) + Send + S
 /// What every pull and every forward shares.
 #[derive(Debug)]
 pub struct PullContext {
-    settings: config::Upstream,
+    config: Live,
     upstreams: Upstreams,
     tiermates: Tiermates,
     metrics: Arc<Metrics>,
     node: String,
     key: Option<ClusterKey>,
-    chunk_size: u32,
+    sessions: Sessions,
+    /// Told of pulls and forwards.
+    hooks: Hooks,
     stop: CancellationToken,
+    trust: Trust,
 }
 
 /// Starts a pull for every stream that the hub wants.
@@ -71,19 +86,45 @@ pub struct Puller {
 }
 
 impl PullContext {
-    /// Pulls as `settings` say from what `names` resolves, in the name of `node` and signed with `key` if there is one,
-    /// with outgoing chunks of `chunk_size` bytes, until `stop` is cancelled.
+    /// Pulls as `config` says from what `names` resolves, in the name of `node` and signed with `key` if there is one, until
+    /// `stop` is cancelled.
     pub fn new(
-        settings: config::Upstream,
+        config: Live,
         names: Names,
         metrics: Arc<Metrics>,
         node: String,
         key: Option<ClusterKey>,
-        chunk_size: u32,
         stop: CancellationToken,
     ) -> Self {
-        let upstreams = Upstreams::new(settings.clone(), names, Arc::clone(&metrics));
-        Self { settings, upstreams, tiermates: Tiermates::default(), metrics, node, key, chunk_size, stop }
+        let upstreams = Upstreams::new(config.clone(), names, Arc::clone(&metrics));
+        let (tiermates, trust, sessions) = (Tiermates::default(), Trust::default(), Sessions::default());
+        let hooks = Hooks::none();
+        Self { config, upstreams, tiermates, metrics, node, key, sessions, hooks, stop, trust }
+    }
+
+    /// The same, with pulls and forwards told to `hooks`.
+    pub fn telling(self, hooks: Hooks) -> Self {
+        Self { hooks, ..self }
+    }
+
+    /// Enters its pulls among these sessions.
+    pub fn entering(self, sessions: Sessions) -> Self {
+        Self { sessions, ..self }
+    }
+
+    /// How to pull now. To be asked for each time that something begins, so that a reload reaches it.
+    fn config(&self) -> Arc<Config> {
+        self.config.current()
+    }
+
+    /// Reads the authorities by which upstreams prove who they are, if they have to.
+    ///
+    /// # Errors
+    ///
+    /// Where nobody could prove anything: better no start than no stream.
+    pub fn load_authorities(&self) -> Result<(), ClientTlsError> {
+        let settings = &self.config().upstream;
+        if settings.tls { self.trust.current(settings.ca_file.as_deref()).map(drop) } else { Ok(()) }
     }
 
     /// What a connection that is made right now says of us.
@@ -125,12 +166,26 @@ struct Pull<'a> {
     retries: u32,
     /// Until when no other edge is asked for it.
     held_until: Option<Instant>,
+    /// Tells the end, once the beginning was told.
+    attendance: Option<Attendance>,
 }
 
 /// A stream on its way from an upstream to the hub.
 struct Relay {
     found: Found,
     publisher: Publisher,
+    session: Session,
+    count: Count,
+}
+
+impl Relay {
+    /// Leaves the upstream, which is no longer needed for that reason.
+    async fn close(self, reason: &'static str) {
+        let Self { found, publisher, session, .. } = self;
+        drop(publisher);
+        session.end(reason);
+        found.connection.close().await;
+    }
 }
 
 /// Why relaying pauses.
@@ -146,7 +201,7 @@ enum Pause {
 impl<'a> Pull<'a> {
     fn new(context: &'a PullContext, demand: Demand) -> Self {
         let target = Target::of(demand.key());
-        Self { context, demand, target, upstream: None, retries: 0, held_until: None }
+        Self { context, demand, target, upstream: None, retries: 0, held_until: None, attendance: None }
     }
 
     async fn run(mut self) {
@@ -197,6 +252,7 @@ impl<'a> Pull<'a> {
                 Pause::Idle => match self.demand.try_finish(Some(relay.publisher)) {
                     Ok(()) => {
                         tracing::info!("not wanted any more");
+                        relay.session.end(NOT_WANTED);
                         relay.found.connection.close().await;
                         return None;
                     }
@@ -209,13 +265,15 @@ impl<'a> Pull<'a> {
                     if relay.found.tier == Tier::Shield && next.found.tier != Tier::Shield {
                         self.held_until = Some(Instant::now() + HOLD);
                     }
-                    std::mem::replace(&mut relay, next).found.connection.close().await;
+                    std::mem::replace(&mut relay, next).close(BETTER_UPSTREAM).await;
                 }
                 Pause::Lost(reason) => break reason,
             }
         };
-        tracing::warn!(upstream = %relay.found.connection.address(), reason = lost.label(), "lost the upstream");
+        let upstream = relay.found.connection.address();
+        warn_seldom!(key = (upstream, lost.label()), %upstream, reason = lost.label(), "lost the upstream");
         self.context.metrics.upstream_reconnects(lost).inc();
+        relay.session.end(lost.label());
         if lost == ReconnectReason::Silent {
             // It may still take connections and say nothing: others are asked first.
             self.context.upstreams.note_failure(&relay.found.candidate, LONGEST_REST_WHILE_WAITED_FOR);
@@ -229,7 +287,7 @@ impl<'a> Pull<'a> {
             source: if found.tier == Tier::Shield { Source::ShieldedPull } else { Source::Pull },
             session: found.connection.session().clone(),
             takes_over: false,
-            resume_timeout: self.context.settings.resume_timeout,
+            resume_timeout: self.context.config().upstream.resume_timeout,
         };
         match self.demand.publish(request) {
             Ok(publisher) => {
@@ -237,8 +295,10 @@ impl<'a> Pull<'a> {
                 self.upstream = Some((found.connection.address(), found.tier));
                 self.report(PullState::Live);
                 let shielded = found.tier == Tier::Shield;
+                self.tell(found.connection.address());
                 tracing::info!(upstream = %found.connection.address(), shielded, session = %publisher.session(), "pulling");
-                Some(Relay { found, publisher })
+                let session = self.enter(&found);
+                Some(Relay { found, publisher, count: session.count(), session })
             }
             // They came at the last moment. It is looked for at the origins now.
             Err(PublishError::Shields) => None,
@@ -249,23 +309,51 @@ impl<'a> Pull<'a> {
         }
     }
 
+    /// Tells hooks that the stream comes, the first time that it does.
+    fn tell(&mut self, upstream: SocketAddr) {
+        if self.attendance.is_some() {
+            return;
+        }
+        let key = self.demand.key().clone();
+        let (app, url) = (key.app().to_owned(), format!("rtmp://{upstream}/{}", key.app()));
+        let caller = Arc::new(Caller::new(Identity::random().to_string(), upstream.ip(), app, url, None));
+        let subject = Subject { key, query: String::new(), stream_id: None };
+        self.attendance = Some(self.context.hooks.pull(&caller, subject, upstream.to_string()));
+    }
+
+    /// Enters the pull from this upstream among the sessions.
+    fn enter(&self, found: &Found) -> Session {
+        let sessions = &self.context.sessions;
+        let protocol = match found.connection {
+            connection::Connection::Rtmp(_) => Protocol::Rtmp,
+            connection::Connection::HttpFlv(_) => Protocol::HttpFlv,
+        };
+        let about = About { is_server: true, ..About::peer(found.connection.address()) };
+        let session = sessions.enter(sessions.next_id(), Kind::Pull(protocol), self.demand.key(), about);
+        session.has_name();
+        session
+    }
+
     async fn relay_until_pause(&self, relay: &mut Relay) -> Pause {
-        let Relay { found, publisher } = relay;
+        let Relay { found, publisher, count, .. } = relay;
         let mut better = pin!(self.search().better(found.tier, found.candidate.address));
         let mut idle_since: Option<Instant> = (!self.demand.is_wanted()).then(Instant::now);
         loop {
-            if publisher.push(found.connection.take_tags()).is_err() {
+            let tags = found.connection.take_tags();
+            count.received(tags.iter().map(|tag| tag.payload.len() as u64).sum());
+            if publisher.push(tags).is_err() {
                 // A client publishes the stream here, and is nearer than any upstream.
                 return Pause::Idle;
             }
             found.connection.let_input_wait(publisher.input_may_wait());
-            let linger_ends = idle_since.map(|since| since + self.context.settings.linger);
+            let linger_ends = idle_since.map(|since| since + self.context.config().upstream.linger);
             // An upstream that keeps the socket readable must not keep the timers from being looked at.
             if linger_ends.is_some_and(|end| end <= Instant::now()) {
                 return Pause::Idle;
             }
             let read = tokio::select! {
                 biased;
+                () = count.kicked() => return Pause::Lost(ReconnectReason::Kicked),
                 read = found.connection.read() => read,
                 () = publisher.due() => found.connection.read_waiting(),
                 () = self.demand.changed() => {

@@ -11,6 +11,8 @@ pub mod play;
 pub mod publish;
 pub mod rtmp;
 
+mod access;
+mod allowance;
 mod departure;
 mod heartbeat;
 mod link;
@@ -28,14 +30,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Acknowledgement, Mark, Standing};
 use crate::cluster::Cluster;
-use crate::cluster::place::Place;
+use crate::cluster::place::{Place, TlsPorts};
 use crate::config::{Live, Role};
 use crate::drain::{Drain, Guest};
 use crate::hls::Library;
+use crate::hooks::Hooks;
 use crate::hub::{End, Hub, PlayRequest, Reader, ShardId};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{ConnectionResult, Metrics, Protocol, Reason};
 use crate::net::admission::Admitted;
+use crate::net::handshakes::Handshake;
+use crate::sessions::Sessions;
 
 use marks::Marks;
 
@@ -53,8 +58,14 @@ pub struct ServeContext {
     pub marks: Marks,
     /// The other origins, if it is one that has any.
     pub cluster: Option<Cluster>,
+    /// Where other servers that come over TLS are sent to.
+    pub tls_ports: TlsPorts,
     /// Playlists and segments, if there is HLS.
     pub hls: Option<Arc<dyn Library>>,
+    /// Who is connected.
+    pub sessions: Sessions,
+    /// Who is asked about clients, and told of them.
+    pub hooks: Hooks,
     /// The order to drain, if there is one.
     pub drain: Drain,
     /// Cancelled when connections are to end.
@@ -72,10 +83,14 @@ impl fmt::Debug for ServeContext {
 pub struct Accepted {
     /// The peer's address.
     pub peer: SocketAddr,
+    /// Whether it speaks TLS.
+    pub is_tls: bool,
     /// The shard that serves it.
     pub shard: ShardId,
     /// Its place among the connections.
     pub admitted: Admitted,
+    /// Its beginning, until it has said what it wants.
+    pub handshake: Handshake,
     /// Its place among those that a drain waits for.
     pub guest: Guest,
     /// Cancelled when the listener that it came through is closed: from then on it is not to be used again once it is
@@ -84,7 +99,7 @@ pub struct Accepted {
 }
 
 /// How long a peer has for a handshake, or for the head of a request.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a peer has to say what it wants, each time that it may.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 /// When players for whom there is no room should ask again, at the earliest, in seconds.
@@ -141,12 +156,15 @@ impl ServeContext {
         }
     }
 
-    /// Counts and logs the end of a connection.
-    fn connection_ended(&self, protocol: Protocol, reason: Reason) {
+    /// Counts and logs the end of a connection. `has_told` says that a session of its has ended with it, for which the log
+    /// has a line.
+    pub fn connection_ended(&self, protocol: Protocol, reason: Reason, has_told: bool) {
         self.metrics.disconnects(reason).inc();
         // Health checks come every second and say nothing.
         if reason == Reason::Probe {
             tracing::trace!(protocol = protocol.label(), reason = reason.label(), "connection closed");
+        } else if has_told {
+            tracing::debug!(protocol = protocol.label(), reason = reason.label(), "connection closed");
         } else {
             tracing::info!(protocol = protocol.label(), reason = reason.label(), "connection closed");
         }
@@ -167,6 +185,7 @@ const fn reason_of(end: End) -> Reason {
         End::Unreachable => Reason::UpstreamLost,
         End::TooManyPlayers => Reason::TooManyPlayers,
         End::TooMuchEgress => Reason::TooMuchEgress,
+        End::Dismissed => Reason::Kicked,
         End::Drained => Reason::Drained,
         End::Shutdown => Reason::Shutdown,
     }

@@ -3,41 +3,56 @@
 //! The only place that knows all layers. It binds, starts shards, hands accepted sockets to them, joins hub and pull, and
 //! takes everything down in order. It holds no logic of its own about media.
 
+mod arrival;
 mod doors;
 mod draining;
 mod packaging;
 mod recording;
+mod reload;
+mod settings;
 mod shards;
 mod upkeep;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{self, AdminContext, Health};
+use crate::admin::{self, Access, AdminContext, Health};
 use crate::auth::{ClusterKey, Verifier};
+use crate::cluster::place::TlsPorts;
 use crate::cluster::{Cluster, ClusterSettings};
-use crate::config::{Config, ListenAddress, Live, MergeWindow, OnConflict, Percentage, RTMP_PORT, Role};
+use crate::config::{
+    CertificateError, CertificatePair, Config, ConfigError, ListenAddress, Live, Loaded, RTMP_PORT, Role, Sources,
+};
 use crate::drain::Drain;
 use crate::hls::{Library, OriginLibrary};
-use crate::hub::{self, Hub, Identity, OnSession, RingLimits, StreamSettings};
+use crate::hooks::{self, Hooks};
+use crate::hub::{Hub, Identity, OnSession};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::Metrics;
 use crate::net::admission::Admission;
 use crate::net::dns::{Names, SetUpError};
+use crate::net::handshakes::Handshakes;
 use crate::net::listener::{self, BindError};
+use crate::net::tls::{self, ClientTlsError, ServerTls};
 use crate::pull::{Forwarder, HlsRelay, PullContext, Puller, SpawnOnShard};
 use crate::serve::ServeContext;
 use crate::serve::marks::Marks;
+use crate::sessions::Sessions;
 
 use doors::{Doors, Gate};
 use draining::Draining;
+use recording::Recording;
+pub use reload::SetLogLevel;
+use reload::{Parts, Reload};
+use settings::{player_limits, stream_settings};
 use shards::Shards;
 
 /// How long connections have to end when the server stops: together with the admin port's, less than the five seconds
@@ -45,6 +60,8 @@ use shards::Shards;
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long connections of the admin port have.
 const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long hooks have at least to be told what has ended.
+const HOOKS_STOP_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long the disk has for the last files of HLS.
 const HLS_STOP_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -66,6 +83,21 @@ pub enum StartError {
     /// The recorder's threads could not be made.
     #[error("cannot start the recorder: {0}")]
     Recorder(io::Error),
+    /// Hooks cannot be asked.
+    #[error(transparent)]
+    Hooks(#[from] hooks::SetUpError),
+    /// The system has no random bytes to give.
+    #[error("cannot get random bytes: {0}")]
+    Random(getrandom::Error),
+    /// A certificate has become useless since it was checked.
+    #[error("tls.certificates: {0}")]
+    Certificate(#[from] CertificateError),
+    /// Upstreams cannot prove over TLS who they are.
+    #[error("upstream.tls: {0}")]
+    UpstreamTls(#[from] ClientTlsError),
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS: {0}")]
+    Tls(rustls::Error),
     /// The system's DNS settings cannot be used.
     #[error("cannot set up DNS: {0}")]
     Dns(#[from] SetUpError),
@@ -76,19 +108,36 @@ pub enum StartError {
 pub enum Service {
     /// Publishers and players over RTMP.
     Rtmp,
+    /// The same over TLS.
+    Rtmps,
     /// Players over HTTP.
     Http,
+    /// The same over TLS.
+    Https,
     /// Operators.
     Admin,
+    /// The same over TLS.
+    AdminTls,
 }
 
 impl Service {
     const fn label(self) -> &'static str {
         match self {
             Self::Rtmp => "rtmp",
+            Self::Rtmps => "rtmps",
             Self::Http => "http",
+            Self::Https => "https",
             Self::Admin => "admin",
+            Self::AdminTls => "admin-tls",
         }
+    }
+
+    const fn is_tls(self) -> bool {
+        matches!(self, Self::Rtmps | Self::Https | Self::AdminTls)
+    }
+
+    const fn is_admin(self) -> bool {
+        matches!(self, Self::Admin | Self::AdminTls)
     }
 }
 
@@ -104,12 +153,16 @@ pub struct Server {
     shards: Arc<Shards>,
     /// Connections of clients, and pulls.
     connections: TaskTracker,
+    sessions: Sessions,
     /// The one task that owns the listeners.
     draining: TaskTracker,
     cluster: TaskTracker,
+    /// Told of what ends, too.
+    hooks: Hooks,
     /// What an origin packages.
     hls: Option<OriginLibrary>,
     admin: TaskTracker,
+    reload: Reload,
     /// One after the other cancelled when the server stops.
     stop_accepting: CancellationToken,
     stop_connections: CancellationToken,
@@ -118,40 +171,58 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds every address and starts to serve. Either all of it works, or nothing is left behind.
-    pub async fn start(config: Config) -> Result<Self, StartError> {
-        let bound = bind(&config)?;
-        let live = Live::new(config);
+    /// Binds every address and starts to serve what was `loaded` from `sources`, which it loads from again when they change.
+    /// What is logged then is set by `log_level`. Either all of it works, or nothing is left behind.
+    pub async fn start(sources: Sources, loaded: Loaded, log_level: Option<SetLogLevel>) -> Result<Self, StartError> {
+        let bound = bind(&loaded.config)?;
+        let live = Live::new(loaded.config.clone());
         let config = live.current();
         let node = node_id(&config);
         let metrics = Arc::new(Metrics::new());
+        let hooks = start_hooks(&live, &metrics, &node)?;
         let (shards, dispatchers) = Shards::start(shards::count()).map_err(StartError::Shard)?;
-        let settings_from = Arc::clone(&config);
-        let settings = Box::new(move |key: &StreamKey| stream_settings(&settings_from, key));
+        let settings_from = live.clone();
+        let settings = Box::new(move |key: &StreamKey| stream_settings(&settings_from.current(), key));
         let hub = Hub::new(settings, config.limits.ring_bytes as u64, Arc::clone(&metrics), dispatchers);
         hub.limit(player_limits(&config));
         let shards = Arc::new(shards);
         let (connections, stop_connections) = (TaskTracker::new(), CancellationToken::new());
         let (weak, stop) = (hub.downgrade(), stop_connections.clone());
-        let hls = packaging::library(&config, weak, &metrics, &shards, &connections, stop).map_err(StartError::Hls)?;
+        let hls =
+            packaging::library(&live, weak, &metrics, &hooks, &shards, &connections, stop).map_err(StartError::Hls)?;
         let stop = stop_connections.clone();
-        let recorder =
-            recording::recorder(&config, &metrics, &shards, &connections, stop).map_err(StartError::Recorder)?;
+        let told = hooks.clone();
+        let recording = Recording::new(live.clone(), Arc::clone(&metrics), told, &shards, connections.clone(), stop);
+        recording.begin_if_wanted(&config).map_err(StartError::Recorder)?;
         let packages = hls.iter().map(|library| Arc::new(library.clone()) as Arc<dyn OnSession>);
-        let records = recorder.iter().map(|recorder| Arc::new(recorder.clone()) as Arc<dyn OnSession>);
-        hub.tell_of_sessions(packages.chain(records).collect());
+        let records: Arc<dyn OnSession> = Arc::new(recording.clone());
+        hub.tell_of_sessions(packages.chain([records]).collect());
+        let limits = &config.limits;
+        let admission = Arc::new(Admission::new(limits.max_connections, limits.max_connections_per_address));
+        let drain = Drain::new(draining::times(&config.drain));
+        let parts = Parts {
+            log_level,
+            admission: Arc::clone(&admission),
+            hub: hub.clone(),
+            drain: drain.clone(),
+            hls: hls.clone(),
+            recording: recording.clone(),
+        };
         let server = Self {
             addresses: addresses(&bound).map_err(StartError::Address)?,
             hub: hub.clone(),
             health: Arc::default(),
-            drain: Drain::new(draining::times(&config.drain)),
+            drain,
             drained: CancellationToken::new(),
             shards,
             connections,
+            hooks: hooks.clone(),
+            sessions: Sessions::new(),
             hls,
             cluster: TaskTracker::new(),
             draining: TaskTracker::new(),
             admin: TaskTracker::new(),
+            reload: Reload::new(sources, loaded, live.clone(), parts, Arc::clone(&metrics)),
             stop_accepting: CancellationToken::new(),
             stop_connections,
             stop_cluster: CancellationToken::new(),
@@ -160,40 +231,51 @@ impl Server {
         let relay = match config.role {
             Role::Origin => None,
             Role::Edge => {
-                let upstream = server.join_upstream(&config, &metrics, &node)?;
-                config.has_hls().then(|| HlsRelay::new(upstream, config.hls().cache_bytes as u64))
+                let upstream = server.join_upstream(&live, &metrics, &node)?;
+                Some(HlsRelay::new(upstream, config.hls().cache_bytes as u64))
             }
         };
         let packaged = server.hls.clone().map(|library| Arc::new(library) as Arc<dyn Library>);
         let relayed = relay.clone().map(|relay| Arc::new(relay) as Arc<dyn Library>);
         let cluster =
-            if config.cluster.peers.is_empty() { None } else { Some(server.join_cluster(&config, &metrics, &node)?) };
+            if config.cluster.peers.is_empty() { None } else { Some(server.join_cluster(&live, &metrics, &node)?) };
+        let tls_port = |service| server.address(service).map(|address| address.port());
+        let tls_ports = TlsPorts { rtmp: tls_port(Service::Rtmps), http: tls_port(Service::Https) };
         let context = Arc::new(ServeContext {
             hub: hub.clone(),
-            config: live,
+            config: live.clone(),
             metrics: Arc::clone(&metrics),
             node: node.clone(),
             marks: Marks::new(Verifier::new(cluster_key(&config)), Arc::clone(&metrics)),
             cluster,
+            tls_ports,
             hls: packaged.or(relayed),
+            hooks: hooks.clone(),
+            sessions: server.sessions.clone(),
             drain: server.drain.clone(),
             stop: server.stop_connections.clone(),
         });
-        let limits = &config.limits;
-        let admission = Arc::new(Admission::new(limits.max_connections, limits.max_connections_per_address));
+        let handshakes = Arc::new(Handshakes::new(context.config.clone(), Arc::clone(&context.metrics)));
+        let tls = server.present_certificates(&config, &context)?;
         let admin = Arc::new(AdminContext {
             hub,
             metrics,
             health: Arc::clone(&server.health),
             drain: server.drain.clone(),
+            sessions: server.sessions.clone(),
             admission: Arc::clone(&admission),
-            unready_at: limits.unready_at.map(Percentage::fraction),
-            recordings: recorder.map(|recorder| recorder.library().clone()),
+            config: live,
+            configuration: Arc::new(server.reload.clone()),
+            access: Access::new().map_err(StartError::Random)?,
+            recordings: recording.library(),
             node,
+            started: Instant::now(),
+            usage: Mutex::default(),
         });
-        let is_limited = limits.max_egress.is_some();
-        server.admin.spawn(upkeep::run(server.hub.clone(), relay, is_limited, server.stop_admin.clone()));
-        server.listen(bound, context, admission, &admin).map_err(StartError::Address)?;
+        let (hub, sessions) = (server.hub.clone(), server.sessions.clone());
+        server.admin.spawn(upkeep::run(hub, sessions, relay, server.stop_admin.clone()));
+        server.admin.spawn(reload::watch(server.reload.clone(), server.stop_admin.clone()));
+        server.listen(bound, context, (admission, handshakes), tls, &admin).map_err(StartError::Address)?;
         server.health.ready();
         Ok(server)
     }
@@ -203,13 +285,14 @@ impl Server {
         &self,
         bound: Vec<(Service, ListenAddress, TcpListener)>,
         context: Arc<ServeContext>,
-        admission: Arc<Admission>,
+        (admission, handshakes): (Arc<Admission>, Arc<Handshakes>),
+        tls: Option<ServerTls>,
         admin: &Arc<AdminContext>,
     ) -> io::Result<()> {
-        let (admins, clients): (Vec<_>, Vec<_>) =
-            bound.into_iter().partition(|(service, ..)| *service == Service::Admin);
+        let (admins, clients): (Vec<_>, Vec<_>) = bound.into_iter().partition(|(service, ..)| service.is_admin());
         let shards = Arc::clone(&self.shards);
-        let gate = Gate { context, admission, shards, connections: self.connections.clone() };
+        let (connections, of_clients) = (self.connections.clone(), tls.clone());
+        let gate = Gate { context, admission, handshakes, shards, tls: of_clients, connections };
         let draining = Draining {
             drain: self.drain.clone(),
             doors: Doors::new(gate, clients)?,
@@ -218,8 +301,9 @@ impl Server {
             finished: self.drained.clone(),
         };
         self.draining.spawn(draining.run(self.stop_accepting.clone()));
-        for (_, _, listener) in admins {
-            self.admin.spawn(admin::serve(listener, Arc::clone(admin), self.stop_admin.clone()));
+        for (service, _, listener) in admins {
+            let tls = tls.clone().filter(|_| service.is_tls());
+            self.admin.spawn(admin::serve(listener, tls, Arc::clone(admin), self.stop_admin.clone()));
         }
         for (service, address) in &self.addresses {
             tracing::info!(protocol = service.label(), %address, "listening");
@@ -230,6 +314,11 @@ impl Server {
     /// The first address that `service` listens on.
     pub fn address(&self, service: Service) -> Option<SocketAddr> {
         self.addresses.iter().find(|(other, _)| *other == service).map(|(_, address)| *address)
+    }
+
+    /// Loads the configuration again, and puts into force what changed. What is wrong with it is logged, too.
+    pub async fn reload(&self, cause: &'static str) -> Result<Vec<String>, ConfigError> {
+        self.reload.again(cause).await
     }
 
     /// The way to have the server take leave of its clients.
@@ -250,13 +339,18 @@ impl Server {
         self.draining.wait().await;
         self.hub.shut_down();
         self.stop_connections.cancel();
+        self.hub.forget_all_viewers();
         self.connections.close();
+        let deadline = Instant::now() + STOP_TIMEOUT;
         if timeout(STOP_TIMEOUT, self.connections.wait()).await.is_err() {
             tracing::warn!(connections = self.connections.len(), "connections were cut off");
         }
         if let Some(hls) = &self.hls {
             hls.stop(HLS_STOP_TIMEOUT).await;
         }
+        // What has ended is told in the time that connections have left over.
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.hooks.flush(left.max(HOOKS_STOP_TIMEOUT)).await;
         self.stop_cluster.cancel();
         self.cluster.close();
         self.cluster.wait().await;
@@ -265,7 +359,7 @@ impl Server {
         if timeout(ADMIN_STOP_TIMEOUT, self.admin.wait()).await.is_err() {
             tracing::warn!("admin connections were cut off");
         }
-        drop(self.hub);
+        drop((self.hub, self.reload));
         match Arc::try_unwrap(self.shards) {
             Ok(shards) => shards.stop(),
             // A task that was cut off still holds them; the process is about to end.
@@ -274,23 +368,33 @@ impl Server {
         tracing::info!("stopped");
     }
 
+    /// Makes ready what listeners of TLS present, if there are any, and keeps it fresh.
+    fn present_certificates(&self, config: &Config, context: &ServeContext) -> Result<Option<ServerTls>, StartError> {
+        let pairs = &config.tls.certificates;
+        if pairs.is_empty() {
+            return Ok(None);
+        }
+        let loaded = pairs.iter().map(CertificatePair::load).collect::<Result<_, _>>()?;
+        let tls = ServerTls::new(loaded).map_err(StartError::Tls)?;
+        let (live, metrics) = (context.config.clone(), Arc::clone(&context.metrics));
+        self.admin.spawn(tls::keep_fresh(tls.clone(), live, metrics, self.stop_admin.clone()));
+        Ok(Some(tls))
+    }
+
     /// Fetches from upstream what players want, and passes on to it what is published here.
-    fn join_upstream(
-        &self,
-        config: &Config,
-        metrics: &Arc<Metrics>,
-        node: &str,
-    ) -> Result<Arc<PullContext>, StartError> {
+    fn join_upstream(&self, live: &Live, metrics: &Arc<Metrics>, node: &str) -> Result<Arc<PullContext>, StartError> {
+        let config = live.current();
         let names = Names::new(&config.dns.nameservers, Arc::clone(metrics))?;
-        let context = Arc::new(PullContext::new(
-            config.upstream.clone(),
+        let context = PullContext::new(
+            live.clone(),
             names,
             Arc::clone(metrics),
             node.to_owned(),
-            cluster_key(config),
-            config.rtmp.chunk_size,
+            cluster_key(&config),
             self.stop_connections.clone(),
-        ));
+        );
+        context.load_authorities()?;
+        let context = Arc::new(context.entering(self.sessions.clone()).telling(self.hooks.clone()));
         let (shards, connections) = (Arc::downgrade(&self.shards), self.connections.clone());
         let spawn = Box::new(move |pull| {
             if let Some(shards) = shards.upgrade() {
@@ -309,13 +413,14 @@ impl Server {
     }
 
     /// Has names granted by the other origins, and finds streams there.
-    fn join_cluster(&self, config: &Arc<Config>, metrics: &Arc<Metrics>, node: &str) -> Result<Cluster, StartError> {
+    fn join_cluster(&self, live: &Live, metrics: &Arc<Metrics>, node: &str) -> Result<Cluster, StartError> {
+        let config = live.current();
         let names = Names::new(&config.dns.nameservers, Arc::clone(metrics))?;
         let unbound = SocketAddr::from(([0, 0, 0, 0], RTMP_PORT));
         let settings = ClusterSettings {
-            config: Arc::clone(config),
+            config: live.clone(),
             node: node.to_owned(),
-            key: cluster_key(config),
+            key: cluster_key(&config),
             rtmp: self.address(Service::Rtmp).unwrap_or(unbound),
             http: self.address(Service::Http),
         };
@@ -326,12 +431,22 @@ impl Server {
     }
 }
 
+/// Those that are asked about clients. A process has one name and, each time that it starts, another id.
+fn start_hooks(live: &Live, metrics: &Arc<Metrics>, node: &str) -> Result<Hooks, StartError> {
+    let names = Names::new(&live.current().dns.nameservers, Arc::clone(metrics))?;
+    let service = Identity::random().to_string();
+    Ok(Hooks::new(live.clone(), Arc::clone(metrics), names, node.to_owned(), service)?)
+}
+
 /// Binds what is configured; nothing is accepted yet.
 fn bind(config: &Config) -> Result<Vec<(Service, ListenAddress, TcpListener)>, BindError> {
-    let each: [(Service, &[ListenAddress]); 3] = [
+    let each: [(Service, &[ListenAddress]); 6] = [
         (Service::Rtmp, &config.rtmp.listen),
+        (Service::Rtmps, &config.rtmp.tls_listen),
         (Service::Http, &config.http.listen),
+        (Service::Https, &config.http.tls_listen),
         (Service::Admin, &config.admin.listen),
+        (Service::AdminTls, &config.admin.tls_listen),
     ];
     let mut bound = Vec::new();
     for (service, addresses) in each {
@@ -345,34 +460,6 @@ fn bind(config: &Config) -> Result<Vec<(Service, ListenAddress, TcpListener)>, B
 /// Where the system has bound what.
 fn addresses(bound: &[(Service, ListenAddress, TcpListener)]) -> io::Result<Vec<(Service, SocketAddr)>> {
     bound.iter().map(|(service, _, listener)| Ok((*service, listener.local_addr()?))).collect()
-}
-
-fn player_limits(config: &Config) -> hub::Limits {
-    let limits = &config.limits;
-    hub::Limits { players: (limits.max_players != 0).then_some(limits.max_players), egress: limits.max_egress }
-}
-
-fn stream_settings(config: &Config, key: &StreamKey) -> StreamSettings {
-    let (play, publish) = (config.play_for(key.app()), config.publish_for(key.app()));
-    StreamSettings {
-        ring: RingLimits {
-            gop_cache: play.gop_cache,
-            max_bytes: play.gop_max_bytes,
-            max_packets: play.gop_max_packets,
-            max_duration: play.gop_max_duration,
-            queue_length: play.queue_length,
-        },
-        merge_window: match play.mw_latency {
-            MergeWindow::Auto => None,
-            MergeWindow::Fixed(window) => Some(window),
-        },
-        hard_lag: play.hard_lag,
-        play_wait: play.play_wait,
-        on_conflict: match publish.on_conflict {
-            OnConflict::Reject => hub::OnConflict::Reject,
-            OnConflict::Replace => hub::OnConflict::Replace,
-        },
-    }
 }
 
 fn cluster_key(config: &Config) -> Option<ClusterKey> {

@@ -4,18 +4,23 @@
 //! Nothing here asserts a behaviour of the server; that is the tests' part. A peer that cannot do what a test asked of
 //! it panics with what it saw.
 
+pub mod authority;
 pub mod browser;
 pub mod client;
 #[allow(dead_code, reason = "shared with the library's own tests, which use more of it")]
 pub mod dns;
 pub mod ffmpeg;
 pub mod flv;
+pub mod haproxy;
+pub mod hook_server;
 pub mod http;
+pub mod jwt;
 pub mod metrics;
 pub mod nginx;
 pub mod nginx_hls;
 pub mod node_media_server;
 pub mod numbered;
+pub mod openssl;
 pub mod origins;
 pub mod paced;
 pub mod player;

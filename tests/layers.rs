@@ -34,8 +34,9 @@ const LAYERS: &[Layer] = &[
         may_import: &["media", "rtmp::chunk_writer", "metrics", "drain::spread"],
         must_not_name: &[],
     },
-    Layer { module: "hls", may_import: &["config", "hub", "media", "metrics", "mux"], must_not_name: &[] },
-    Layer { module: "net", may_import: &["config", "metrics", "media"], must_not_name: &[] },
+    Layer { module: "hls", may_import: &["config", "hooks", "hub", "media", "metrics", "mux"], must_not_name: &[] },
+    Layer { module: "hooks", may_import: &["config", "media", "metrics", "net"], must_not_name: &[] },
+    Layer { module: "net", may_import: &["config", "metrics", "media", "seldom"], must_not_name: &[] },
     Layer {
         module: "cluster",
         may_import: &["auth", "config", "hub", "media", "metrics", "net", "rtmp"],
@@ -43,20 +44,33 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         module: "serve",
-        may_import: &["hub", "rtmp", "media", "net", "auth", "config", "metrics", "cluster", "drain", "hls"],
+        may_import: &[
+            "hub", "rtmp", "media", "net", "auth", "config", "metrics", "cluster", "drain", "hls", "hooks", "seldom",
+            "sessions",
+        ],
         must_not_name: &[],
     },
     Layer {
         module: "pull",
-        may_import: &["hub", "rtmp", "media", "net", "auth", "config", "metrics", "cluster", "hls"],
+        may_import: &[
+            "hub", "rtmp", "media", "net", "auth", "config", "metrics", "cluster", "hls", "hooks", "seldom", "sessions",
+        ],
         must_not_name: &[],
     },
-    Layer { module: "dvr", may_import: &["config", "hub", "media", "metrics", "mux"], must_not_name: &["std::net"] },
+    Layer {
+        module: "dvr",
+        may_import: &["config", "hooks", "hub", "media", "metrics", "mux"],
+        must_not_name: &["std::net"],
+    },
     Layer {
         module: "admin",
-        may_import: &["hub", "net", "config", "metrics", "media", "health", "drain", "dvr"],
+        may_import: &[
+            "auth", "hub", "net", "config", "metrics", "media", "mux", "health", "drain", "dvr", "seldom", "sessions",
+        ],
         must_not_name: &[],
     },
+    Layer { module: "sessions", may_import: &["hub::Identity", "media", "metrics"], must_not_name: &[] },
+    Layer { module: "seldom", may_import: &[], must_not_name: &["tokio"] },
     Layer { module: "drain", may_import: &[], must_not_name: &[] },
     Layer { module: "metrics", may_import: &[], must_not_name: &[] },
     Layer { module: "health", may_import: &[], must_not_name: &[] },
@@ -65,10 +79,10 @@ const LAYERS: &[Layer] = &[
 ];
 
 /// Modules that wire the others and may import anything.
-const WIRING: [&str; 4] = ["server", "demo", "probe", "lib"];
+const WIRING: [&str; 5] = ["server", "demo", "probe", "sign", "lib"];
 
 /// What the binary may take from the library.
-const MAIN_MAY_IMPORT: [&str; 5] = ["server", "config", "demo", "drain", "probe"];
+const MAIN_MAY_IMPORT: [&str; 7] = ["server", "config", "demo", "drain", "probe", "sign", "auth::Action"];
 
 #[derive(Debug, PartialEq)]
 struct Violation {

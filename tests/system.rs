@@ -13,8 +13,12 @@ mod system {
     use crate::harness;
 
     mod absent;
+    mod access;
+    mod access_log;
     mod admin;
+    mod admin_auth;
     mod browser;
+    mod clients;
     mod demo;
     mod dns;
     mod drain;
@@ -33,22 +37,31 @@ mod system {
     mod hls_edge;
     mod hls_foreign;
     mod homes;
+    mod hooks;
     mod hostile;
     mod http;
     mod interoperation;
     mod late_joiners;
+    mod limits;
+    mod logging;
     mod marks;
+    mod monitoring;
     mod mux;
     mod names;
     mod overload;
     mod probe;
     mod process;
+    mod proxied;
     mod publishing;
+    mod reload;
+    mod reload_effects;
     mod resume;
     mod shield;
     mod shutdown;
     mod slow_players;
     mod timeline;
+    mod tls;
     mod upstream_http;
+    mod upstream_tls;
     mod ws;
 }

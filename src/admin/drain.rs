@@ -1,6 +1,5 @@
 //! The drain over the API: looked at by everybody who may look, ordered and taken back by who may change something.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -14,11 +13,8 @@ use crate::drain::{self, Order};
 use crate::metrics::{Metrics, Protocol};
 
 use super::AdminContext;
+use super::access::Peer;
 use super::api::{Envelope, Failure};
-
-/// The peer of a connection to the admin port.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) SocketAddr);
 
 /// What stands behind the path of an order.
 #[derive(Debug, Deserialize)]
@@ -75,9 +71,6 @@ pub(super) async fn begin(
     Extension(peer): Extension<Peer>,
     Query(options): Query<Options>,
 ) -> Response {
-    if let Some(refusal) = refuse(&context, peer) {
-        return refusal;
-    }
     let purpose = match options.exit.as_deref() {
         None | Some("0") => drain::Purpose::Stay,
         Some("1") => drain::Purpose::Exit,
@@ -91,9 +84,6 @@ pub(super) async fn begin(
 }
 
 pub(super) async fn take_back(State(context): State<Arc<AdminContext>>, Extension(peer): Extension<Peer>) -> Response {
-    if let Some(refusal) = refuse(&context, peer) {
-        return refusal;
-    }
     match context.drain.take_back() {
         Ok(()) => {
             tracing::info!(peer = %peer.0, "ordered to serve");
@@ -101,16 +91,6 @@ pub(super) async fn take_back(State(context): State<Arc<AdminContext>>, Extensio
         }
         Err(error) => Failure::of(&context, StatusCode::CONFLICT, error.to_string()),
     }
-}
-
-/// Only who is on this host may change anything.
-pub(super) fn refuse(context: &AdminContext, peer: Peer) -> Option<Response> {
-    if peer.0.ip().to_canonical().is_loopback() {
-        return None;
-    }
-    tracing::warn!(peer = %peer.0, "an order from another host is refused");
-    let text = "only a client on the same host may change anything".to_owned();
-    Some(Failure::of(context, StatusCode::FORBIDDEN, text))
 }
 
 fn status(context: &AdminContext) -> Json<Envelope<Status>> {

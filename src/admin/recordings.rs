@@ -18,8 +18,8 @@ use crate::dvr::{Filter, Library, LibraryError, Page, Reading, Recording};
 use crate::net::byte_range::ByteRange;
 
 use super::AdminContext;
+use super::access::Peer;
 use super::api::{Envelope, Failure};
-use super::drain::{Peer, refuse};
 
 /// How many recordings a page has that does not say.
 const USUAL_COUNT: usize = 10;
@@ -98,7 +98,7 @@ pub(super) async fn list(State(context): State<Arc<AdminContext>>, Query(questio
         return Failure::of(&context, StatusCode::BAD_REQUEST, format!("count is {MAX_COUNT} at most"));
     }
     let filter = Filter { app: question.app, stream: question.stream };
-    let library = context.recordings.as_ref();
+    let library = context.recordings.get();
     let page = library.map_or_else(Page::default, |library| library.list(&filter, question.start, count));
     let recordings = page.recordings.into_iter().map(View::from).collect();
     Envelope::of(&context, List { total: page.total, recordings }).into_response()
@@ -116,9 +116,6 @@ pub(super) async fn delete(
     Extension(peer): Extension<Peer>,
     Path(id): Path<String>,
 ) -> Response {
-    if let Some(refusal) = refuse(&context, peer) {
-        return refusal;
-    }
     let deleted = match library(&context) {
         Ok(library) => library.delete(&id).await,
         Err(error) => Err(error),
@@ -217,7 +214,7 @@ fn pieces(reading: Reading, part: Range<u64>) -> impl futures_util::Stream<Item 
 }
 
 fn library(context: &AdminContext) -> Result<&Library, LibraryError> {
-    context.recordings.as_ref().ok_or(LibraryError::NotFound)
+    context.recordings.get().ok_or(LibraryError::NotFound)
 }
 
 fn failure(context: &AdminContext, error: &LibraryError) -> Response {

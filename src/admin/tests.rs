@@ -2,14 +2,46 @@
 
 use axum::body::Body;
 use axum::http::{Method, Request};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use tower::ServiceExt;
 
+use crate::config::{Config, ConfigError, OverlayFormat, Role};
 use crate::drain::Times;
 use crate::hub::{Dispatchers, StreamSettings};
 
 use super::*;
 
+/// Nobody's configuration: shown as it is, and never changed.
+#[derive(Debug)]
+struct Fixed;
+
+impl Configuration for Fixed {
+    fn show(&self) -> BoxFuture<'_, InForce> {
+        unimplemented!("not asked for here")
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Result<Reloaded, ConfigError>> {
+        unimplemented!("not asked for here")
+    }
+
+    fn lay_over(&self, _: Bytes, _: OverlayFormat) -> BoxFuture<'_, Result<Reloaded, ConfigError>> {
+        unimplemented!("not asked for here")
+    }
+
+    fn take_away(&self) -> BoxFuture<'_, Result<Reloaded, ConfigError>> {
+        unimplemented!("not asked for here")
+    }
+}
+
 fn context() -> Arc<AdminContext> {
+    context_with(|_| {})
+}
+
+/// The same with another configuration.
+pub(super) fn context_with(change: impl FnOnce(&mut Config)) -> Arc<AdminContext> {
+    let mut config = Config::defaults(Role::Origin);
+    change(&mut config);
     let metrics = Arc::new(Metrics::new());
     let (dispatchers, _) = Dispatchers::new(1);
     let hour = Duration::from_secs(3_600);
@@ -18,16 +50,26 @@ fn context() -> Arc<AdminContext> {
         metrics,
         health: Arc::default(),
         drain: Drain::new(Times { propagation_delay: hour, soft_timeout: hour, window: hour, hard_timeout: hour * 2 }),
+        sessions: Sessions::new(),
         admission: Arc::new(Admission::new(10, 0)),
-        unready_at: None,
-        recordings: None,
+        config: Live::new(config),
+        configuration: Arc::new(Fixed),
+        access: Access::new().unwrap(),
+        recordings: Arc::default(),
         node: "a-test".to_owned(),
+        started: Instant::now(),
+        usage: Mutex::default(),
     })
+}
+
+/// What a client at `peer` talks to.
+pub(super) fn router_for(context: &Arc<AdminContext>, peer: &str) -> Router {
+    router(Arc::clone(context)).layer(Extension(Peer(peer.parse().unwrap())))
 }
 
 /// The status of the answer to a client at `peer`.
 async fn ask(context: &Arc<AdminContext>, peer: &str, method: Method, path: &str) -> u16 {
-    let router = router(Arc::clone(context)).layer(Extension(Peer(peer.parse().unwrap())));
+    let router = router_for(context, peer);
     let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
     router.oneshot(request).await.unwrap().status().as_u16()
 }

@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::cluster_key::{ClusterKey, MAC_BYTES};
 use super::fields::{Fields, VERSION};
+use super::hexadecimal;
 
 /// The property of the RTMP connect object, and of its answer, that carries mark and acknowledgement.
 pub const PROPERTY: &str = "rillcast";
@@ -138,8 +139,8 @@ impl<'a> ReceivedMark<'a> {
             Some(mac) => Some(Signature {
                 text,
                 signed_at: fields.get("t")?.parse().ok()?,
-                nonce: u128::from_be_bytes(bytes_of_hex(fields.get("nonce")?)?),
-                mac: bytes_of_hex(mac)?,
+                nonce: u128::from_be_bytes(hexadecimal::bytes(fields.get("nonce")?)?),
+                mac: hexadecimal::bytes(mac)?,
             }),
             None => None,
         };
@@ -150,21 +151,6 @@ impl<'a> ReceivedMark<'a> {
 /// Whole seconds since 1970; 0 for a clock that is before.
 pub(super) fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// The bytes that exactly twice as many hexadecimal digits stand for.
-fn bytes_of_hex<const BYTES: usize>(text: &str) -> Option<[u8; BYTES]> {
-    let digits = text.as_bytes();
-    if digits.len() != BYTES * 2 {
-        return None;
-    }
-    let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
-    let mut bytes = [0; BYTES];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let [high, low] = pair else { return None };
-        *byte = value(*high)? << 4 | value(*low)?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]
@@ -221,14 +207,6 @@ mod tests {
             &"v=1;node=a;".repeat(400),
         ] {
             assert_eq!(parse(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn hexadecimal_digits_are_read_in_full_or_not_at_all() {
-        assert_eq!(bytes_of_hex("00fF"), Some([0, 255]));
-        for text in ["", "00f", "00ff0", "00fg", "+0ff", "é0f"] {
-            assert_eq!(bytes_of_hex::<2>(text), None, "{text}");
         }
     }
 }

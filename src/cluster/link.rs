@@ -137,7 +137,7 @@ impl Connection {
                 app: APP.to_owned(),
                 goal: Goal::Ask,
                 mark: Some(shared.mark()),
-                chunk_size: shared.settings.config.rtmp.chunk_size,
+                chunk_size: shared.settings.config.current().rtmp.chunk_size,
                 four_cc: false,
                 reconnects: false,
             })?;

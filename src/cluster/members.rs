@@ -54,14 +54,16 @@ pub(super) async fn keep(shared: Arc<Shared>, names: Names) {
         while tasks.try_join_next().is_some() {}
         // A link that was lost is a reason to look who is there.
         if timeout(RESOLVE_EVERY, shared.doubt.notified()).await.is_ok() {
-            shared.settings.config.cluster.peers.iter().for_each(|origin| names.doubt(origin));
+            shared.settings.config.current().cluster.peers.iter().for_each(|origin| names.doubt(origin));
         }
     }
 }
 
 /// Every address of every peer, each once. Peers whose names cannot be resolved at the moment stay where they were.
 async fn resolve(shared: &Shared, names: &Names, last: &mut HashMap<OriginAddress, Vec<Endpoint>>) -> Vec<Endpoint> {
-    let peers = &shared.settings.config.cluster.peers;
+    // Asked for each time: a reload may have changed them.
+    let config = shared.settings.config.current();
+    let peers = &config.cluster.peers;
     let found = join_all(peers.iter().map(|origin| names.resolve(origin))).await;
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for (origin, found) in peers.iter().zip(found) {

@@ -4,14 +4,14 @@
 
 use ::config::{Value, ValueKind};
 
-use super::form::{Form, Written};
+use super::form::{Form, Seal, Written};
 use super::mistake::Mistake;
 use super::pattern::AppPattern;
-use super::section::known_table;
-use super::sections::{DvrPatch, HlsPatch, PlayPatch, PublishPatch};
+use super::section::{Setting, known_table};
+use super::sections::{AuthPatch, DvrPatch, HlsPatch, HooksPatch, PlayPatch, PublishPatch};
 
 /// The keys of an entry.
-const KEYS: [&str; 5] = ["match", "play", "publish", "hls", "dvr"];
+const KEYS: [&str; 7] = ["match", "play", "publish", "hls", "dvr", "auth", "hooks"];
 
 /// One entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,36 @@ pub(super) struct AppRule {
     pub(super) publish: PublishPatch,
     pub(super) hls: HlsPatch,
     pub(super) dvr: DvrPatch,
+    pub(super) auth: AuthPatch,
+    pub(super) hooks: HooksPatch,
+}
+
+impl AppRule {
+    /// What it sets, secrets masked.
+    pub(super) fn settings(&self) -> Vec<Setting> {
+        [
+            self.play.settings(),
+            self.publish.settings(),
+            self.hls.settings(),
+            self.dvr.settings(),
+            self.auth.settings(),
+            self.hooks.settings(),
+        ]
+        .concat()
+    }
+
+    /// The same with every secret as what `seal` makes of it.
+    pub(super) fn sealed(&self, seal: &Seal<'_>) -> Vec<Setting> {
+        [
+            self.play.sealed(seal),
+            self.publish.sealed(seal),
+            self.hls.sealed(seal),
+            self.dvr.sealed(seal),
+            self.auth.sealed(seal),
+            self.hooks.sealed(seal),
+        ]
+        .concat()
+    }
 }
 
 /// One entry as found in a file.
@@ -58,13 +88,26 @@ impl AppEntry {
         let publish = table.get("publish").map(|value| PublishPatch::read(value, &path("publish"), mistakes));
         let hls = table.get("hls").map(|value| HlsPatch::read(value, &path("hls"), mistakes));
         let dvr = table.get("dvr").map(|value| DvrPatch::read(value, &path("dvr"), mistakes));
+        let auth = table.get("auth").map(|value| AuthPatch::read(value, &path("auth"), mistakes));
+        let hooks = table.get("hooks").map(|value| HooksPatch::read(value, &path("hooks"), mistakes));
         Some(AppRule {
             pattern: pattern?,
             play: play.unwrap_or_default(),
             publish: publish.unwrap_or_default(),
             hls: hls.unwrap_or_default(),
             dvr: dvr.unwrap_or_default(),
+            auth: auth.unwrap_or_default(),
+            hooks: hooks.unwrap_or_default(),
         })
+    }
+
+    /// Puts a value at `section.key` of a section that there is in this entry.
+    pub(super) fn set(&mut self, section: &str, key: &str, value: Value) {
+        if let ValueKind::Table(entry) = &mut self.value.kind
+            && let Some(ValueKind::Table(section)) = entry.get_mut(section).map(|section| &mut section.kind)
+        {
+            section.insert(key.to_owned(), value);
+        }
     }
 
     /// The value at `section.key` in this entry.

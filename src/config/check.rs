@@ -5,6 +5,7 @@
 use ::config::{Value, ValueKind};
 
 use super::apps::{AppEntry, AppRule};
+use super::certificate::load_certificates;
 use super::duration::format_duration;
 use super::environment::variable;
 use super::layer::Layer;
@@ -21,6 +22,8 @@ pub(super) fn sections(config: &Config, tree: &Layer, complete: bool, mistakes: 
     cuts(&config.hls, "", |key| tree.get("hls", key), mistakes);
     recordings(config, &config.dvr, "", |key| tree.get("dvr", key), mistakes);
     node_address(config, tree, mistakes);
+    certificates(config, tree, mistakes);
+    upstream_tls(&config.upstream, tree, mistakes);
     match config.role {
         Role::Origin => {
             signed_peers(config, tree, mistakes);
@@ -33,6 +36,39 @@ pub(super) fn sections(config: &Config, tree: &Layer, complete: bool, mistakes: 
             if complete {
                 some_origins(&config.upstream, tree, mistakes);
             }
+        }
+    }
+}
+
+/// Authorities that nobody asks are a mistake: somebody believes that nobody listens in.
+fn upstream_tls(upstream: &Upstream, tree: &Layer, mistakes: &mut Vec<Mistake>) {
+    let (Some(value), Some(path)) = (tree.get("upstream", "ca_file"), &upstream.ca_file) else { return };
+    let message = match load_certificates(path) {
+        _ if !upstream.tls => "does nothing without TLS: set tls = true, too".to_owned(),
+        Err(error) => error.to_string(),
+        Ok(_) => return,
+    };
+    mistakes.push(Mistake::at(value, "upstream.ca_file", message));
+}
+
+/// Whoever listens for TLS has a certificate to show, and each that is named can be used.
+fn certificates(config: &Config, tree: &Layer, mistakes: &mut Vec<Mistake>) {
+    let pairs = &config.tls.certificates;
+    if let Some(value) = tree.get("tls", "certificates") {
+        for (index, error) in pairs.iter().enumerate().filter_map(|(index, pair)| Some((index, pair.load().err()?))) {
+            mistakes.push(Mistake::at(value, &format!("tls.certificates[{index}]"), error.to_string()));
+        }
+        // One that could not be read is the mistake, not that there is none.
+        if !matches!(&value.kind, ValueKind::Array(items) if items.is_empty()) {
+            return;
+        }
+    }
+    let listeners =
+        [("rtmp", &config.rtmp.tls_listen), ("http", &config.http.tls_listen), ("admin", &config.admin.tls_listen)];
+    for (section, addresses) in listeners {
+        if let Some(value) = tree.get(section, "tls_listen").filter(|_| !addresses.is_empty()) {
+            let message = "TLS needs a certificate: set certificates under [tls]".to_owned();
+            mistakes.push(Mistake::at(value, &format!("{section}.tls_listen"), message));
         }
     }
 }
@@ -55,6 +91,10 @@ pub(super) fn app(config: &Config, entry: &AppEntry, rule: &AppRule, mistakes: &
     let mut dvr = config.dvr.clone();
     dvr.apply(&rule.dvr);
     recordings(config, &dvr, &prefix, |key| entry.get("dvr", key), mistakes);
+    if let Some(value) = entry.get("hooks", "ca_file") {
+        let message = "holds for the process as a whole: set it under [hooks]".to_owned();
+        mistakes.push(Mistake::at(value, &format!("{prefix}hooks.ca_file"), message));
+    }
     for key in ["max_bytes", "min_free"] {
         if let Some(value) = entry.get("dvr", key) {
             let message = "holds for all recordings of the process together: set it under [dvr]".to_owned();

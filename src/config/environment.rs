@@ -33,7 +33,7 @@ pub(super) fn read(variables: impl IntoIterator<Item = (String, String)>, mistak
         }
     }
     let sections = tables.into_iter().map(|(section, table)| (section, Value::new(None, table))).collect();
-    Layer { sections, apps: Vec::new() }
+    Layer { sections, ..Layer::default() }
 }
 
 /// The names of the variables that are settings, sorted.
@@ -44,7 +44,7 @@ pub(super) fn names(variables: impl IntoIterator<Item = (String, String)>) -> Ve
 }
 
 /// One prefix for all: a cluster sets variables such as RILLCAST_EDGE_SERVICE_HOST, which are no settings.
-fn is_setting(name: &str) -> bool {
+pub(super) fn is_setting(name: &str) -> bool {
     name.strip_prefix(PREFIX).is_some_and(|path| path.contains(SEPARATOR))
 }
 

@@ -11,6 +11,7 @@ use std::str::FromStr;
 use ::config::{Value, ValueKind};
 
 use super::mistake::Mistake;
+use super::secret::Secret;
 
 /// What kind of value a key takes: tells the environment, which knows only text, what to make of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +37,15 @@ pub(super) trait Form<T> {
 
     /// The value as it is written in a TOML file; empty if there is none.
     fn write(value: &T) -> String;
+
+    /// The same, but a secret in it as what `seal` makes of it.
+    fn sealed(value: &T, _seal: &Seal<'_>) -> String {
+        Self::write(value)
+    }
 }
+
+/// What stands for a secret where it must not be shown.
+pub(super) type Seal<'a> = dyn Fn(&Secret) -> String + 'a;
 
 /// A value with a textual form of its own. The error's text completes "expected ..., found ...".
 pub(super) trait Word: FromStr<Err: fmt::Display> + fmt::Display {
@@ -129,6 +138,10 @@ impl<T, F: Form<T>> Form<Option<T>> for Optional<F> {
     fn write(value: &Option<T>) -> String {
         value.as_ref().map(F::write).unwrap_or_default()
     }
+
+    fn sealed(value: &Option<T>, seal: &Seal<'_>) -> String {
+        value.as_ref().map(|value| F::sealed(value, seal)).unwrap_or_default()
+    }
 }
 
 /// A list of at least `MIN` values; a single one may stand without brackets.
@@ -152,6 +165,11 @@ impl<T, F: Form<T>, const MIN: usize> Form<Vec<T>> for List<F, MIN> {
 
     fn write(value: &Vec<T>) -> String {
         let items: Vec<String> = value.iter().map(F::write).collect();
+        format!("[{}]", items.join(", "))
+    }
+
+    fn sealed(value: &Vec<T>, seal: &Seal<'_>) -> String {
+        let items: Vec<String> = value.iter().map(|item| F::sealed(item, seal)).collect();
         format!("[{}]", items.join(", "))
     }
 }
@@ -194,7 +212,7 @@ macro_rules! choice {
         }
     };
 }
-pub(super) use choice;
+pub(in crate::config) use choice;
 
 #[cfg(test)]
 #[expect(unreachable_pub, reason = "the macro declares for the public interface")]

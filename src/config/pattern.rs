@@ -9,11 +9,11 @@ use super::form::Word;
 
 /// A pattern such as `live*`: `*` stands for any characters, slashes and none included; everything else for itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct AppPattern(String);
+pub struct AppPattern(String);
 
 /// Why a text is not a pattern; completes "expected ...".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum AppPatternError {
+pub enum AppPatternError {
     /// Empty, or begins or ends with a slash, so that no app could match.
     #[error("{}", AppPattern::EXPECTED)]
     Malformed,
@@ -21,7 +21,7 @@ pub(super) enum AppPatternError {
 
 impl AppPattern {
     /// Whether the whole of `app` matches.
-    pub(super) fn matches(&self, app: &str) -> bool {
+    pub fn matches(&self, app: &str) -> bool {
         let mut parts = self.0.split('*');
         let first = parts.next().unwrap_or_default();
         let Some(mut rest) = app.strip_prefix(first) else { return false };

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use ::config::{Value, ValueKind};
 
-use super::form::{Form, Shape, quoted};
+use super::form::{Form, Seal, Shape, quoted};
 use super::mistake::Mistake;
 
 /// What is shown in the place of every secret.
@@ -61,6 +61,10 @@ impl<const MIN_BYTES: usize> Form<Secret> for Hidden<MIN_BYTES> {
 
     fn write(secret: &Secret) -> String {
         quoted(secret)
+    }
+
+    fn sealed(secret: &Secret, seal: &Seal<'_>) -> String {
+        quoted(&seal(secret))
     }
 }
 

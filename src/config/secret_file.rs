@@ -6,56 +6,110 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ::config::{Value, ValueKind};
 
 use super::form::{Form, Shape};
 use super::layer::Layer;
 use super::mistake::Mistake;
-use super::secret::SecretFile;
+use super::secret::{Secret, SecretFile};
 use super::sections::SCHEMAS;
 
 /// The longest secret that a file may hold, in bytes. Bounds what is read of a file that does not end.
 const MAX_BYTES: usize = 64 << 10;
 
 /// Puts what each `<key>_file` holds at its `<key>`; a file that is no use, and one beside a key that is set, is a
-/// mistake.
-pub(super) fn resolve(tree: &mut Layer, mistakes: &mut Vec<Mistake>) {
+/// mistake. Returns the files, those of no use included.
+pub(super) fn resolve(tree: &mut Layer, mistakes: &mut Vec<Mistake>) -> Vec<PathBuf> {
+    let mut files = Vec::new();
     for schema in SCHEMAS {
         for key in schema.keys.iter().filter(|key| key.shape == Shape::Secret) {
             let file_key = format!("{}_file", key.name);
-            let Some(file) = tree.get(schema.name, &file_key) else { continue };
-            let path = format!("{}.{file_key}", schema.name);
-            if tree.get(schema.name, key.name).is_some() {
-                let message = format!("{} is set, too; only one of the two can be", key.name);
-                mistakes.push(Mistake::at(file, &path, message));
-                continue;
+            let (found, secret) = (tree.get(schema.name, &file_key), tree.get(schema.name, key.name));
+            if let Some(value) =
+                find(found, secret, key.name, &format!("{}.{file_key}", schema.name), &mut files, mistakes)
+            {
+                tree.set(schema.name, key.name, value);
             }
-            // What is no path at all is reported where the section is read.
-            let Some(file_path) = SecretFile::read(file, &path, &mut Vec::new()) else { continue };
-            match read(&file_path) {
-                Ok(text) => {
-                    let source = file_path.display().to_string();
-                    tree.set(schema.name, key.name, Value::new(Some(&source), ValueKind::String(text)));
+            for entry in &mut tree.apps {
+                let (found, secret) = (entry.get(schema.name, &file_key), entry.get(schema.name, key.name));
+                let path = format!("{}.{}.{file_key}", entry.path, schema.name);
+                if let Some(value) = find(found, secret, key.name, &path, &mut files, mistakes) {
+                    entry.set(schema.name, key.name, value);
                 }
-                Err(error) => mistakes.push(Mistake::at(file, &path, format!("{}: {error}", file_path.display()))),
             }
+        }
+    }
+    files
+}
+
+/// Takes out of `layers` the secrets, and the files that hold them, that `overlay` has in either way: it is to win, and both
+/// together would be a mistake.
+pub(super) fn give_way(layers: &mut [Layer], overlay: &Layer) {
+    for schema in SCHEMAS {
+        for key in schema.keys.iter().filter(|key| key.shape == Shape::Secret) {
+            let names = [key.name, &format!("{}_file", key.name)];
+            if names.iter().any(|name| overlay.get(schema.name, name).is_some()) {
+                for layer in &mut *layers {
+                    names.iter().for_each(|name| layer.remove(schema.name, name));
+                }
+            }
+        }
+    }
+}
+
+/// Adds the file that is named at `path` to `files`, and gives what it holds, for the key `name` beside it, which has to have no value of its own.
+fn find(
+    file: Option<&Value>,
+    secret: Option<&Value>,
+    name: &str,
+    path: &str,
+    files: &mut Vec<PathBuf>,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<Value> {
+    let file = file?;
+    if secret.is_some() {
+        let message = format!("{name} is set, too; only one of the two can be");
+        mistakes.push(Mistake::at(file, path, message));
+        return None;
+    }
+    // What is no path at all is reported where the section is read.
+    let file_path = SecretFile::read(file, path, &mut Vec::new())?;
+    files.push(file_path.clone());
+    match read(&file_path) {
+        Ok(text) => Some(Value::new(Some(&file_path.display().to_string()), ValueKind::String(text))),
+        Err(error) => {
+            mistakes.push(Mistake::at(file, path, format!("{}: {error}", file_path.display())));
+            None
         }
     }
 }
 
 /// Why a file holds no secret.
 #[derive(Debug, thiserror::Error)]
-enum FileError {
+pub enum FileError {
+    /// It cannot be read.
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
+    /// It holds nothing.
     #[error("is empty")]
     Empty,
+    /// It is no secret.
     #[error("is longer than {MAX_BYTES} bytes")]
     TooLong,
+    /// It is no text.
     #[error("is not text in UTF-8")]
     NoText,
+}
+
+/// The secret that a file holds, as any `<key>_file` does.
+///
+/// # Errors
+///
+/// The file cannot be read, or holds no text.
+pub fn read_secret(path: &Path) -> Result<Secret, FileError> {
+    read(path).map(|text| Secret::new(&text))
 }
 
 /// What a file holds, without the line end that editors and `echo` leave behind.

@@ -94,11 +94,37 @@ macro_rules! section {
                     value: <$form as $crate::config::form::Form<$type>>::write(&self.$key),
                 },)+]
             }
+
+            /// The same with every secret as what `seal` makes of it.
+            pub(in $crate::config) fn sealed(
+                &self,
+                seal: &$crate::config::form::Seal<'_>,
+            ) -> Vec<$crate::config::section::Setting> {
+                vec![$($crate::config::section::Setting {
+                    section: $name,
+                    key: stringify!($key),
+                    value: <$form as $crate::config::form::Form<$type>>::sealed(&self.$key, seal),
+                },)+]
+            }
+
+            /// The keys whose values differ from those of `other`.
+            pub(in $crate::config) fn differences(&self, other: &Self) -> Vec<&'static str> {
+                let differs = [$((stringify!($key), self.$key != other.$key),)+];
+                differs.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
+            }
+
+            /// Takes the value of one key from `other`, if there is such a key.
+            pub(in $crate::config) fn take(&mut self, key: &str, other: &Self) {
+                match key {
+                    $(stringify!($key) => self.$key.clone_from(&other.$key),)+
+                    _ => {}
+                }
+            }
         }
 
         impl $patch {
             /// Reads the table at `path`, which must hold no other keys; each wrong key is left out and is a mistake.
-            pub(super) fn read(
+            pub(in crate::config) fn read(
                 value: &::config::Value,
                 path: &str,
                 mistakes: &mut Vec<$crate::config::mistake::Mistake>,
@@ -114,6 +140,27 @@ macro_rules! section {
                     }),)+
                 }
             }
+
+            /// Every key that it has, with its value, in the order of their declaration.
+            #[allow(dead_code, reason = "not every section can stand in an entry of [[apps]]")]
+            pub(in $crate::config) fn settings(&self) -> Vec<$crate::config::section::Setting> {
+                // Nothing secret is shown that way.
+                self.sealed(&|secret| secret.to_string())
+            }
+
+            /// The same with every secret as what `seal` makes of it.
+            #[allow(dead_code, reason = "not every section can stand in an entry of [[apps]]")]
+            pub(in $crate::config) fn sealed(
+                &self,
+                seal: &$crate::config::form::Seal<'_>,
+            ) -> Vec<$crate::config::section::Setting> {
+                let settings = [$(self.$key.as_ref().map(|value| $crate::config::section::Setting {
+                    section: $name,
+                    key: stringify!($key),
+                    value: <$form as $crate::config::form::Form<$type>>::sealed(value, seal),
+                }),)+];
+                settings.into_iter().flatten().collect()
+            }
         }
     };
 }
@@ -126,9 +173,17 @@ pub(super) fn known_table<'v>(
     known: impl Iterator<Item = &'static str> + Clone,
     mistakes: &mut Vec<Mistake>,
 ) -> Option<&'v Map<String, Value>> {
-    let ValueKind::Table(table) = &value.kind else {
-        mistakes.push(Mistake::unexpected(value, path, &"a table"));
-        return None;
+    let table = match &value.kind {
+        ValueKind::Table(table) => table,
+        // Not repeated: it may have been meant to be a secret.
+        ValueKind::String(_) => {
+            mistakes.push(Mistake::at(value, path, "expected a table, found a string".to_owned()));
+            return None;
+        }
+        _ => {
+            mistakes.push(Mistake::unexpected(value, path, &"a table"));
+            return None;
+        }
     };
     let mut unknown: Vec<_> = table.iter().filter(|(key, _)| !known.clone().any(|name| name == key.as_str())).collect();
     unknown.sort_by_key(|(key, _)| key.as_str());
@@ -215,10 +270,26 @@ mod tests {
     }
 
     #[test]
+    fn two_of_a_kind_are_compared_key_by_key_and_one_takes_values_from_the_other() {
+        let (mut tank, other) = (Tank::default(), Tank { filled: false, fill_time: Duration::from_secs(7) });
+        assert_eq!(tank.differences(&other), ["filled", "fill_time"]);
+        tank.take("fill_time", &other);
+        tank.take("colour", &other);
+        assert_eq!(tank.differences(&other), ["filled"]);
+        assert_eq!(tank.sealed(&|_| String::new()), tank.settings());
+    }
+
+    #[test]
     fn a_section_that_is_no_table_is_a_mistake() {
         let mut mistakes = Vec::new();
         TankPatch::read(&Value::from(3_i64), "tank", &mut mistakes);
         assert_eq!(mistakes[0].to_string(), "tank: expected a table, found 3");
+    }
+
+    #[test]
+    fn a_patch_shows_only_the_keys_it_has() {
+        let settings = TankPatch { filled: Some(false), ..TankPatch::default() }.settings();
+        assert_eq!(settings, [Setting { section: "tank", key: "filled", value: "false".to_owned() }]);
     }
 
     #[test]

@@ -3,16 +3,22 @@
 //! Owns the list. The rest of the crate takes its settings from these structs; `conf/*.toml` explain the same keys to
 //! users, and a test holds the two together. What must hold between keys is checked in `check`.
 
+mod auth;
+mod hooks;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::certificate::{CertificatePair, Pair};
+use super::credentials::{Credentials, LoginAndPassword};
 use super::duration::Span;
 use super::form::{List, Optional, Switch, Whole, Written, choice};
 use super::hls_path::{Directory, PlaylistPath, SegmentPath};
 use super::latency::MergeWindow;
 use super::listen::ListenAddress;
 use super::nameserver::Nameserver;
+use super::network::Network;
 use super::percentage::Percentage;
 use super::rate::Rate;
 use super::ratio::{Ratio, Times};
@@ -20,18 +26,23 @@ use super::recording_path::RecordingPath;
 use super::secret::{Hidden, Secret, SecretFile};
 use super::section::{Schema, section};
 use super::size::Size;
-use super::text::{LogFilter, NodeName, Text, WebOrigin};
+use super::text::{HostName, LogFilter, NodeName, Text, WebOrigin};
 use super::upstream::OriginAddress;
+
+pub use auth::{Auth, AuthPatch};
+pub use hooks::{HookFailure, Hooks, HooksPatch};
 
 const MEBIBYTE: usize = 1 << 20;
 
 /// The schemas of all sections, in the order in which mistakes in them are reported.
-pub const SCHEMAS: [Schema; 14] = [
+pub const SCHEMAS: [Schema; 18] = [
     Node::SCHEMA,
     Log::SCHEMA,
     Rtmp::SCHEMA,
     Http::SCHEMA,
     Admin::SCHEMA,
+    Net::SCHEMA,
+    Tls::SCHEMA,
     Play::SCHEMA,
     Publish::SCHEMA,
     Upstream::SCHEMA,
@@ -41,6 +52,8 @@ pub const SCHEMAS: [Schema; 14] = [
     Limits::SCHEMA,
     Hls::SCHEMA,
     Dvr::SCHEMA,
+    Auth::SCHEMA,
+    Hooks::SCHEMA,
 ];
 
 /// At least one address to listen on.
@@ -82,6 +95,8 @@ section! {
     "rtmp" Rtmp RtmpPatch {
         /// Where it listens; never empty.
         listen: Vec<ListenAddress> as Listen = vec![ListenAddress::Any(1935)],
+        /// Where it listens for RTMP over TLS.
+        tls_listen: Vec<ListenAddress> as List<Written<ListenAddress>> = Vec::new(),
         /// The size of outgoing chunks in bytes, 128 to 65,536 (RTMP specification 1.0, section 5.4.1).
         chunk_size: u32 as Whole<128, 65_536> = 60_000,
     }
@@ -92,6 +107,8 @@ section! {
     "http" Http HttpPatch {
         /// Where it listens; never empty.
         listen: Vec<ListenAddress> as Listen = vec![ListenAddress::Any(8080)],
+        /// Where it listens for HTTP over TLS.
+        tls_listen: Vec<ListenAddress> as List<Written<ListenAddress>> = Vec::new(),
         /// The web origins whose pages may play; `*` is every one, none turns cross-origin playing off.
         cors_origins: Vec<String> as List<Text<WebOrigin>> = vec!["*".to_owned()],
     }
@@ -102,6 +119,33 @@ section! {
     "admin" Admin AdminPatch {
         /// Where it listens; never empty.
         listen: Vec<ListenAddress> as Listen = vec![ListenAddress::Any(1985)],
+        /// Who may change something over the API; only clients on the same host if unset.
+        edit_auth: Option<Credentials> as Optional<LoginAndPassword> = None,
+        /// The file that holds `edit_auth` instead.
+        edit_auth_file: Option<PathBuf> as Optional<SecretFile> = None,
+        /// Who may look at the API, beside who may change something.
+        view_auth: Option<Credentials> as Optional<LoginAndPassword> = None,
+        /// The file that holds `view_auth` instead.
+        view_auth_file: Option<PathBuf> as Optional<SecretFile> = None,
+        /// Where it listens for HTTP over TLS.
+        tls_listen: Vec<ListenAddress> as List<Written<ListenAddress>> = Vec::new(),
+    }
+}
+
+section! {
+    /// What stands between this process and its clients.
+    "net" Net NetPatch {
+        /// The proxies that are believed who their clients are.
+        trusted_proxies: Vec<Network> as List<Written<Network>> = Vec::new(),
+    }
+}
+
+section! {
+    /// What listeners of TLS present.
+    "tls" Tls TlsPatch {
+        /// Certificates with their keys; a client that names none of them gets the first. Never empty where there is a
+        /// listener.
+        certificates: Vec<CertificatePair> as List<Pair> = Vec::new(),
     }
 }
 
@@ -124,6 +168,8 @@ section! {
         hard_lag: Duration as Span<1> = Duration::from_secs(30),
         /// How long a player of an absent stream is kept waiting; zero is for ever.
         play_wait: Duration as Span = Duration::from_secs(5),
+        /// How many times as fast as the stream a player gets what was sent before it came; 0 is all at once.
+        join_speed: u32 as Whole<0, 1_000> = 20,
         /// Whether the flags of an FLV header are the tracks that the stream turns out to have.
         guess_has_av: bool as Switch = true,
         /// The audio flag, where it is not guessed.
@@ -182,6 +228,14 @@ section! {
         protocol: UpstreamProtocol as Written<UpstreamProtocol> = UpstreamProtocol::Rtmp,
         /// The port of every address over HTTP; the ports of the origins are those of RTMP.
         http_port: u16 as Whole<1, 65_535> = 8080,
+        /// Whether all of them are spoken with over TLS, other edges excepted.
+        tls: bool as Switch = false,
+        /// The port of every address for RTMP over TLS; the ports of the origins if unset.
+        rtmps_port: Option<u16> as Optional<Whole<1, 65_535>> = None,
+        /// The authorities that are believed; those that the system knows if unset.
+        ca_file: Option<PathBuf> as Optional<SecretFile> = None,
+        /// Whom all of them have to prove to be; each what it is configured as if unset.
+        server_name: Option<String> as Optional<Text<HostName>> = None,
         /// Connects under way at a time to one address; at least 1.
         max_connects: usize as Whole<1, { u64::MAX }> = 16,
         /// How long a pull goes on after its last player; zero ends it with that player.
@@ -239,6 +293,16 @@ section! {
         max_connections: usize as Whole<1, { u64::MAX }> = 100_000,
         /// Connections from one IP address; 0 is any number.
         max_connections_per_address: usize as Whole<0, { u64::MAX }> = 0,
+        /// Connections that have not said yet what they want, at a time; 0 is any number.
+        max_handshakes: usize as Whole<0, { u64::MAX }> = 10_000,
+        /// Connections that begin in a second; 0 is any number.
+        max_handshakes_per_second: usize as Whole<0, { u64::MAX }> = 0,
+        /// The head of a request over HTTP, in bytes; at least one kibibyte.
+        max_header_bytes: usize as Size<1024> = 16 << 10,
+        /// The body of a request over HTTP for a stream, in bytes.
+        max_body_bytes: usize as Size<0> = 64 << 10,
+        /// What one publisher may send, in bits a second; any if unset.
+        publish_bitrate: Option<u64> as Optional<Rate> = None,
         /// Players, pulls by other servers not counted; 0 is any number.
         max_players: usize as Whole<0, { u64::MAX }> = 0,
         /// What is sent over all protocols together, in bits a second, from which on no player is let in; any if unset.

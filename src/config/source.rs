@@ -11,6 +11,7 @@ use ::config::{FileFormat, Format, Map, Value, ValueKind};
 use super::apps::AppEntry;
 use super::layer::Layer;
 use super::mistake::Mistake;
+use super::provenance::Lines;
 use super::section::{hint, shown_key};
 use super::sections::SCHEMAS;
 
@@ -61,7 +62,8 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Mistake {
     Mistake::in_source(&path.display().to_string(), format!("cannot be read: {error}"))
 }
 
-fn parse(name: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Option<Layer> {
+/// Parses TOML, shown as `name` in mistakes; `None` after adding why that is impossible.
+pub(super) fn parse(name: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Option<Layer> {
     let root = match Format::parse(&FileFormat::Toml, Some(&name.to_owned()), text) {
         Ok(root) => root,
         Err(error) => {
@@ -69,6 +71,48 @@ fn parse(name: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Option<Layer> {
             return None;
         }
     };
+    Some(Layer { lines: Lines::of(name, text), ..layer(root, mistakes) })
+}
+
+/// Parses JSON in the shape that TOML has: an object of sections. Shown as `name` in mistakes.
+pub(super) fn parse_json(name: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Option<Layer> {
+    let root = match serde_json::from_str(text) {
+        Ok(root) => json_value(name, root),
+        Err(error) => {
+            mistakes.push(Mistake::in_source(name, error.to_string()));
+            return None;
+        }
+    };
+    match root.kind {
+        ValueKind::Table(root) => Some(layer(root, mistakes)),
+        _ => {
+            mistakes.push(Mistake::in_source(name, "expected an object of sections".to_owned()));
+            None
+        }
+    }
+}
+
+fn json_value(name: &str, value: serde_json::Value) -> Value {
+    let kind = match value {
+        serde_json::Value::Null => ValueKind::Nil,
+        serde_json::Value::Bool(switch) => ValueKind::Boolean(switch),
+        serde_json::Value::Number(number) => match number.as_i64() {
+            Some(whole) => ValueKind::I64(whole),
+            None => ValueKind::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        serde_json::Value::String(text) => ValueKind::String(text),
+        serde_json::Value::Array(items) => {
+            ValueKind::Array(items.into_iter().map(|item| json_value(name, item)).collect())
+        }
+        serde_json::Value::Object(members) => {
+            ValueKind::Table(members.into_iter().map(|(key, value)| (key, json_value(name, value))).collect())
+        }
+    };
+    Value::new(Some(&name.to_owned()), kind)
+}
+
+/// Takes the sections apart.
+fn layer(root: Map<String, Value>, mistakes: &mut Vec<Mistake>) -> Layer {
     // In an order of its own, so that the same mistakes always read the same.
     let mut root: Vec<_> = root.into_iter().collect();
     root.sort_by(|(left, _), (right, _)| left.cmp(right));
@@ -86,7 +130,7 @@ fn parse(name: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Option<Layer> {
             mistakes.push(Mistake::at(&value, &shown_key(&key), message));
         }
     }
-    Some(layer)
+    layer
 }
 
 /// Drops the tables within a section, of which there are none: merging would forget in which file one stands.

@@ -1,8 +1,10 @@
 //! The configuration as a whole: sources over each other, and what is said about mistakes.
 
+mod access;
 mod manual;
 mod mistakes;
 mod precedence;
+mod provenance;
 mod secrets;
 
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Strings that must look a certain way: node names, log filters, web origins.
+//! Strings that must look a certain way: node names, log filters, host names, web origins.
 //!
 //! Owns what is accepted. The fields they end in are plain strings, and nothing about them is changed on the way.
 
@@ -70,6 +70,17 @@ impl Kind for LogFilter {
     }
 }
 
+/// What a certificate is for: a host name, or an IP address.
+pub(super) struct HostName;
+
+impl Kind for HostName {
+    const EXPECTED: &'static str = "a host name or an IP address, without a port";
+
+    fn accepts(text: &str) -> bool {
+        rustls::pki_types::ServerName::try_from(text).is_ok()
+    }
+}
+
 /// Whose pages may play: `*`, or an origin as a browser sends it (RFC 6454, section 6.2).
 pub(super) struct WebOrigin;
 
@@ -106,6 +117,16 @@ mod tests {
     fn a_misspelt_level_is_not_taken_for_a_module() {
         for text in ["", "inof", "info,", "info,rillcast::pull=debgu", "rillcast"] {
             assert!(!LogFilter::accepts(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_for_a_host_and_no_port() {
+        for text in ["origin.example", "origin", "192.0.2.1", "2001:db8::1"] {
+            assert!(HostName::accepts(text), "{text:?}");
+        }
+        for text in ["", "origin.example:1935", "https://origin", "a b"] {
+            assert!(!HostName::accepts(text), "{text:?}");
         }
     }
 

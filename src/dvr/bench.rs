@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tempfile::TempDir;
 
-use crate::config::{self, Config, Role};
+use crate::config::{self, Live, Role};
 use crate::media::class::classify;
 use crate::media::flv::FlvReader;
 use crate::media::packet::Packet;
@@ -19,7 +19,7 @@ use super::library::Library;
 
 pub(super) struct Bench {
     pub(super) directory: TempDir,
-    pub(super) config: Arc<Config>,
+    pub(super) config: Live,
     pub(super) metrics: Arc<Metrics>,
     pub(super) library: Library,
 }
@@ -36,10 +36,10 @@ impl Bench {
         let text = format!("[dvr]\nenabled = true\npath = \"{}\"\n{lines}\n", path.display());
         let file = directory.path().join("dvr.toml");
         std::fs::write(&file, text).unwrap();
-        let config = Arc::new(config::load(Role::Origin, &[file], []).unwrap());
+        let config = Live::new(config::load(Role::Origin, &[file], []).unwrap());
         let metrics = Arc::new(Metrics::new());
         let disk = Disk::start("test", 1).unwrap();
-        let library = Library::new(Arc::clone(&config), Arc::clone(&metrics), disk);
+        let library = Library::new(config.clone(), Arc::clone(&metrics), disk);
         Self { directory, config, metrics, library }
     }
 

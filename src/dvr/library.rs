@@ -9,14 +9,16 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::config::{Config, DvrFormat};
+use crate::config::{Config, DvrFormat, Live};
+use crate::hooks::{self, Hooks};
+use crate::media::stream_key::StreamKey;
 use crate::metrics::{Metrics, RecordingDeletion};
 
 use super::card::Card;
@@ -89,7 +91,7 @@ pub struct Library {
 
 #[derive(Debug)]
 struct Shared {
-    config: Arc<Config>,
+    config: Live,
     metrics: Arc<Metrics>,
     disk: Disk,
     index: Mutex<Index>,
@@ -98,6 +100,8 @@ struct Shared {
     /// Files that could not be completed, to be tried again.
     leftovers: Mutex<HashSet<PathBuf>>,
     changed: Notify,
+    /// Told of recordings that are complete.
+    hooks: OnceLock<Hooks>,
 }
 
 /// The recordings by when they began, and when those began that have an id.
@@ -110,18 +114,17 @@ struct Index {
 #[derive(Debug)]
 struct Entry {
     recording: Recording,
-    /// For how long it is kept, in milliseconds.
-    retention_ms: Option<u64>,
     /// The disk that it is on.
     device: u64,
 }
 
 impl Entry {
-    fn kept(&self) -> Kept {
+    /// As the rules see it, if it is kept for so many milliseconds.
+    fn kept(&self, retention_ms: Option<u64>) -> Kept {
         Kept {
             end_ms: self.recording.begin_ms.saturating_add(self.recording.duration_ms),
             bytes: self.recording.bytes,
-            retention_ms: self.retention_ms,
+            retention_ms,
             device: self.device,
         }
     }
@@ -152,7 +155,7 @@ impl Index {
 
 impl Library {
     /// A library without recordings; `disk` reads and deletes.
-    pub(super) fn new(config: Arc<Config>, metrics: Arc<Metrics>, disk: Disk) -> Self {
+    pub(super) fn new(config: Live, metrics: Arc<Metrics>, disk: Disk) -> Self {
         let shared = Shared {
             config,
             metrics,
@@ -161,6 +164,7 @@ impl Library {
             sweeping: Mutex::default(),
             leftovers: Mutex::default(),
             changed: Notify::new(),
+            hooks: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -251,14 +255,14 @@ impl Library {
 
     /// The directories that recordings are below.
     fn directories(&self) -> impl Iterator<Item = PathBuf> {
-        let paths = self.shared.config.recording_paths();
+        let paths = self.config().recording_paths();
         let directories: HashSet<PathBuf> = paths.iter().map(|(path, _)| path.directory().to_owned()).collect();
         directories.into_iter()
     }
 
     /// Where a recording may be: with the settings that say so.
-    pub(super) fn config(&self) -> &Config {
-        &self.shared.config
+    pub(super) fn config(&self) -> Arc<Config> {
+        self.shared.config.current()
     }
 
     pub(super) fn metrics(&self) -> &Metrics {
@@ -271,7 +275,6 @@ impl Library {
 
     /// A recording has begun, or was found.
     pub(super) fn add(&self, card: Card, format: DvrFormat, path: PathBuf, size: Size, is_complete: bool) {
-        let retention = self.shared.config.dvr_for(&card.app).retention;
         // What cannot be looked at is on a disk of its own.
         let device = path.parent().and_then(|directory| fs::metadata(directory).ok()).map_or(0, |found| found.dev());
         let recording = Recording {
@@ -286,8 +289,7 @@ impl Library {
             path,
             is_complete,
         };
-        let retention_ms = retention.map(|retention| retention.as_millis() as u64);
-        self.shared.index.lock().insert(Entry { recording, retention_ms, device });
+        self.shared.index.lock().insert(Entry { recording, device });
         if is_complete {
             self.shared.changed.notify_one();
         }
@@ -302,13 +304,33 @@ impl Library {
 
     /// A recording is complete, under its final name.
     pub(super) fn complete_with(&self, id: &str, path: PathBuf, size: Size) {
+        let mut completed = None;
         if let Some(entry) = self.shared.index.lock().get_mut(id) {
             (entry.recording.bytes, entry.recording.duration_ms) = (size.bytes, size.duration_ms);
             entry.recording.path = path;
             entry.recording.is_complete = true;
+            completed = Some(entry.recording.clone());
+        }
+        if let Some(recording) = completed {
+            self.tell(&recording);
         }
         self.shared.metrics.dvr.files.inc();
         self.shared.changed.notify_one();
+    }
+
+    /// Has `hooks` told of each recording that is complete from now on.
+    pub(super) fn tell_of_recordings(&self, hooks: Hooks) {
+        // There is one server, and it calls once.
+        let _ = self.shared.hooks.set(hooks);
+    }
+
+    fn tell(&self, recording: &Recording) {
+        let Some(hooks) = self.shared.hooks.get() else { return };
+        // As it was before it was decoded.
+        let name = format!("{}/{}", recording.app, recording.stream).replace('%', "%25");
+        if let Ok(key) = StreamKey::from_path(&name) {
+            hooks.recording(&key, &recording.session, &hooks::Recording { file: &recording.path });
+        }
     }
 
     /// A recording will not be complete, or not yet.
@@ -345,7 +367,7 @@ impl Library {
     fn sweep_for(&self, more: Option<(u64, u64)>) {
         let _one_at_a_time = self.shared.sweeping.lock();
         let mut bounds = Bounds {
-            max_bytes: self.shared.config.dvr().max_bytes.map(|bytes| bytes as u64),
+            max_bytes: self.config().dvr().max_bytes.map(|bytes| bytes as u64),
             missing: self.missing(more),
             ..Bounds::default()
         };
@@ -362,14 +384,23 @@ impl Library {
         let open = index.entries.values().filter(|entry| !entry.recording.is_complete);
         bounds.open_bytes = open.map(|entry| entry.recording.bytes).sum();
         let complete: Vec<&Entry> = index.entries.values().filter(|entry| entry.recording.is_complete).collect();
-        let kept: Vec<Kept> = complete.iter().map(|entry| entry.kept()).collect();
+        // Asked for each time, once for each app: a reload may have changed it.
+        let config = self.config();
+        let mut retentions: HashMap<&str, Option<u64>> = HashMap::new();
+        let mut retention_of = |app| {
+            *retentions.entry(app).or_insert_with(|| {
+                let retention = config.dvr_for(app).retention;
+                retention.map(|retention| u64::try_from(retention.as_millis()).unwrap_or(u64::MAX))
+            })
+        };
+        let kept: Vec<Kept> = complete.iter().map(|entry| entry.kept(retention_of(&entry.recording.app))).collect();
         let excess = excess(&kept, bounds, now_ms()).into_iter();
         excess.map(|(at, reason)| (complete[at].recording.clone(), reason)).collect()
     }
 
     /// How many bytes each disk has less free than it should.
     fn missing(&self, more: Option<(u64, u64)>) -> HashMap<u64, u64> {
-        let Some(min_free) = self.shared.config.dvr().min_free else { return HashMap::new() };
+        let Some(min_free) = self.config().dvr().min_free else { return HashMap::new() };
         let spaces = self.directories().filter_map(|directory| space::of(&directory).ok());
         let missing = spaces.map(|space| {
             let more = more.filter(|(device, _)| *device == space.device).map_or(0, |(_, bytes)| bytes);
@@ -380,7 +411,7 @@ impl Library {
 
     /// Whether so many bytes more may be written to a disk. If not, old recordings are deleted, as far as the rules allow.
     pub(super) fn make_room(&self, directory: &Path, bytes: u64) -> io::Result<bool> {
-        let wanted = bytes.saturating_add(self.shared.config.dvr().min_free.unwrap_or(0) as u64);
+        let wanted = bytes.saturating_add(self.config().dvr().min_free.unwrap_or(0) as u64);
         let space = space::of(directory)?;
         if space.free >= wanted {
             return Ok(true);

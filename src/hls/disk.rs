@@ -18,6 +18,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::config::Hls;
+use crate::hooks::Hooks;
+use crate::hub::Identity;
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{HlsDiskError, Metrics};
 
@@ -34,7 +36,7 @@ const LOG_EVERY: Duration = Duration::from_secs(30);
 
 /// What the thread is to do.
 enum Job {
-    Put { key: StreamKey, keep: Keep, segment: Arc<Segment>, is_first: bool, target_s: u64 },
+    Put { key: StreamKey, keep: Keep, session: String, segment: Arc<Segment>, is_first: bool, target_s: u64 },
     End { key: StreamKey },
     Dispose { key: StreamKey },
     Stop { done: oneshot::Sender<()> },
@@ -88,14 +90,14 @@ impl Waiting {
 }
 
 impl Disk {
-    /// Starts to write below `hls.path`, if there is one. Whether anything can be written there is seen when it is tried.
-    pub(super) fn start(hls: &Hls, metrics: Arc<Metrics>) -> std::io::Result<Option<Self>> {
+    /// Starts to write below `hls.path`, if there is one, and to tell `hooks` of it. Whether anything can be written there is seen when it is tried.
+    pub(super) fn start(hls: &Hls, metrics: Arc<Metrics>, hooks: Hooks) -> std::io::Result<Option<Self>> {
         let Some(directory) = &hls.path else { return Ok(None) };
         let (jobs, queue) = mpsc::channel();
         let waiting = Waiting::default();
         let names = Names::new(directory.clone(), hls.m3u8_file.clone(), hls.ts_file.clone());
         let leftovers_stay = hls.cleanup.then(|| hls.dispose.max(hls.window * 2));
-        let worker = Worker::new(names, leftovers_stay, waiting.clone(), Arc::clone(&metrics));
+        let worker = Worker::new(names, leftovers_stay, waiting.clone(), Arc::clone(&metrics), hooks);
         std::thread::Builder::new().name("hls-disk".to_owned()).spawn(move || worker.run(&queue))?;
         let shared = Shared { jobs, waiting, metrics, logged_at: Mutex::new(None) };
         Ok(Some(Self { shared: Arc::new(shared) }))
@@ -103,7 +105,7 @@ impl Disk {
 
     /// The place of one stream.
     pub(super) fn volume(&self, key: StreamKey, keep: Keep) -> Volume {
-        Volume { disk: self.clone(), key, keep }
+        Volume { disk: self.clone(), key, keep, session: Mutex::default() }
     }
 
     /// Writes what waits and ends, if that takes no longer than `patience`.
@@ -142,9 +144,16 @@ pub(super) struct Volume {
     disk: Disk,
     key: StreamKey,
     keep: Keep,
+    /// What is being written.
+    session: Mutex<String>,
 }
 
 impl Volume {
+    /// Notes of which publish session the next segments are.
+    pub(super) fn note_session(&self, session: &Identity) {
+        *self.session.lock() = session.to_string();
+    }
+
     /// Has a segment and the playlist written. Never waits.
     pub(super) fn put(&self, packed: &Packed) {
         let bytes = packed.segment.entry.bytes;
@@ -153,8 +162,8 @@ impl Volume {
             return;
         }
         let Packed { segment, is_first, target_s } = packed;
-        let (key, segment) = (self.key.clone(), Arc::clone(segment));
-        self.disk.send(Job::Put { key, keep: self.keep, segment, is_first: *is_first, target_s: *target_s });
+        let (key, session, segment) = (self.key.clone(), self.session.lock().clone(), Arc::clone(segment));
+        self.disk.send(Job::Put { key, keep: self.keep, session, segment, is_first: *is_first, target_s: *target_s });
     }
 
     /// Says that no segment will follow.

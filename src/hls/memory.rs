@@ -4,6 +4,7 @@
 //! theirs to decide.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::metrics::gauge::Gauge;
 
@@ -11,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 #[derive(Debug)]
 pub(super) struct Memory {
     used: Gauge,
-    limit: u64,
+    limit: AtomicU64,
 }
 
 /// How much room there is.
@@ -28,13 +29,19 @@ pub(super) enum Room {
 impl Memory {
     /// An account of `limit` bytes that shows what is used in `used`.
     pub(super) fn new(limit: u64, used: Gauge) -> Arc<Self> {
-        Arc::new(Self { used, limit })
+        Arc::new(Self { used, limit: AtomicU64::new(limit) })
+    }
+
+    /// Changes the limit. What is held already is let go of as streams go on.
+    pub(super) fn limit(&self, bytes: u64) {
+        self.limit.store(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn room(&self) -> Room {
+        let limit = self.limit.load(Ordering::Relaxed);
         match u64::try_from(self.used.get()).unwrap_or(0) {
-            used if used > self.limit => Room::None,
-            used if used > self.limit / 10 * 9 => Room::Little,
+            used if used > limit => Room::None,
+            used if used > limit / 10 * 9 => Room::Little,
             _ => Room::Plenty,
         }
     }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -15,7 +15,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Hls};
+use crate::config::{Hls, Live};
+use crate::hooks::Hooks;
 use crate::hub::{Following, OnSession, ShardId, WeakHub};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::Metrics;
@@ -43,11 +44,12 @@ pub struct OriginLibrary {
 }
 
 struct Shared {
-    config: Arc<Config>,
+    config: Live,
     hub: WeakHub,
     streams: DashMap<StreamKey, Arc<Packaged>>,
     means: Means,
-    disk: Option<Disk>,
+    /// Started when the first stream is packaged.
+    disk: OnceLock<Option<Disk>>,
     spawn: SpawnOnShard,
     stop: CancellationToken,
 }
@@ -62,32 +64,60 @@ struct Packaged {
 }
 
 impl OriginLibrary {
-    /// Packages as `config` says the streams of `hub`, in tasks run by `spawn` until `stop`.
+    /// Packages as `config` says the streams of `hub`, in tasks run by `spawn` until `stop`. Segments are told to `hooks`.
     ///
     /// # Errors
     ///
     /// The thread that writes to `hls.path` cannot be started. What is wrong with the directory itself is no error, and
     /// is tried again with every segment.
     pub fn new(
-        config: Arc<Config>,
+        config: Live,
         hub: WeakHub,
         metrics: Arc<Metrics>,
+        hooks: Hooks,
         spawn: SpawnOnShard,
         stop: CancellationToken,
     ) -> io::Result<Self> {
-        let hls = config.hls();
+        let current = config.current();
+        let hls = current.hls();
         let memory = Memory::new(hls.memory_bytes as u64, metrics.hls.memory_bytes.clone());
-        let disk = Disk::start(hls, Arc::clone(&metrics))?;
-        let means = Means { memory, numbers: Arc::new(Numbers::default()), metrics };
+        let disk = OnceLock::new();
+        if current.has_hls() {
+            // What was left behind is looked after at once.
+            let _ = disk.set(Disk::start(hls, Arc::clone(&metrics), hooks.clone())?);
+        }
+        let means = Means { memory, numbers: Arc::new(Numbers::default()), metrics, hooks };
         let shared = Shared { config, hub, streams: DashMap::new(), means, disk, spawn, stop };
         Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Writes to disk what waits for it, for `patience` at most. To be called when the packagers have ended.
     pub async fn stop(&self, patience: Duration) {
-        if let Some(disk) = &self.shared.disk {
+        if let Some(Some(disk)) = self.shared.disk.get() {
             disk.stop(patience).await;
         }
+    }
+
+    /// Has all segments in memory together take so many bytes at most, from now on.
+    pub fn limit_memory(&self, bytes: u64) {
+        self.shared.means.memory.limit(bytes);
+    }
+
+    /// Where files go, if they go anywhere.
+    fn disk(&self) -> Option<&Disk> {
+        let shared = &self.shared;
+        let start = || {
+            let started = Disk::start(
+                shared.config.current().hls(),
+                Arc::clone(&shared.means.metrics),
+                shared.means.hooks.clone(),
+            );
+            started.unwrap_or_else(|error| {
+                tracing::error!(%error, "cannot start to write files of HLS");
+                None
+            })
+        };
+        shared.disk.get_or_init(start).as_ref()
     }
 
     /// The stream as it is packaged, from now on if it was not.
@@ -97,7 +127,7 @@ impl OriginLibrary {
             packaged.shelf.ask(now());
             return Ok(Arc::clone(&packaged));
         }
-        let hls = self.shared.config.hls_for(key.app());
+        let hls = self.shared.config.current().hls_for(key.app());
         if !hls.enabled {
             return Err(Absent::Unsupported("HLS is turned off for this stream".to_owned()));
         }
@@ -139,7 +169,7 @@ impl OriginLibrary {
 
         let (library, packer, times) = (self.clone(), self.packer(hls), self.times(&key, hls));
         let keep = Keep { length: hls.window, cleanup: hls.cleanup };
-        let volume = shared.disk.as_ref().map(|disk| disk.volume(key.clone(), keep));
+        let volume = self.disk().map(|disk| disk.volume(key.clone(), keep));
         (shared.spawn)(Box::new(move |shard| {
             let packager = Packager {
                 shard,
@@ -181,7 +211,7 @@ impl OriginLibrary {
     }
 
     fn times(&self, key: &StreamKey, hls: &Hls) -> Times {
-        let config = &self.shared.config;
+        let config = self.shared.config.current();
         Times {
             resume: config.publish_for(key.app()).resume_timeout,
             dispose: hls.dispose,
@@ -192,7 +222,7 @@ impl OriginLibrary {
 
     /// Whether a stream is packaged only once somebody has asked for it. Who reads files does not ask.
     fn is_on_demand(&self, hls: &Hls) -> bool {
-        hls.on_demand && self.shared.disk.is_none()
+        hls.on_demand && self.shared.config.current().hls().path.is_none()
     }
 
     /// A playlist, once there is one.
@@ -236,7 +266,7 @@ impl Library for OriginLibrary {
 
 impl OnSession for OriginLibrary {
     fn began(&self, session: Following) {
-        let hls = self.shared.config.hls_for(session.key().app());
+        let hls = self.shared.config.current().hls_for(session.key().app());
         if !hls.enabled {
             return;
         }

@@ -5,6 +5,7 @@
 //! that happens here holds a live player up.
 
 use std::future::{pending, poll_fn};
+use std::path::Path;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,10 +15,14 @@ use tokio::task::yield_now;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
+use crate::hooks::{self, Hooks};
 use crate::hub::{End, Following, ShardId, Tap, TapStart, Tapped};
+use crate::media::stream_key::StreamKey;
 
 use super::disk::Volume;
 use super::packer::{Means, Packed, Packer};
+use super::resource::{File, Resource};
+use super::segment::Entry;
 use super::shelf::Shelf;
 
 /// How many blocks are packaged before others on the shard have a turn.
@@ -137,6 +142,9 @@ impl Packager {
             self.packer.begin_playlist();
         }
         self.packer.break_off();
+        if let Some(volume) = &self.volume {
+            volume.note_session(session.session());
+        }
         let tap = session.tap(self.shard, TapStart::Recent);
         self.progress = Progress {
             session: Some(session),
@@ -173,8 +181,15 @@ impl Packager {
         let finished = self.packer.take_finished();
         for packed in &finished {
             self.shelf.put(packed, self.packer.tracks(), now());
-            if let Some(volume) = &self.volume {
-                volume.put(packed);
+            match &self.volume {
+                // It is told of once it is written.
+                Some(volume) => volume.put(packed),
+                None => {
+                    if let Some(session) = &self.progress.session {
+                        let (key, entry) = (session.key(), &packed.segment.entry);
+                        tell(&self.means.hooks, key, session.session().as_str(), entry, None, None);
+                    }
+                }
             }
         }
         if let Some(problem) = self.packer.problem() {
@@ -262,4 +277,26 @@ pub(super) fn now() -> Instant {
 /// Milliseconds since 1970.
 pub(super) fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// Tells `hooks` of a segment of `session`, and of the files that it and its playlist are in, if they are.
+pub(super) fn tell(
+    hooks: &Hooks,
+    key: &StreamKey,
+    session: &str,
+    entry: &Entry,
+    file: Option<&Path>,
+    playlist: Option<&Path>,
+) {
+    let path = |file| Resource { key: key.clone(), file }.path();
+    let (url, playlist_url) = (path(entry.file()), path(File::Playlist));
+    let segment = hooks::Segment {
+        duration: Duration::from_millis(entry.duration_ms),
+        file,
+        url: &url,
+        playlist,
+        playlist_url: &playlist_url,
+        number: entry.number,
+    };
+    hooks.segment(key, session, &segment);
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::config::HlsFormat;
+use crate::hooks::Hooks;
 use crate::media::Kind;
 use crate::media::class::{Class, HeaderSlot, Purpose};
 use crate::media::packet::Packet;
@@ -30,6 +31,8 @@ pub(super) struct Means {
     pub(super) memory: Arc<Memory>,
     pub(super) numbers: Arc<Numbers>,
     pub(super) metrics: Arc<Metrics>,
+    /// Told of segments.
+    pub(super) hooks: Hooks,
 }
 
 /// Makes segments of one stream, over all its publish sessions.

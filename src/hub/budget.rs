@@ -9,7 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 #[derive(Debug, Clone)]
 pub struct Budget {
     used: Gauge,
-    limit: u64,
+    limit: Arc<AtomicU64>,
 }
 
 /// How much room there is.
@@ -26,14 +26,20 @@ pub(super) enum Pressure {
 impl Budget {
     /// An account of `limit` bytes that shows what is used in `used`.
     pub fn new(limit: u64, used: Gauge) -> Self {
-        Self { used, limit }
+        Self { used, limit: Arc::new(AtomicU64::new(limit)) }
+    }
+
+    /// Changes the limit. What is held already is let go of as rings shorten.
+    pub(super) fn limit(&self, limit: u64) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     pub(super) fn pressure(&self) -> Pressure {
         let used = u64::try_from(self.used.get()).unwrap_or(0);
+        let limit = self.limit.load(Ordering::Relaxed);
         match used {
-            used if used > self.limit => Pressure::Exceeded,
-            used if used > self.limit / 10 * 9 => Pressure::High,
+            used if used > limit => Pressure::Exceeded,
+            used if used > limit / 10 * 9 => Pressure::High,
             _ => Pressure::None,
         }
     }
@@ -80,5 +86,15 @@ mod tests {
         assert_eq!(budget.pressure(), Pressure::Exceeded);
         drop((charge, another));
         assert_eq!((gauge.get(), budget.pressure()), (0, Pressure::None));
+    }
+
+    #[test]
+    fn a_new_limit_holds_at_once() {
+        let budget = Arc::new(Budget::new(100, Gauge::default()));
+        let _charge = budget.charge(50);
+        budget.limit(40);
+        assert_eq!(budget.pressure(), Pressure::Exceeded);
+        budget.limit(1_000);
+        assert_eq!(budget.pressure(), Pressure::None);
     }
 }

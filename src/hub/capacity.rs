@@ -4,7 +4,6 @@
 //! server has the egress measured and tells the share that is in use. Players that are in are never touched by it, and
 //! pulls by other servers are not counted: behind each of them stand many players.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -31,7 +30,7 @@ pub(super) enum Full {
 /// The limits, and what is used of them.
 #[derive(Debug, Default)]
 pub(super) struct Capacity {
-    limits: OnceLock<Limits>,
+    limits: Mutex<Limits>,
     players: AtomicUsize,
     meter: Mutex<EgressMeter>,
     /// Bits a second, as measured last.
@@ -43,14 +42,13 @@ pub(super) struct Capacity {
 }
 
 impl Capacity {
-    /// Only the first call counts.
+    /// Changes the limits. Who is in stays, whatever they are.
     pub(super) fn limit(&self, limits: Limits) {
-        // Set once, while the server is put together.
-        let _ = self.limits.set(limits);
+        *self.limits.lock() = limits;
     }
 
     fn limits(&self) -> Limits {
-        self.limits.get().copied().unwrap_or_default()
+        *self.limits.lock()
     }
 
     /// Takes a place for a player, which [`leave`](Self::leave) gives back.
@@ -114,6 +112,17 @@ mod tests {
         assert_eq!([capacity.enter(), capacity.enter(), capacity.enter()], [Ok(()), Ok(()), Err(Full::Players)]);
         assert_eq!(capacity.used(), 1.0);
         capacity.leave();
+        assert_eq!(capacity.enter(), Ok(()));
+    }
+
+    #[test]
+    fn new_limits_hold_for_who_comes_then() {
+        let capacity = capacity(Limits { players: Some(2), egress: None });
+        assert_eq!([capacity.enter(), capacity.enter(), capacity.enter()], [Ok(()), Ok(()), Err(Full::Players)]);
+        capacity.limit(Limits { players: Some(1), egress: None });
+        capacity.leave();
+        assert_eq!(capacity.enter(), Err(Full::Players));
+        capacity.limit(Limits::default());
         assert_eq!(capacity.enter(), Ok(()));
     }
 

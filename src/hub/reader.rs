@@ -3,7 +3,9 @@
 //! Owns where a player begins, what it gets before its first block, when it skips and when it ends. The serving sessions
 //! poll it for one piece of wire bytes at a time; there is no queue between them and the ring.
 
+mod lagging;
 mod leaving;
+mod pacing;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use bytes::Bytes;
 use tokio::time::Sleep;
 
 use crate::drain::spread::Share;
-use crate::metrics::{DropReason, Protocol};
+use crate::metrics::Protocol;
 
 use super::block::{Block, WireForm};
 use super::dispatcher::ShardId;
@@ -26,6 +28,8 @@ use super::shielding::Waiting;
 use super::state::{KEYFRAME_WAIT, Live, State};
 use super::stream::StreamHandle;
 use super::wake::WakerSlot;
+
+use pacing::CatchUp;
 
 /// Who wants to play.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +68,9 @@ pub enum End {
     /// The server lets its players go, who find the stream at another one.
     #[error("the server is going; the stream is at others")]
     Drained,
+    /// An operator wants it to go.
+    #[error("an operator has ended the session")]
+    Dismissed,
     /// The server is stopping.
     #[error("the server is stopping")]
     Shutdown,
@@ -88,6 +95,8 @@ pub struct Reader {
     headers: Option<Arc<Headers>>,
     /// Whether the next block is not the one behind the last.
     skipped: bool,
+    /// Packets that the player was not sent because it lagged.
+    skipped_packets: u64,
     /// Set for another edge's pull that this one shields the origins from.
     waiting: Option<Waiting>,
     /// The session that a pull began with, and its number.
@@ -96,6 +105,8 @@ pub struct Reader {
     /// those before it, a track may not have begun.
     tracks: Option<(Tracks, u64)>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Until a player has all there is.
+    catch_up: Option<CatchUp>,
     /// Set if it plays for nobody here: it is not counted, keeps no pull alive and waits for no turn.
     tap: Option<TapStart>,
 }
@@ -167,6 +178,9 @@ impl Reader {
 
     fn at(handle: StreamHandle, request: PlayRequest, begin_at: u64, tap: Option<TapStart>) -> Self {
         let waker = handle.stream.wakers.enter(request.shard);
+        // Servers have players who wait, and taps are none.
+        let is_held = tap.is_none() && !request.is_pull;
+        let catch_up = CatchUp::new(handle.stream.settings.join_speed).filter(|_| is_held);
         Self {
             share: handle.shared.releases.next_share(),
             handle,
@@ -178,10 +192,12 @@ impl Reader {
             next_packet: 0,
             headers: None,
             skipped: false,
+            skipped_packets: 0,
             waiting: None,
             session: None,
             tracks: None,
             timer: None,
+            catch_up,
             tap,
         }
     }
@@ -265,8 +281,10 @@ impl Reader {
         if let Some(headers) = self.missing_headers(&block) {
             return Poll::Ready(Ok(headers));
         }
+        ready!(self.poll_pace(context, &block));
         self.next_packet = block.end_packet();
         self.cursor = self.cursor.map(|cursor| cursor + 1);
+        self.note_pace();
         Poll::Ready(Ok(Piece::Block(block)))
     }
 
@@ -296,18 +314,6 @@ impl Reader {
     fn tracks_have_changed(&self, block: &Block) -> bool {
         let Some((told, from)) = self.tracks else { return false };
         self.cursor.is_some_and(|cursor| cursor >= from) && block.headers().contradict(told)
-    }
-
-    /// Goes on as a player does that paused: at the newest keyframe, unless the player has had it.
-    pub fn rejoin(&mut self) {
-        let Some(cursor) = self.cursor else { return };
-        let state = self.handle.stream.state();
-        let newest = state.ring.newest_keyframe().unwrap_or_else(|| state.ring.live_end());
-        drop(state);
-        if newest > cursor {
-            self.cursor = Some(newest);
-            self.skipped = true;
-        }
     }
 
     /// Waits until `found` finds something in a stream that has not ended for this player.
@@ -378,28 +384,6 @@ impl Reader {
         ring.keyframe_from(self.begin_at).or_else(|| (waited >= KEYFRAME_WAIT).then(|| ring.live_end()))
     }
 
-    /// Where the player goes on: at the newest keyframe if it lags too far behind, or if the ring has dropped its block.
-    fn skip_if_behind(&mut self, cursor: u64, state: &State, now: Instant) -> u64 {
-        let ring = &state.ring;
-        let reason = match ring.get(cursor) {
-            None if cursor < ring.first() => DropReason::Overrun,
-            Some(block) if self.lags(block, now) => DropReason::Lag,
-            _ => return cursor,
-        };
-        let target = ring.newest_keyframe().unwrap_or_else(|| ring.live_end());
-        let Some(block) = ring.get(target).filter(|_| target > cursor) else { return cursor.max(ring.first()) };
-        let skipped = block.first_packet().saturating_sub(self.next_packet);
-        self.handle.shared.metrics.dropped_packets(reason).inc_by(skipped);
-        self.skipped = true;
-        target
-    }
-
-    fn lags(&self, block: &Block, now: Instant) -> bool {
-        // Who has not had a block yet is given the GOP cache, however old.
-        self.headers.is_some()
-            && now.saturating_duration_since(block.sealed_at()) > self.handle.stream.settings.ring.queue_length
-    }
-
     /// Why the player ends now, if it does.
     fn end(&self, state: &State, now: Instant) -> Option<End> {
         if self.handle.shared.is_ending() {
@@ -453,20 +437,6 @@ impl Reader {
     fn session_has_changed(&self, state: &State) -> bool {
         let current = state.live.as_ref().map(|live| &live.session);
         self.request.is_pull && self.session.as_ref().is_some_and(|(session, _)| Some(session) != current)
-    }
-
-    fn poll_timer(&mut self, context: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()> {
-        let Some(deadline) = deadline.map(tokio::time::Instant::from_std) else {
-            self.timer = None;
-            return Poll::Pending;
-        };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if timer.deadline() != deadline {
-            timer.as_mut().reset(deadline);
-        }
-        ready!(timer.as_mut().poll(context));
-        self.timer = None;
-        Poll::Ready(())
     }
 }
 

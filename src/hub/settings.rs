@@ -25,6 +25,8 @@ pub struct StreamSettings {
     pub hard_lag: Duration,
     /// How long players wait for a stream that nobody publishes; zero waits for ever.
     pub play_wait: Duration,
+    /// How many times as fast as the stream a player gets what was sent before it came; 0 is all at once.
+    pub join_speed: u32,
     /// What a second publisher gets.
     pub on_conflict: OnConflict,
 }
@@ -42,6 +44,7 @@ impl Default for StreamSettings {
             merge_window: None,
             hard_lag: Duration::from_secs(30),
             play_wait: Duration::from_secs(5),
+            join_speed: 0,
             on_conflict: OnConflict::Reject,
         }
     }

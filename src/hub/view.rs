@@ -67,6 +67,12 @@ impl Hub {
         views
     }
 
+    /// The id of a stream, if it is there.
+    pub fn id_of(&self, key: &StreamKey) -> Option<Identity> {
+        let stream = self.shared.streams.get(key).map(|stream| stream.id.clone());
+        stream.or_else(|| self.shared.viewers.of(key, |audience| audience.id.clone()))
+    }
+
     /// Collected first: no stream's lock is taken while the map is held.
     fn collect_streams(&self) -> Vec<Arc<Stream>> {
         self.shared.streams.iter().map(|entry| Arc::clone(&entry)).collect()

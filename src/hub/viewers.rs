@@ -5,6 +5,7 @@
 //! requests are whose.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -22,29 +23,65 @@ use super::{End, Hub, Shared, now};
 /// How many viewers are told apart. Beyond that they are served, and not counted: a name costs who invents it nothing.
 const MAX_VIEWERS: usize = 1 << 18;
 
+/// How many of them are shown one by one. Beyond that they are only counted, because showing takes memory.
+const MAX_SHOWN: usize = 1 << 16;
+
 /// What a viewer is recognised by: a digest of what it says of itself, different for different viewers.
 pub type ViewerId = u64;
+
+/// What is kept of one viewer for others to see, from its first request until it is gone.
+pub trait Attendance: Send + Sync {
+    /// Adds bytes that it was sent.
+    fn note_sent(&self, bytes: u64);
+    /// Whether it is to be served no longer.
+    fn is_dismissed(&self) -> bool;
+}
 
 /// Everybody who watches by requests.
 #[derive(Debug, Default)]
 pub(super) struct Viewers {
     streams: DashMap<StreamKey, Audience>,
     count: AtomicUsize,
+    /// Those of them that have an attendance.
+    shown: AtomicUsize,
+}
+
+/// One viewer of one stream.
+struct Viewer {
+    /// Until when it is counted if it stays silent.
+    silent_at: Instant,
+    attendance: Option<Box<dyn Attendance>>,
+    /// It stays out until it has been silent for long enough to be forgotten.
+    is_dismissed: bool,
+}
+
+impl fmt::Debug for Viewer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Viewer").field("silent_at", &self.silent_at).finish_non_exhaustive()
+    }
+}
+
+impl Viewer {
+    /// Takes leave of it if it is to be served no longer. Returns its attendance, which is to be dropped under no lock.
+    fn dismiss_if_told(&mut self) -> Option<Box<dyn Attendance>> {
+        let attendance = self.attendance.take_if(|attendance| attendance.is_dismissed());
+        self.is_dismissed |= attendance.is_some();
+        attendance
+    }
 }
 
 /// The viewers of one stream.
 #[derive(Debug)]
 pub(super) struct Audience {
-    id: Identity,
-    /// Until when each is counted if it stays silent.
-    silent_at: HashMap<ViewerId, Instant>,
+    pub(super) id: Identity,
+    viewers: HashMap<ViewerId, Viewer>,
     pub(super) sent_bytes: u64,
     rates: Rates,
 }
 
 impl Audience {
     fn new() -> Self {
-        Self { id: Identity::random(), silent_at: HashMap::new(), sent_bytes: 0, rates: Rates::default() }
+        Self { id: Identity::random(), viewers: HashMap::new(), sent_bytes: 0, rates: Rates::default() }
     }
 
     fn sample(&self, now: Instant) -> Sample {
@@ -53,7 +90,7 @@ impl Audience {
 
     /// Who is counted.
     pub(super) fn len(&self) -> usize {
-        self.silent_at.len()
+        self.viewers.len()
     }
 
     /// Kilobits a second sent.
@@ -61,15 +98,23 @@ impl Audience {
         self.rates.kilobits(self.sample(now)).1
     }
 
-    /// Takes those out that have been silent for too long; tells how many.
-    fn forget_silent(&mut self, now: Instant) -> usize {
-        let before = self.silent_at.len();
-        self.silent_at.retain(|_, silent_at| *silent_at > now);
+    /// Takes those out that have been silent for too long; tells how many. The attendances of these, and of those that are to
+    /// go, are added to `left`, to be dropped under no lock.
+    fn forget_silent(&mut self, now: Instant, left: &mut Vec<Box<dyn Attendance>>) -> usize {
+        let before = self.viewers.len();
+        self.viewers.retain(|_, viewer| {
+            let stays = viewer.silent_at > now;
+            left.extend(viewer.dismiss_if_told());
+            if !stays {
+                left.extend(viewer.attendance.take());
+            }
+            stays
+        });
         if self.rates.is_due(now) {
             let sample = self.sample(now);
             self.rates.add(sample);
         }
-        before - self.silent_at.len()
+        before - self.viewers.len()
     }
 }
 
@@ -87,15 +132,24 @@ impl Viewers {
 
 impl Hub {
     /// Notes that a viewer of `key` asks for more; it counts as a player until it has been silent for `patience`. One that
-    /// is not known yet is let in like a player, or not.
-    pub fn note_viewer(&self, key: &StreamKey, viewer: ViewerId, patience: Duration) -> Result<(), End> {
+    /// is not known yet is let in like a player, or not; `attend` makes what others see of it.
+    pub fn note_viewer(
+        &self,
+        key: &StreamKey,
+        viewer: ViewerId,
+        patience: Duration,
+        attend: impl FnOnce() -> Box<dyn Attendance>,
+    ) -> Result<(), End> {
         let viewers = &self.shared.viewers;
         let silent_at = now() + patience;
         if let Some(mut audience) = viewers.streams.get_mut(key)
-            && let Some(known) = audience.silent_at.get_mut(&viewer)
+            && let Some(known) = audience.viewers.get_mut(&viewer)
         {
-            *known = silent_at.max(*known);
-            return Ok(());
+            known.silent_at = silent_at.max(known.silent_at);
+            let (left, is_dismissed) = (known.dismiss_if_told(), known.is_dismissed);
+            drop(audience);
+            viewers.shown.fetch_sub(usize::from(left.is_some()), Ordering::Relaxed);
+            return if is_dismissed { Err(End::Dismissed) } else { Ok(()) };
         }
         if self.shared.is_ending() {
             return Err(End::Shutdown);
@@ -105,32 +159,59 @@ impl Hub {
         }
         self.shared.make_room()?;
         let mut audience = viewers.streams.entry(key.clone()).or_insert_with(Audience::new);
-        if audience.silent_at.insert(viewer, silent_at).is_some() {
+        if let Some(known) = audience.viewers.get_mut(&viewer) {
             // Another request of the same viewer was faster.
+            known.silent_at = silent_at.max(known.silent_at);
             self.shared.capacity.leave();
             return Ok(());
         }
+        let is_shown = viewers.shown.load(Ordering::Relaxed) < MAX_SHOWN;
+        viewers.shown.fetch_add(usize::from(is_shown), Ordering::Relaxed);
+        let attendance = is_shown.then(attend);
+        audience.viewers.insert(viewer, Viewer { silent_at, attendance, is_dismissed: false });
         viewers.count.fetch_add(1, Ordering::Relaxed);
         self.shared.metrics.players(Protocol::Hls).inc();
         tracing::debug!(stream = %key, "a viewer came");
         Ok(())
     }
 
-    /// Notes what was sent to a stream's viewers.
-    pub fn note_sent_to_viewers(&self, key: &StreamKey, bytes: u64) {
+    /// Whether a viewer of `key` is known, and has not been silent for too long.
+    pub fn is_viewer(&self, key: &StreamKey, viewer: ViewerId) -> bool {
+        let is_known = |audience: &Audience| audience.viewers.get(&viewer).is_some_and(|known| !known.is_dismissed);
+        self.shared.viewers.of(key, is_known).unwrap_or_default()
+    }
+
+    /// Takes leave of all viewers. To be called when nobody is let in any more.
+    pub fn forget_all_viewers(&self) {
+        let (mut gone, mut left) = (0, Vec::new());
+        self.shared.viewers.streams.retain(|_, audience| {
+            gone += audience.len();
+            left.extend(audience.viewers.drain().filter_map(|(_, viewer)| viewer.attendance));
+            false
+        });
+        self.shared.viewers.shown.fetch_sub(left.len(), Ordering::Relaxed);
+        self.shared.viewers.leave(&self.shared, gone);
+    }
+
+    /// Notes what was sent to one of a stream's viewers.
+    pub fn note_sent_to_viewer(&self, key: &StreamKey, viewer: ViewerId, bytes: u64) {
         if let Some(mut audience) = self.shared.viewers.streams.get_mut(key) {
             audience.sent_bytes = audience.sent_bytes.saturating_add(bytes);
+            if let Some(attendance) = audience.viewers.get(&viewer).and_then(|viewer| viewer.attendance.as_ref()) {
+                attendance.note_sent(bytes);
+            }
         }
     }
 
     /// Counts those viewers no longer that have been silent for too long. To be called about once a second.
     pub fn forget_silent_viewers(&self) {
         let now = now();
-        let mut gone = 0;
+        let (mut gone, mut left) = (0, Vec::new());
         self.shared.viewers.streams.retain(|_, audience| {
-            gone += audience.forget_silent(now);
+            gone += audience.forget_silent(now, &mut left);
             audience.len() > 0
         });
+        self.shared.viewers.shown.fetch_sub(left.len(), Ordering::Relaxed);
         self.shared.viewers.leave(&self.shared, gone);
     }
 }

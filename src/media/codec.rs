@@ -79,6 +79,11 @@ impl AvcProfile {
         }
     }
 
+    /// The level as people write it.
+    pub fn level_name(self) -> String {
+        format!("{}.{}", self.level / 10, self.level % 10)
+    }
+
     /// The profile's usual name.
     pub fn profile_name(self) -> &'static str {
         match self.profile {
@@ -91,6 +96,40 @@ impl AvcProfile {
             244 => "High444",
             _ => "Other",
         }
+    }
+}
+
+/// Profile and level of an HEVC stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HevcProfile {
+    /// `general_profile_idc`.
+    pub profile: u8,
+    /// Thirty times the level: 93 is level 3.1.
+    pub level: u8,
+}
+
+impl HevcProfile {
+    /// Reads the start of an HEVCDecoderConfigurationRecord (ISO/IEC 14496-15, 8.3.3.1).
+    pub fn parse(record: &[u8]) -> Option<Self> {
+        // Some encoders of before the standard write version 0.
+        let &[0 | 1, profile, ..] = record else { return None };
+        Some(Self { profile: profile & 0x1f, level: *record.get(12)? })
+    }
+
+    /// The profile's usual name.
+    pub fn profile_name(self) -> &'static str {
+        match self.profile {
+            1 => "Main",
+            2 => "Main10",
+            3 => "MainStillPicture",
+            4 => "Rext",
+            _ => "Other",
+        }
+    }
+
+    /// The level as people write it.
+    pub fn level_name(self) -> String {
+        format!("{}.{}", self.level / 30, self.level % 30 / 3)
     }
 }
 
@@ -164,6 +203,14 @@ mod tests {
         let profile = AvcProfile::parse(&[1, 100, 0, 31, 0xff]).unwrap();
         assert_eq!((profile.profile_name(), profile.level), ("High", 31));
         assert_eq!(AvcProfile::parse(&[1, 100]), None);
+    }
+
+    #[test]
+    fn hevc_profile_and_level_are_read_from_the_record() {
+        let record = [1, 0b0010_0010, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 93, 0];
+        let profile = HevcProfile::parse(&record).unwrap();
+        assert_eq!((profile.profile_name(), profile.level_name()), ("Main10", "3.1".to_owned()));
+        assert_eq!(HevcProfile::parse(&record[..12]), None);
     }
 
     #[test]

@@ -127,6 +127,8 @@ label_values! {
         Invalid = "invalid",
         /// The upstream asked to be left.
         Moved = "moved",
+        /// An operator had it ended.
+        Kicked = "kicked",
     }
 }
 
@@ -156,6 +158,16 @@ label_values! {
         /// It has none.
         NotFound = "not_found",
         /// The servers did not answer, or answered with an error.
+        Failed = "failed",
+    }
+}
+
+label_values! {
+    /// What came of certificate files that had changed.
+    TlsReload {
+        /// They are in use.
+        Loaded = "loaded",
+        /// They cannot be used; those before stay.
         Failed = "failed",
     }
 }

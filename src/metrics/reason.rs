@@ -19,6 +19,10 @@ label_values! {
         CommandTimeout = "command_timeout",
         /// The peer does not speak RTMP.
         HandshakeInvalid = "handshake_invalid",
+        /// A trusted proxy began with a header that is none.
+        ProxyHeaderInvalid = "proxy_header_invalid",
+        /// The peer does not speak TLS where it should, or did not accept the certificate.
+        TlsFailed = "tls_failed",
         /// A chunk header or size broke the rules.
         ChunkInvalid = "chunk_invalid",
         /// A command or data message was not AMF0.
@@ -31,6 +35,10 @@ label_values! {
         HttpInvalid = "http_invalid",
         /// The app or stream name was refused.
         NameInvalid = "name_invalid",
+        /// The client may not connect, publish or play.
+        AccessDenied = "access_denied",
+        /// The URL or token that the session began with has expired.
+        AccessExpired = "access_expired",
         /// This process takes no publishers.
         PublishDisabled = "publish_disabled",
         /// Another publisher has the name.
@@ -43,6 +51,8 @@ label_values! {
         UpstreamLost = "upstream_lost",
         /// The publisher sent nothing for too long.
         PublishSilent = "publish_silent",
+        /// The publisher sent more for too long than `limits.publish_bitrate` allows.
+        PublishTooFast = "publish_too_fast",
         /// The process-wide ring budget is used up.
         RingBudget = "ring_budget",
         /// Nobody publishes the stream.
@@ -61,6 +71,8 @@ label_values! {
         TooManyPlayers = "too_many_players",
         /// As much is sent as `limits.max_egress` allows.
         TooMuchEgress = "too_much_egress",
+        /// An operator had it ended.
+        Kicked = "kicked",
         /// The server drains: the client was let go, or a publisher not taken.
         Drained = "drained",
         /// The server is stopping.

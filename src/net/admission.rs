@@ -17,10 +17,10 @@ const SURPLUS_AT_LEAST: usize = 16;
 /// Counts connections over all listeners and lets in as many as the limits allow.
 #[derive(Debug)]
 pub struct Admission {
-    max_connections: usize,
-    max_per_address: usize,
+    max_connections: AtomicUsize,
+    max_per_address: AtomicUsize,
     connections: AtomicUsize,
-    /// Only kept if there is a limit on it; an address without connections has no entry.
+    /// Also kept without a limit, which may come later; an address without connections has no entry.
     by_address: DashMap<IpAddr, usize>,
 }
 
@@ -28,14 +28,33 @@ pub struct Admission {
 #[derive(Debug)]
 pub struct Admitted {
     admission: Arc<Admission>,
-    address: IpAddr,
+    /// Its place among those of its address. A proxy has none.
+    of_address: Option<OfAddress>,
     is_surplus: bool,
+}
+
+/// One of the places of an address. Dropping it frees the place.
+#[derive(Debug)]
+pub struct OfAddress {
+    admission: Arc<Admission>,
+    address: IpAddr,
 }
 
 impl Admission {
     /// Lets in `max_connections` in total and `max_per_address` from one address; 0 is no limit on the latter.
     pub fn new(max_connections: usize, max_per_address: usize) -> Self {
-        Self { max_connections, max_per_address, connections: AtomicUsize::new(0), by_address: DashMap::new() }
+        Self {
+            max_connections: AtomicUsize::new(max_connections),
+            max_per_address: AtomicUsize::new(max_per_address),
+            connections: AtomicUsize::new(0),
+            by_address: DashMap::new(),
+        }
+    }
+
+    /// Changes both limits, for connections that come from now on. Who is in stays.
+    pub fn limit(&self, max_connections: usize, max_per_address: usize) {
+        self.max_connections.store(max_connections, Ordering::Relaxed);
+        self.max_per_address.store(max_per_address, Ordering::Relaxed);
     }
 
     /// The connections that are open.
@@ -45,51 +64,88 @@ impl Admission {
 
     /// The share of the total that is in use, 1 being all of it.
     pub fn used(&self) -> f64 {
-        self.open_connections() as f64 / self.max_connections.max(1) as f64
+        self.open_connections() as f64 / self.max_connections.load(Ordering::Relaxed).max(1) as f64
     }
 
     /// Lets a connection in, or not.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admitted> {
-        let address = address.to_canonical();
+        let mut admitted = self.admit_proxy()?;
+        admitted.count_for(address).then_some(admitted)
+    }
+
+    /// Lets a connection of a proxy in, or not: it is for any number of clients, and is not counted for its own address.
+    pub fn admit_proxy(self: &Arc<Self>) -> Option<Admitted> {
+        let max_connections = self.max_connections.load(Ordering::Relaxed);
         let others = self.connections.fetch_add(1, Ordering::Relaxed);
-        let surplus = SURPLUS_AT_LEAST.max(self.max_connections / SURPLUS_SHARE);
-        if others >= self.max_connections.saturating_add(surplus) {
+        let surplus = SURPLUS_AT_LEAST.max(max_connections / SURPLUS_SHARE);
+        if others >= max_connections.saturating_add(surplus) {
             self.connections.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        // Made before the address is counted, because dropping it counts the address back.
-        let is_surplus = others >= self.max_connections;
-        let admitted = Admitted { admission: Arc::clone(self), address, is_surplus };
-        if self.max_per_address == 0 {
-            return Some(admitted);
-        }
+        Some(Admitted { admission: Arc::clone(self), of_address: None, is_surplus: others >= max_connections })
+    }
+
+    /// Counts what is done for an address as one connection of it.
+    ///
+    /// # Errors
+    ///
+    /// Where it has as many as it may have.
+    fn place_of(self: &Arc<Self>, address: IpAddr) -> Result<OfAddress, TooManyOfAddress> {
+        let address = address.to_canonical();
         let mut count = self.by_address.entry(address).or_insert(0);
         *count += 1;
-        let fits = *count <= self.max_per_address;
-        // The map's lock is given back before `admitted` may be dropped, which takes it again.
+        let most = self.max_per_address.load(Ordering::Relaxed);
+        let fits = most == 0 || *count <= most;
+        // The map's lock is given back before the place may be dropped, which takes it again.
         drop(count);
-        fits.then_some(admitted)
+        let place = OfAddress { admission: Arc::clone(self), address };
+        if fits { Ok(place) } else { Err(TooManyOfAddress) }
     }
 }
+
+/// An address has as many connections as it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many connections from one address")]
+pub struct TooManyOfAddress;
 
 impl Admitted {
     /// Whether it was let in beyond the total: only a server of ours may stay.
     pub const fn is_surplus(&self) -> bool {
         self.is_surplus
     }
+
+    /// Counts it for the address that it turns out to come from. Whether that is within the limit.
+    pub fn count_for(&mut self, address: IpAddr) -> bool {
+        match self.admission.place_of(address) {
+            Ok(place) => self.of_address = Some(place),
+            Err(TooManyOfAddress) => return false,
+        }
+        true
+    }
+
+    /// Counts a client for whom the peer, a proxy, asks, for as long as the place is kept.
+    ///
+    /// # Errors
+    ///
+    /// Where that client has as many connections as it may have.
+    pub fn place_of(&self, client: IpAddr) -> Result<OfAddress, TooManyOfAddress> {
+        self.admission.place_of(client)
+    }
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        let admission = &self.admission;
-        admission.connections.fetch_sub(1, Ordering::Relaxed);
-        if admission.max_per_address == 0 {
-            return;
-        }
-        if let Some(mut count) = admission.by_address.get_mut(&self.address) {
+        self.admission.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for OfAddress {
+    fn drop(&mut self) {
+        let by_address = &self.admission.by_address;
+        if let Some(mut count) = by_address.get_mut(&self.address) {
             *count -= 1;
         }
-        admission.by_address.remove_if(&self.address, |_, count| *count == 0);
+        by_address.remove_if(&self.address, |_, count| *count == 0);
     }
 }
 
@@ -122,6 +178,19 @@ mod tests {
     }
 
     #[test]
+    fn new_limits_hold_for_who_comes_then_and_count_who_is_there() {
+        let admission = Arc::new(Admission::new(10, 0));
+        let first = admission.admit(ONE).unwrap();
+        admission.limit(2, 1);
+        assert!(admission.admit(ONE).is_none(), "the first counts");
+        let other = admission.admit(OTHER).unwrap();
+        admission.limit(2, 0);
+        assert!(admission.admit(ONE).unwrap().is_surplus());
+        drop((first, other));
+        assert!(admission.by_address.is_empty());
+    }
+
+    #[test]
     fn one_address_is_limited_without_harm_to_others() {
         let admission = Arc::new(Admission::new(10, 1));
         let first = admission.admit(ONE).unwrap();
@@ -132,5 +201,17 @@ mod tests {
         drop((first, other));
         assert!(admission.by_address.is_empty());
         assert_eq!(admission.connections.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_proxys_connection_counts_for_the_client_that_it_names() {
+        let admission = Arc::new(Admission::new(10, 1));
+        let mut proxied: Vec<Admitted> = (0..3).map(|_| admission.admit_proxy().unwrap()).collect();
+        assert!(proxied[0].count_for(ONE));
+        assert!(!proxied[1].count_for(ONE));
+        assert!(proxied[2].count_for(OTHER));
+        assert!(admission.admit(OTHER).is_none());
+        proxied.truncate(1);
+        assert!(admission.admit(OTHER).is_some());
     }
 }

@@ -8,6 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::ListenAddress;
+use crate::seldom::warn_seldom;
 
 /// Connections that the kernel may hold for us until we accept them; it caps this at its own limit.
 const BACKLOG: i32 = 4_096;
@@ -76,7 +77,7 @@ pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
         match listener.accept().await {
             Ok(accepted) => return accepted,
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                warn_seldom!(key = error.to_string(), %error, "cannot accept a connection");
                 tokio::time::sleep(RETRY_AFTER).await;
             }
         }

@@ -21,6 +21,9 @@ pub(super) enum OpenError {
     /// No connection.
     #[error("cannot connect: {0}")]
     Connect(io::Error),
+    /// No TLS, or it is somebody else.
+    #[error("it does not prove over TLS who it is: {0}")]
+    Tls(io::Error),
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Io(#[from] io::Error),

@@ -23,6 +23,7 @@ use tracing::Instrument;
 use crate::hub::{OnPublish, Permit, PublishError, PublishRequest, ShardId, WeakHub};
 use crate::media::stream_key::StreamKey;
 use crate::rtmp::Status;
+use crate::seldom::warn_seldom;
 
 use super::PullContext;
 use super::rhythm::Rhythm;
@@ -92,7 +93,7 @@ async fn serve(
     let connection = match begun {
         Ok(connection) => connection,
         Err(error) => {
-            tracing::warn!(%error, "the publisher is refused");
+            warn_seldom!(key = error.to_string(), %error, "the publisher is refused");
             // Who has left meanwhile need not be told.
             let _ = answer.send(Err(error));
             return;
@@ -118,7 +119,7 @@ impl Shared {
     /// Asks the origins, for as long as a publisher can be made to wait.
     async fn begin(&self, publication: &Publication) -> Result<Box<ForwardConnection>, PublishError> {
         self.supersede(&publication.key).await;
-        let deadline = Instant::now() + self.context.settings.connect_timeout;
+        let deadline = Instant::now() + self.context.config().upstream.connect_timeout;
         let mut rhythm = Rhythm::default();
         loop {
             let homes = self.context.upstreams.homes(&publication.key).await;

@@ -8,6 +8,7 @@
 //! again after half a segment; while no origin has the stream the latest one is served on, up to `upstream.resume_timeout`, so
 //! that players wait and see no error.
 
+mod connector;
 mod fetch;
 mod flights;
 mod foreign;
@@ -36,6 +37,8 @@ use playlist::Summary;
 
 /// How long it counts that something is nowhere.
 const MISSED_FOR: Duration = Duration::from_secs(1);
+/// How long a playlist is kept that nobody asks for: a bound on memory, and on `upstream.resume_timeout` if it grows later.
+const LONGEST_KEPT: Duration = Duration::from_secs(600);
 /// How long a player waits for a playlist to be asked for again before it gets the one that is there.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long the latest playlist counts once it could not be asked for again.
@@ -85,9 +88,10 @@ struct Kept {
 impl HlsRelay {
     /// Fetches from the upstreams of `context`, and keeps up to `cache_bytes` of segments.
     pub fn new(context: Arc<PullContext>, cache_bytes: u64) -> Self {
-        let settings = &context.settings;
+        let config = context.config();
+        let settings = &config.upstream;
         let client = Client::new(settings.connect_timeout);
-        let keep_playlists = settings.resume_timeout.max(MISSED_FOR);
+        let keep_playlists = settings.resume_timeout.max(LONGEST_KEPT);
         let weigh = |_: &Resource, object: &Object| u32::try_from(object.bytes.len()).unwrap_or(u32::MAX);
         let weigh_kept = |_: &Resource, kept: &Kept| u32::try_from(kept.object.bytes.len()).unwrap_or(u32::MAX);
         let shared = Shared {
@@ -135,9 +139,15 @@ impl Library for HlsRelay {
 }
 
 impl Shared {
+    /// The latest playlist there was, as long as players are kept with it.
+    fn kept(&self, resource: &Resource) -> Option<Kept> {
+        let keep = self.context.config().upstream.resume_timeout.max(MISSED_FOR);
+        self.playlists.get(resource).filter(|kept| kept.seen_at.elapsed() < keep)
+    }
+
     /// A playlist that is young enough, or the latest there was.
     async fn playlist(self: &Arc<Self>, resource: &Resource) -> Result<Object, Absent> {
-        let kept = self.playlists.get(resource);
+        let kept = self.kept(resource);
         if let Some(kept) = &kept
             && kept.fresh_until > Instant::now()
         {
@@ -155,7 +165,7 @@ impl Shared {
             None => refreshed.await,
             Some(kept) => match timeout(PATIENCE, refreshed).await {
                 Ok(Ok(object)) => Ok(object),
-                Ok(Err(absent)) if self.playlists.get(resource).is_none() => Err(absent),
+                Ok(Err(absent)) if self.kept(resource).is_none() => Err(absent),
                 Ok(Err(_)) | Err(_) => {
                     self.count(FileKind::Playlist, RelayResult::Stale);
                     Ok(kept.object)
@@ -175,13 +185,13 @@ impl Shared {
     }
 
     async fn refresh(self: Arc<Self>, resource: &Resource) -> Result<Object, Absent> {
-        let kept = self.playlists.get(resource);
+        let kept = self.kept(resource);
         let found = tokio::select! {
             found = self.locate(resource, kept.as_ref()) => found,
             () = self.context.stop.cancelled() => Err(Absent::Unreachable),
         };
         let now = Instant::now();
-        let resume = self.context.settings.resume_timeout;
+        let resume = self.context.config().upstream.resume_timeout;
         match found {
             Ok((object, summary)) => {
                 self.count(FileKind::Playlist, RelayResult::Fetched);

@@ -17,7 +17,6 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use prometheus_client::metrics::counter::Counter;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
@@ -26,10 +25,12 @@ use crate::hub::Identity;
 use crate::media::flv::{FlvError, FlvReader};
 use crate::media::{Kind, Tag};
 use crate::metrics::{Protocol, ReconnectReason};
-use crate::net::socket;
+use crate::net::stream::Stream;
+use crate::seldom::warn_seldom;
 
 use super::PullContext;
 use super::connection::OpenError;
+use super::dial::{Way, dial};
 use super::target::Target;
 use super::upstreams::Candidate;
 
@@ -71,7 +72,7 @@ pub(super) struct HttpConnection {
 /// What is asked for, and of whom.
 #[derive(Debug, Clone, Copy)]
 struct Ask<'a> {
-    address: SocketAddr,
+    way: &'a Way,
     /// `host:port`, as the upstream is called.
     host: &'a str,
     /// Path and query.
@@ -91,13 +92,15 @@ impl HttpConnection {
         // The time spent in front of the gate is not the upstream's.
         let permit = gate.acquire().await;
         let (path, mark) = (target.http_path(), context.sign(&Mark::of_pull(&context.node)));
-        let ask = Ask { address: candidate.address, host: &candidate.name, path: &path, mark: &mark };
-        let (driver, answer) = ask.answered(context.settings.connect_timeout, context.settings.read_timeout).await?;
+        let way = context.way_to(candidate)?;
+        let ask = Ask { way: &way, host: &candidate.name, path: &path, mark: &mark };
+        let (driver, answer) =
+            ask.answered(context.config().upstream.connect_timeout, context.config().upstream.read_timeout).await?;
         // An upstream that has answered is busy with us no more than with any other.
         drop(permit);
         answered();
         let received = context.metrics.ingress_bytes(Protocol::HttpFlv);
-        let mut connection = Self::begin(driver, ask, answer, received, context.settings.read_timeout)?;
+        let mut connection = Self::begin(driver, ask, answer, received, context.config().upstream.read_timeout)?;
         connection.wait_for_media().await?;
         Ok(connection)
     }
@@ -122,7 +125,7 @@ impl HttpConnection {
         let now = Instant::now();
         Ok(Self {
             driver,
-            address: ask.address,
+            address: ask.way.address,
             body,
             is_framed: [TRANSFER_ENCODING, CONTENT_LENGTH].iter().any(|name| head.headers.contains_key(name)),
             reader: FlvReader::default(),
@@ -229,9 +232,8 @@ impl Ask<'_> {
         connect_timeout: Duration,
         patience: Duration,
     ) -> Result<(Driver, Response<Incoming>), OpenError> {
-        let connect = timeout(connect_timeout, TcpStream::connect(self.address)).await;
-        let socket = connect.map_err(|_| OpenError::Timeout)?.map_err(OpenError::Connect)?;
-        socket::prepare(&socket)?;
+        let connect = timeout(connect_timeout, dial(self.way)).await;
+        let stream = connect.map_err(|_| OpenError::Timeout)??;
         let request = Request::get(self.path)
             .header(HOST, self.host)
             .header(USER_AGENT, concat!("Rillcast/", env!("CARGO_PKG_VERSION")))
@@ -243,7 +245,7 @@ impl Ask<'_> {
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(BUFFER_BYTES)
             .max_headers(MAX_HEADERS)
-            .handshake(TokioIo::new(socket))
+            .handshake(TokioIo::new(stream))
             .await
             .map_err(while_opening)?;
         let mut driver = Driver { connection: Some(Box::pin(connection)) };
@@ -257,7 +259,7 @@ impl Ask<'_> {
     }
 }
 
-type Connection = http1::Connection<TokioIo<TcpStream>, Empty<Bytes>>;
+type Connection = http1::Connection<TokioIo<Stream>, Empty<Bytes>>;
 
 /// Moves the bytes of one connection. Dropping it closes the connection.
 #[derive(Debug)]
@@ -298,7 +300,8 @@ fn check_status(ask: Ask<'_>, status: StatusCode, headers: &HeaderMap, knows_all
 impl Ask<'_> {
     /// A `Location`, which may be relative to what was asked for (RFC 9110, section 10.2.2), as a whole URL.
     fn resolve(self, location: &str) -> String {
-        let base = Url::parse(&format!("http://{}{}", self.host, self.path));
+        let scheme = if self.way.tls.is_some() { "https" } else { "http" };
+        let base = Url::parse(&format!("{scheme}://{}{}", self.host, self.path));
         base.and_then(|base| base.join(location)).map_or_else(|_| location.to_owned(), String::from)
     }
 }
@@ -362,7 +365,7 @@ impl Failure {
             Self::Ended => ReconnectReason::Ended,
             Self::Silent => ReconnectReason::Silent,
             Self::Truncated | Self::Http(_) | Self::Flv(_) => {
-                tracing::warn!(error = %self, "the upstream broke the protocol");
+                warn_seldom!(key = self.to_string(), error = %self, "the upstream broke the protocol");
                 ReconnectReason::Invalid
             }
         }

@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use crate::metrics::ConnectResult;
+use crate::seldom::warn_seldom;
 
 use super::PullContext;
 use super::connection::{Connection, OpenError};
@@ -89,7 +90,8 @@ pub(super) fn note(context: &PullContext, candidate: &Candidate, error: &OpenErr
         tracing::debug!(upstream = %candidate.address, %error, "not here");
         context.upstreams.note_answer(candidate);
     } else {
-        tracing::warn!(upstream = %candidate.address, %error, "cannot pull from this upstream");
+        let key = (candidate.address, error.to_string());
+        warn_seldom!(key = key, upstream = %candidate.address, %error, "cannot pull from this upstream");
         context.upstreams.note_failure(candidate, longest_rest);
     }
 }
@@ -106,7 +108,7 @@ async fn ask(
         match Connection::open(context, &place, &target, || answered.store(true, Ordering::Relaxed)).await {
             Err(OpenError::Redirected { location }) => {
                 tracing::debug!(from = %place.address, to = location, "redirected");
-                match target.redirected(&location, &context.upstreams).await {
+                match target.redirected(&location, &place, &context.upstreams).await {
                     Some((next, named)) => (place, target) = (next, named),
                     None => return (candidate, Err(OpenError::BadRedirect { location })),
                 }

@@ -121,7 +121,7 @@ impl Search<'_> {
 
     /// Looks from time to time for an edge that ranks before who serves, and for primaries while a backup serves.
     async fn look(self, serving: Tier, address: SocketAddr) -> Found {
-        if self.context.settings.shield.is_none() && serving != Tier::Backup {
+        if self.context.config().upstream.shield.is_none() && serving != Tier::Backup {
             return std::future::pending().await;
         }
         loop {
@@ -145,7 +145,7 @@ impl Search<'_> {
 
     fn may_ask_shield(self) -> bool {
         let held = self.held_until.is_some_and(|until| Instant::now() < until);
-        self.context.settings.shield.is_some() && may_ask_shield(self.demand.shields(), held)
+        self.context.config().upstream.shield.is_some() && may_ask_shield(self.demand.shields(), held)
     }
 
     /// Completes once others pull the stream through this edge.

@@ -54,7 +54,7 @@ impl RtmpConnection {
         answered: impl FnOnce(),
     ) -> Result<Self, OpenError> {
         let mark = Mark::of_pull(&context.node);
-        let limit = context.settings.connect_timeout;
+        let limit = context.config().upstream.connect_timeout;
         let (mut connection, _) = Self::connected(context, candidate, target, mark, limit).await?;
         answered();
         connection.wait_for_media().await?;
@@ -68,7 +68,7 @@ impl RtmpConnection {
         target: &Target,
     ) -> Result<Self, OpenError> {
         let mark = Mark::of_shielded_pull(&context.node);
-        let limit = context.settings.connect_timeout.min(SHIELD_CONNECT_TIMEOUT);
+        let limit = context.config().upstream.connect_timeout.min(SHIELD_CONNECT_TIMEOUT);
         let (mut connection, acknowledgement) = Self::connected(context, candidate, target, mark, limit).await?;
         let Some(acknowledgement) = acknowledgement else { return Err(OpenError::NotAShield) };
         if acknowledgement.node == context.node {
@@ -94,15 +94,15 @@ impl RtmpConnection {
         let permit = gate.acquire().await;
         let deadline = Instant::now() + limit;
         let client = ClientSession::new(ClientSettings {
-            tc_url: format!("rtmp://{}/{}", candidate.name, target.app),
+            tc_url: format!("{}://{}/{}", candidate.scheme(), candidate.name, target.app),
             app: target.app.clone(),
             goal: Goal::Play { name: target.stream.clone() },
             mark: Some(context.sign(&mark)),
-            chunk_size: context.chunk_size,
+            chunk_size: context.config().rtmp.chunk_size,
             four_cc: true,
             reconnects: false,
         })?;
-        let wire = Wire::dial(candidate, client, &context.metrics, deadline).await?;
+        let wire = Wire::dial(context, candidate, client, deadline).await?;
         let now = Instant::now();
         let mut connection = Self {
             wire,
@@ -112,7 +112,7 @@ impl RtmpConnection {
             is_ours: false,
             has_peers: false,
             tags: Vec::new(),
-            patience: context.settings.read_timeout,
+            patience: context.config().upstream.read_timeout,
             last_message: now,
             last_media: now,
             last_ping: now,

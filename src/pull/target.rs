@@ -37,13 +37,20 @@ impl Target {
     }
 
     /// Follows a redirect: an RTMP URL of the stream or of its app, or an HTTP URL of its FLV.
-    pub(super) async fn redirected(&self, location: &str, upstreams: &Upstreams) -> Option<(Candidate, Self)> {
+    pub(super) async fn redirected(
+        &self,
+        location: &str,
+        from: &Candidate,
+        upstreams: &Upstreams,
+    ) -> Option<(Candidate, Self)> {
         let (place, target) = self.read_location(location)?;
-        Some((upstreams.redirected_to(&place).await?, target))
+        Some((upstreams.redirected_to(&place, from).await?, target))
     }
 
     fn read_location(&self, location: &str) -> Option<(Place, Self)> {
-        if location.starts_with("rtmp://") {
+        let plain = location.strip_prefix("rtmps://").map(|rest| format!("rtmp://{rest}"));
+        let is_tls = plain.is_some();
+        if let Some(location) = plain.as_deref().or_else(|| location.starts_with("rtmp://").then_some(location)) {
             let url = match location.parse::<RtmpUrl>() {
                 // The app alone: the last part of the path is not the stream, but the end of the app.
                 Ok(url) if format!("{}/{}", url.app, url.stream) == self.app => {
@@ -52,15 +59,20 @@ impl Target {
                 Ok(url) => url,
                 Err(_) => format!("{}/{}", location.trim_end_matches('/'), self.stream).parse().ok()?,
             };
-            let place = Place { protocol: UpstreamProtocol::Rtmp, host: url.host, port: url.port };
+            let place = Place { protocol: UpstreamProtocol::Rtmp, is_tls, host: url.host, port: url.port };
             return Some((place, Self { app: url.app, stream: url.stream }));
         }
         let uri: Uri = location.parse().ok()?;
         let host = uri.host()?.trim_matches(['[', ']']).to_owned();
-        let port = uri.port_u16().or_else(|| (uri.scheme_str() == Some("http")).then_some(80))?;
+        let (is_tls, default_port) = match uri.scheme_str()? {
+            "http" => (false, 80),
+            "https" => (true, 443),
+            _ => return None,
+        };
+        let port = uri.port_u16().unwrap_or(default_port);
         let (app, stream) = uri.path().strip_prefix('/')?.strip_suffix(".flv")?.rsplit_once('/')?;
         let stream = uri.query().map_or_else(|| stream.to_owned(), |query| format!("{stream}?{query}"));
-        Some((Place { protocol: UpstreamProtocol::HttpFlv, host, port }, Self { app: app.to_owned(), stream }))
+        Some((Place { protocol: UpstreamProtocol::HttpFlv, is_tls, host, port }, Self { app: app.to_owned(), stream }))
     }
 }
 
@@ -83,7 +95,8 @@ mod tests {
     fn read(location: &str) -> Option<(String, u16, String, String)> {
         let (place, target) = target().read_location(location)?;
         let is_rtmp = place.protocol == UpstreamProtocol::Rtmp;
-        assert_eq!(is_rtmp, location.starts_with("rtmp://"));
+        assert_eq!(is_rtmp, location.starts_with("rtmp"));
+        assert_eq!(place.is_tls, location.contains("s://"));
         Some((place.host, place.port, target.app, target.stream))
     }
 
@@ -95,6 +108,7 @@ mod tests {
     fn redirects_name_a_stream_or_its_app() {
         assert_eq!(read("rtmp://192.0.2.7:19350/live/x"), place("192.0.2.7", 19_350, "live", "x"));
         assert_eq!(read("rtmp://pod-1/live/x?a=b"), place("pod-1", 1_935, "live", "x?a=b"));
+        assert_eq!(read("rtmps://pod-1:1443/live/x"), place("pod-1", 1_443, "live", "x"));
         assert_eq!(read("rtmp://pod-1:1936/live"), place("pod-1", 1_936, "live", "x"));
         assert_eq!(read("rtmp://pod-1:1936/live/"), place("pod-1", 1_936, "live", "x"));
     }
@@ -103,13 +117,12 @@ mod tests {
     fn http_redirects_name_the_flv() {
         assert_eq!(read("http://192.0.2.7:8080/live/x.flv?a=b"), place("192.0.2.7", 8_080, "live", "x?a=b"));
         assert_eq!(read("http://[2001:db8::1]/live/x.flv"), place("2001:db8::1", 80, "live", "x"));
+        assert_eq!(read("https://192.0.2.7/live/x.flv"), place("192.0.2.7", 443, "live", "x"));
     }
 
     #[test]
     fn redirects_to_anything_else_lead_nowhere() {
-        for location in
-            ["", "x", "https://a/live/x.flv", "http://a/live/x.m3u8", "http://a/x.flv", "rtmp://", "ftp://a/b"]
-        {
+        for location in ["", "x", "http://a/live/x.m3u8", "http://a/x.flv", "rtmp://", "ftp://a/b"] {
             assert_eq!(read(location), None, "{location}");
         }
     }

@@ -1,4 +1,4 @@
-//! A TCP connection to an upstream, and the RTMP session on it.
+//! A connection to an upstream, and the RTMP session on it.
 //!
 //! Owns the socket and the bytes on their way. The pull's and the forward's connections speak through it, and decide what
 //! is said; it knows no stream. Dropping one of its futures loses nothing.
@@ -12,14 +12,17 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::metrics::{Metrics, Protocol, ReconnectReason};
-use crate::net::{scratch, socket};
+use crate::metrics::{Protocol, ReconnectReason};
+use crate::net::scratch;
+use crate::net::stream::Stream;
 use crate::rtmp::{self, ClientEvent, ClientSession};
+use crate::seldom::warn_seldom;
 
+use super::PullContext;
 use super::connection::OpenError;
+use super::dial::dial;
 use super::upstreams::Candidate;
 
 /// How long an upstream may take to take the few bytes of our commands.
@@ -37,7 +40,7 @@ pub(super) const OURS_DEAD_AFTER: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) struct Wire {
     pub(super) client: ClientSession,
-    socket: TcpStream,
+    stream: Stream,
     received: Counter,
     sent: Counter,
     unsent: Bytes,
@@ -50,18 +53,19 @@ pub(super) struct Wire {
 impl Wire {
     /// Connects; what `client` says first waits to be sent.
     pub(super) async fn dial(
+        context: &PullContext,
         candidate: &Candidate,
         client: ClientSession,
-        metrics: &Metrics,
         deadline: Instant,
     ) -> Result<Self, OpenError> {
-        let connect = timeout_at(deadline, TcpStream::connect(candidate.address)).await;
-        let socket = connect.map_err(|_| OpenError::Timeout)?.map_err(OpenError::Connect)?;
-        socket::prepare(&socket)?;
+        let way = context.way_to(candidate)?;
+        let connect = timeout_at(deadline, dial(&way)).await;
+        let stream = connect.map_err(|_| OpenError::Timeout)??;
+        let metrics = &context.metrics;
         let now = Instant::now();
         Ok(Self {
             client,
-            socket,
+            stream,
             received: metrics.ingress_bytes(Protocol::Rtmp),
             sent: metrics.egress_bytes(Protocol::Rtmp),
             unsent: Bytes::new(),
@@ -88,9 +92,9 @@ impl Wire {
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        let Self { socket, client, .. } = self;
+        let Self { stream, client, .. } = self;
         let mut fed = Ok(());
-        let read = scratch::poll_read(socket, context, |bytes| fed = client.feed(bytes));
+        let read = scratch::poll_read(stream, context, |bytes| fed = client.feed(bytes));
         read.map(|count| self.note_read(count?, fed))
     }
 
@@ -108,17 +112,16 @@ impl Wire {
     pub(super) fn let_input_wait(&mut self, may_wait: bool) {
         if self.input_may_wait != may_wait {
             self.input_may_wait = may_wait;
-            // If the socket cannot, it is read as its bytes come.
-            let _ = socket::let_input_wait(&self.socket, may_wait);
+            self.stream.let_input_wait(may_wait);
         }
     }
 
     /// Hands what waits in the socket to the session.
     pub(super) fn read_waiting(&mut self) -> Result<(), Failure> {
         for _ in 0..MAX_READS {
-            let Self { socket, client, .. } = self;
+            let Self { stream, client, .. } = self;
             let mut fed = Ok(());
-            let Some(count) = scratch::read_waiting(socket, |bytes| fed = client.feed(bytes))? else { return Ok(()) };
+            let Some(count) = stream.read_waiting(|bytes| fed = client.feed(bytes))? else { return Ok(()) };
             self.note_read(count, fed)?;
             if !scratch::is_full(count) {
                 return Ok(());
@@ -138,8 +141,8 @@ impl Wire {
 
     /// Sends until the session has nothing more to say.
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.has_unsent() {
-            match Pin::new(&mut self.socket).poll_write(context, &self.unsent) {
+        while self.has_bytes() {
+            match Pin::new(&mut self.stream).poll_write(context, &self.unsent) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(count)) => {
                     self.unsent.advance(count);
@@ -150,11 +153,16 @@ impl Wire {
                 Poll::Pending => return Poll::Pending,
             }
         }
-        Poll::Ready(Ok(()))
+        // TLS may hold the end of it back; TCP holds nothing.
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     /// Whether the socket has not taken all that the session has said.
     pub(super) fn has_unsent(&mut self) -> bool {
+        self.has_bytes() || self.stream.has_unsent()
+    }
+
+    fn has_bytes(&mut self) -> bool {
         if self.unsent.is_empty() {
             self.unsent = self.client.take_output();
             if !self.unsent.is_empty() {
@@ -182,7 +190,7 @@ impl Wire {
         self.client.close();
         // Who does not listen any more need not be told.
         let _ = self.flush().await;
-        let _ = self.socket.shutdown().await;
+        let _ = self.stream.shutdown().await;
     }
 }
 
@@ -215,7 +223,7 @@ impl Failure {
         match self {
             Self::Io(_) | Self::Closed => ReconnectReason::Closed,
             Self::Protocol(error) => {
-                tracing::warn!(%error, "the upstream broke the protocol");
+                warn_seldom!(key = error.to_string(), %error, "the upstream broke the protocol");
                 ReconnectReason::Invalid
             }
             Self::Silent => ReconnectReason::Silent,

@@ -16,7 +16,10 @@ use crate::hub::{End, Identity, PlayRequest, Reader, WireForm};
 use crate::media::flv;
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{Protocol, Reason};
+use crate::net::admission::OfAddress;
+use crate::sessions::Count;
 
+use super::access::Admission;
 use super::http::{Body, Exchange, text};
 use super::{reason_of, retry_after};
 
@@ -28,13 +31,18 @@ const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct FlvBody {
     reader: Reader,
     exchange: Arc<Exchange>,
+    /// Its place among those of the client's address, if they are counted.
+    _place: Option<OfAddress>,
     /// Until it is sent.
     header: Option<Bytes>,
     /// For a pull: when to show that this server is still there.
     life: Option<Life>,
+    /// Until when it may play; dropped when it does not any more.
+    admission: Admission,
     /// Until there was media: when the stream was asked for.
     asked_at: Option<Instant>,
     sent: Counter,
+    count: Count,
 }
 
 /// Answers with the stream, or says why not. Who leaves while waiting is noticed: hyper drops this future.
@@ -42,6 +50,8 @@ pub(super) async fn answer(
     exchange: &Arc<Exchange>,
     key: &StreamKey,
     standing: Option<&Standing>,
+    admission: Admission,
+    count: Count,
     asked_at: Instant,
 ) -> Response<Body> {
     let mark = standing.and_then(Standing::mark);
@@ -53,7 +63,7 @@ pub(super) async fn answer(
         Ok(opened) => {
             tracing::info!(stream = %key, pull = mark.is_some(), "playing");
             let session = opened.session.as_ref().and_then(|session| HeaderValue::from_str(session.as_str()).ok());
-            let body = FlvBody::new(opened, Arc::clone(exchange), asked_at);
+            let body = FlvBody::new(opened, Arc::clone(exchange), admission, count, asked_at);
             let mut response = Response::new(Body::Flv(Box::new(body)));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("video/x-flv"));
             if let Some(session) = session {
@@ -71,7 +81,8 @@ pub(super) async fn answer(
 
 /// Sends a pull to the origin that has the stream, if it is known.
 async fn redirect(exchange: &Exchange, key: &StreamKey, standing: Option<&Standing>) -> Option<Response<Body>> {
-    let url = exchange.context.elsewhere(key, standing).await?.http_url(key)?;
+    let tls = exchange.accepted.is_tls.then_some(exchange.context.tls_ports);
+    let url = exchange.context.elsewhere(key, standing).await?.http_url(key, tls)?;
     tracing::debug!(stream = %key, to = url, "redirecting");
     let mut response = text(StatusCode::FOUND, "the stream is at another origin\n");
     response.headers_mut().insert(LOCATION, HeaderValue::from_str(&url).ok()?);
@@ -89,11 +100,12 @@ pub(super) fn refusal(exchange: &Exchange, end: End) -> Response<Body> {
         End::TooManyPlayers => "the server has no room for another player\n",
         End::TooMuchEgress => "the server has no bandwidth left for another player\n",
         End::Drained => "the server is going; the stream is at others\n",
+        End::Dismissed => return text(StatusCode::FORBIDDEN, "an operator has ended the session\n"),
         End::Unreachable => "no origin can be reached\n",
         End::Shutdown => "the server is stopping\n",
     };
     let mut response = text(StatusCode::SERVICE_UNAVAILABLE, line);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after(exchange.accepted.peer)));
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after(exchange.requester())));
     response
 }
 
@@ -157,32 +169,55 @@ impl Drop for Leaving<'_> {
 }
 
 impl FlvBody {
-    fn new(opened: Opened, exchange: Arc<Exchange>, asked_at: Instant) -> Self {
+    fn new(opened: Opened, exchange: Arc<Exchange>, admission: Admission, count: Count, asked_at: Instant) -> Self {
         let Opened { reader, header, session } = opened;
         exchange.progress.limit(reader.hard_lag());
         // A client that goes away lets hyper drop the body; an end of the stream is noted when it comes.
         *exchange.reason.lock() = Some(Reason::PeerClosed);
         let sent = exchange.context.metrics.egress_bytes(Protocol::HttpFlv);
         let life = session.map(|_| Life::new());
-        Self { reader, exchange, header: Some(header), life, asked_at: Some(asked_at), sent }
+        let (place, asked_at) = (exchange.take_place(), Some(asked_at));
+        Self { reader, exchange, _place: place, header: Some(header), life, admission, asked_at, sent, count }
     }
 
     /// The next piece of the body, or its end. Polled whenever hyper has room for more.
     pub(super) fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         self.exchange.progress.advance();
+        if self.count.poll_kicked(context).is_ready() {
+            return Poll::Ready(self.end(Reason::Kicked));
+        }
         if let Some(header) = self.header.take() {
-            self.sent.inc_by(header.len() as u64);
+            self.note_sent(&header);
             return Poll::Ready(Some(header));
         }
-        match ready!(self.poll_wire(context)) {
+        if self.admission.expiry.poll_due(context).is_ready() {
+            return Poll::Ready(self.end(Reason::AccessExpired));
+        }
+        Poll::Ready(match ready!(self.poll_wire(context)) {
             Ok(bytes) => {
-                self.sent.inc_by(bytes.len() as u64);
-                Poll::Ready(Some(bytes))
+                self.note_sent(&bytes);
+                Some(bytes)
             }
-            Err(end) => {
-                *self.exchange.reason.lock() = Some(reason_of(end));
-                Poll::Ready(None)
-            }
+            Err(end) => self.end(reason_of(end)),
+        })
+    }
+
+    fn note_sent(&self, bytes: &Bytes) {
+        self.sent.inc_by(bytes.len() as u64);
+        self.count.sent(bytes.len() as u64);
+    }
+
+    /// Ends the body, and the session with it: the connection may go on.
+    fn end(&self, reason: Reason) -> Option<Bytes> {
+        *self.exchange.reason.lock() = Some(reason);
+        self.note_delay();
+        self.exchange.leave(reason);
+        None
+    }
+
+    fn note_delay(&self) {
+        if let Some(session) = &mut *self.exchange.session.lock() {
+            session.note_delay(self.reader.behind(), self.reader.skipped_packets());
         }
     }
 
@@ -191,7 +226,7 @@ impl FlvBody {
         match self.reader.poll_wire(context) {
             Poll::Ready(Ok(bytes)) => {
                 if let Some(asked_at) = self.asked_at.take() {
-                    self.exchange.context.metrics.first_frame.observe(asked_at.elapsed().as_secs_f64());
+                    self.exchange.note_first_frame(asked_at.elapsed());
                 }
                 if let Some(life) = &mut self.life {
                     life.note(&bytes);
@@ -204,6 +239,12 @@ impl FlvBody {
                 None => Poll::Pending,
             },
         }
+    }
+}
+
+impl Drop for FlvBody {
+    fn drop(&mut self) {
+        self.note_delay();
     }
 }
 

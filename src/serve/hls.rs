@@ -5,6 +5,7 @@
 
 mod conditions;
 mod headers;
+mod tokens;
 mod viewer;
 
 use std::net::SocketAddr;
@@ -14,19 +15,22 @@ use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
-use crate::auth::Standing;
+use crate::auth::{Action, Denial, Standing, access};
 use crate::hls::{Absent, Freshness, Object, Resource};
+use crate::hooks::{self, Attendance, Caller};
 use crate::hub::End;
 use crate::metrics::{FileKind, FileResult, Protocol, Reason};
 use crate::net::byte_range::ByteRange;
 use crate::net::progress::Progress;
 
-use super::http::{Body, FileBody, text};
+use super::access::Refusal;
+use super::http::{Body, FileBody, entrance, route, text};
 use super::{ServeContext, reason_of, retry_after};
 
 /// Who asks, and how it is answered.
 pub(super) struct Client<'a> {
     pub(super) peer: SocketAddr,
+    pub(super) is_tls: bool,
     /// Told when there is room for more of the answer.
     pub(super) progress: Arc<Progress>,
     /// Whether the connection has other answers under way.
@@ -65,6 +69,16 @@ async fn answer_uncounted<B>(
     let Some(library) = library else {
         return (text(StatusCode::NOT_FOUND, "this stream is not to be had as HLS here\n"), Reason::StreamNotFound);
     };
+    let access = match may_have(context, &client, resource, request) {
+        Ok(access) => access,
+        Err(denial) => {
+            return refused(context, resource, &denial.into());
+        }
+    };
+    let attendance = match Box::pin(attend(context, &client, resource, request)).await {
+        Ok(attendance) => attendance,
+        Err(refusal) => return refused(context, resource, &refusal.into()),
+    };
     if let Some(redirect) = redirect_early(context, &client, resource).await {
         return (redirect, Reason::Redirected);
     }
@@ -87,12 +101,82 @@ async fn answer_uncounted<B>(
         && resource.file.is_playlist()
     {
         let viewer = viewer::id(client.peer.ip(), request);
-        if let Err(end) = context.hub.note_viewer(&resource.key, viewer, target * viewer::PATIENCE_IN_TARGETS) {
+        let attend = || viewer::attend(context, client.peer, &resource.key, request, attendance);
+        let patience = target * viewer::PATIENCE_IN_TARGETS;
+        if let Err(end) = context.hub.note_viewer(&resource.key, viewer, patience, attend) {
             return refusal(&client, end);
         }
     }
     tracing::trace!(file = %resource, bytes = object.bytes.len(), "found");
-    (respond(context, client, resource, request, object), Reason::Done)
+    let object = match request.uri().query() {
+        Some(query) if access.needs_token && resource.file.is_playlist() => tokens::carry(object, query),
+        _ => object,
+    };
+    (respond(context, client, resource, request, object, access.is_restricted), Reason::Done)
+}
+
+/// Asks about a viewer that is not known yet, by the playlist that it begins with. What it gives is held until the viewer has
+/// gone.
+async fn attend<B>(
+    context: &ServeContext,
+    client: &Client<'_>,
+    resource: &Resource,
+    request: &Request<B>,
+) -> Result<Option<Attendance>, hooks::Refusal> {
+    let viewer = viewer::id(client.peer.ip(), request);
+    if matches!(client.standing, Some(Standing::Verified(_)))
+        || !resource.file.is_playlist()
+        || context.hub.is_viewer(&resource.key, viewer)
+    {
+        return Ok(None);
+    }
+    let visitor = route::visitor(client.peer, request);
+    let (app, page) = (resource.key.app().to_owned(), visitor.page.map(str::to_owned));
+    let url = entrance::url_of_app(request, &app);
+    let caller = Arc::new(Caller::new(format!("{viewer:016x}"), client.peer.ip(), app, url, page));
+    let query = visitor.query.to_owned();
+    context.attend(Action::Play, caller, resource.key.clone(), query, false).await.map(Some)
+}
+
+fn refused(context: &ServeContext, resource: &Resource, refusal: &Refusal) -> (Response<Body>, Reason) {
+    context.note_refusal(Action::Play, &resource.key, refusal);
+    (route::refused(refusal), Reason::AccessDenied)
+}
+
+/// How a client has access to a stream's files.
+#[derive(Debug, Default)]
+struct Access {
+    /// It had to show something, and has to for each file.
+    needs_token: bool,
+    /// Not everybody has access.
+    is_restricted: bool,
+}
+
+/// Whether the client may have the file. A viewer that is there when its URL or token expires may go on, unless sessions
+/// are to end with it.
+fn may_have<B>(
+    context: &ServeContext,
+    client: &Client<'_>,
+    resource: &Resource,
+    request: &Request<B>,
+) -> Result<Access, Denial> {
+    if matches!(client.standing, Some(Standing::Verified(_))) {
+        return Ok(Access::default());
+    }
+    let settings = context.config.current().auth_for(resource.key.app());
+    let is_restricted = access::is_restricted(&settings, Action::Play);
+    let needs_token = access::needs_token(&settings, Action::Play);
+    let visitor = route::visitor(client.peer, request);
+    match context.decide(Action::Play, &resource.key, &visitor, client.standing) {
+        Err(Denial::Expired) if !settings.end_at_expiry && is_watching(context, client, resource, request) => {}
+        Err(denial) => return Err(denial),
+        Ok(_) => {}
+    }
+    Ok(Access { needs_token, is_restricted })
+}
+
+fn is_watching<B>(context: &ServeContext, client: &Client<'_>, resource: &Resource, request: &Request<B>) -> bool {
+    context.hub.is_viewer(&resource.key, viewer::id(client.peer.ip(), request))
 }
 
 /// The answer with a file, or with as much of it as is asked for.
@@ -102,6 +186,7 @@ fn respond<B>(
     resource: &Resource,
     request: &Request<B>,
     object: Object,
+    is_private: bool,
 ) -> Response<Body> {
     let length = object.bytes.len();
     let range = match *request.method() == Method::GET && !resource.file.is_playlist() {
@@ -124,14 +209,14 @@ fn respond<B>(
                 // Within the object's length, and so within what can be addressed.
                 let part = object.bytes.slice(part.start as usize..part.end as usize);
                 set(response.headers_mut(), CONTENT_RANGE, content_range.as_deref());
-                *response.body_mut() = file(context, client, resource, part);
+                *response.body_mut() = file(context, client, resource, request, part);
                 response
             }
             ByteRange::Whole => {
                 let mut response = status(StatusCode::OK);
                 set(response.headers_mut(), CONTENT_LENGTH, Some(&length.to_string()));
                 if *request.method() == Method::GET {
-                    *response.body_mut() = file(context, client, resource, object.bytes);
+                    *response.body_mut() = file(context, client, resource, request, object.bytes);
                 }
                 response
             }
@@ -139,7 +224,7 @@ fn respond<B>(
     };
     let fields = response.headers_mut();
     set(fields, ETAG, Some(&object.etag));
-    fields.extend([headers::cache_control(object.freshness)]);
+    fields.extend([headers::cache_control(object.freshness, is_private)]);
     fields.insert(CONTENT_TYPE, HeaderValue::from_static(object.media_type.content_type()));
     if !resource.file.is_playlist() {
         fields.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
@@ -148,11 +233,18 @@ fn respond<B>(
 }
 
 /// The body, which the client has to take at a pace.
-fn file(context: &ServeContext, client: Client<'_>, resource: &Resource, bytes: Bytes) -> Body {
+fn file<B>(
+    context: &ServeContext,
+    client: Client<'_>,
+    resource: &Resource,
+    request: &Request<B>,
+    bytes: Bytes,
+) -> Body {
     let limit = context.config.current().play_for(resource.key.app()).hard_lag;
     client.progress.limit(limit);
     if client.standing.is_none() {
-        context.hub.note_sent_to_viewers(&resource.key, bytes.len() as u64);
+        let viewer = viewer::id(client.peer.ip(), request);
+        context.hub.note_sent_to_viewer(&resource.key, viewer, bytes.len() as u64);
     }
     let sent = context.metrics.egress_bytes(Protocol::Hls);
     Body::File(Box::new(FileBody::new(bytes, client.progress, client.is_multiplexed, sent)))
@@ -168,8 +260,9 @@ async fn redirect_early(context: &ServeContext, client: &Client<'_>, resource: &
 
 /// Sends a server to the origin that has the stream, if it is known.
 async fn redirect(context: &ServeContext, client: &Client<'_>, resource: &Resource) -> Option<Response<Body>> {
-    let http = context.elsewhere(&resource.key, client.standing).await?.http?;
-    let url = format!("http://{http}/{}", resource.path());
+    let tls = client.is_tls.then_some(context.tls_ports);
+    let base = context.elsewhere(&resource.key, client.standing).await?.http_base(tls)?;
+    let url = format!("{base}/{}", resource.path());
     tracing::debug!(file = %resource, to = url, "redirecting");
     let mut response = text(StatusCode::FOUND, "the stream is at another origin\n");
     response.headers_mut().insert(LOCATION, HeaderValue::from_str(&url).ok()?);
@@ -200,6 +293,9 @@ fn refusal(client: &Client<'_>, end: End) -> (Response<Body>, Reason) {
     let line = match end {
         End::TooManyPlayers => "the server has no room for another player\n",
         End::TooMuchEgress => "the server has no bandwidth left for another player\n",
+        End::Dismissed => {
+            return (text(StatusCode::FORBIDDEN, "an operator has ended the session\n"), reason_of(end));
+        }
         _ => "the server is stopping\n",
     };
     let mut response = text(StatusCode::SERVICE_UNAVAILABLE, line);

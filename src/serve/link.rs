@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::metrics::{Metrics, Protocol, Reason};
-use crate::net::{scratch, socket};
+use crate::net::scratch;
+use crate::net::stream::Stream;
 use crate::rtmp;
 use crate::rtmp::server::{ServerEvent, ServerSession};
+use crate::sessions::Count;
 
 use super::CONTROL_WRITE_TIMEOUT;
 use super::outbound::Outbound;
@@ -28,32 +28,45 @@ const MAX_READS: usize = 8;
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) session: ServerSession,
-    writer: OwnedWriteHalf,
-    reader: OwnedReadHalf,
+    stream: Stream,
     received: Counter,
     sent: Counter,
+    /// Counts for the session in force, too.
+    pub(super) count: Option<Count>,
     /// Control bytes that the socket has not taken yet.
     unsent: Outbound,
     error: Option<rtmp::Error>,
     /// When the peer was heard last.
     pub(super) last_heard: Instant,
     input_may_wait: bool,
+    /// All that was sent and received, in bytes.
+    total_sent: u64,
+    total_received: u64,
+    /// Bytes received since [`take_received`](Self::take_received).
+    newly_received: usize,
 }
 
 impl Link {
-    pub(super) fn new(socket: TcpStream, session: ServerSession, metrics: &Metrics) -> Self {
-        let (reader, writer) = socket.into_split();
+    pub(super) fn new(stream: Stream, session: ServerSession, metrics: &Metrics) -> Self {
         Self {
             session,
-            writer,
-            reader,
+            stream,
             received: metrics.ingress_bytes(Protocol::Rtmp),
             sent: metrics.egress_bytes(Protocol::Rtmp),
+            count: None,
             unsent: Outbound::default(),
             error: None,
             last_heard: Instant::now(),
             input_may_wait: false,
+            total_sent: 0,
+            total_received: 0,
+            newly_received: 0,
         }
+    }
+
+    /// What was sent, and what was received, in bytes.
+    pub(super) const fn bytes(&self) -> (u64, u64) {
+        (self.total_sent, self.total_received)
     }
 
     /// Reads once. What it brought is in the session; dropping the future loses nothing.
@@ -84,13 +97,13 @@ impl Link {
     pub(super) async fn flush(&mut self) -> Result<(), Reason> {
         if self.unsent.is_empty() {
             self.unsent.push(self.session.take_output());
-            self.sent.inc_by(self.unsent.bytes() as u64);
+            self.note_sent(self.unsent.bytes());
         }
-        if self.unsent.is_empty() {
+        if self.unsent.is_empty() && !self.stream.has_unsent() {
             return Ok(());
         }
-        let Self { unsent, writer, .. } = self;
-        let write = poll_fn(|context| unsent.poll_write(writer, context));
+        let Self { unsent, stream, .. } = self;
+        let write = poll_fn(|context| unsent.poll_write(stream, context));
         match timeout(CONTROL_WRITE_TIMEOUT, write).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Reason::PeerLost),
@@ -101,22 +114,22 @@ impl Link {
     ///
     /// A socket that is closed while bytes of the peer are unread resets the connection, and the last words with it.
     pub(super) async fn say_goodbye(&mut self) {
-        if self.flush().await.is_err() || self.writer.shutdown().await.is_err() {
+        if self.flush().await.is_err() || self.stream.shutdown().await.is_err() {
             return;
         }
         let until_closed =
-            async { while scratch::read(&mut self.reader, |_| {}).await.is_ok_and(|count| count > 0) {} };
+            async { while scratch::read(&mut self.stream, |_| {}).await.is_ok_and(|count| count > 0) {} };
         // Who does not close in time is closed upon.
         let _ = timeout(FAREWELL_TIMEOUT, until_closed).await;
     }
 
     /// Writes a batch while the peer is listened to, for at most `limit` in total.
     pub(super) async fn write(&mut self, outbound: &mut Outbound, limit: Duration) -> Result<(), Reason> {
-        self.sent.inc_by(outbound.bytes() as u64);
+        self.note_sent(outbound.bytes());
         // Nearly always the socket takes everything at once: no timer is made before it does not.
         let mut timer = None;
         poll_fn(|context| {
-            if let Poll::Ready(written) = outbound.poll_write(&mut self.writer, context) {
+            if let Poll::Ready(written) = outbound.poll_write(&mut self.stream, context) {
                 return Poll::Ready(written.map_err(|_| Reason::PeerLost));
             }
             while let Poll::Ready(read) = self.poll_read(context) {
@@ -128,20 +141,32 @@ impl Link {
         .await
     }
 
+    /// How many bytes have come since the last call.
+    pub(super) fn take_received(&mut self) -> usize {
+        std::mem::take(&mut self.newly_received)
+    }
+
+    fn note_sent(&mut self, bytes: usize) {
+        self.sent.inc_by(bytes as u64);
+        self.total_sent += bytes as u64;
+        if let Some(count) = &self.count {
+            count.sent(bytes as u64);
+        }
+    }
+
     /// Whether what the peer sends may wait in the socket until [`read_waiting`](Self::read_waiting) takes it.
     pub(super) fn let_input_wait(&mut self, may_wait: bool) {
         if self.input_may_wait != may_wait {
             self.input_may_wait = may_wait;
-            // If the socket cannot, it is read as its bytes come.
-            let _ = socket::let_input_wait(self.reader.as_ref(), may_wait);
+            self.stream.let_input_wait(may_wait);
         }
     }
 
     /// Takes what waits in the socket.
     pub(super) fn read_waiting(&mut self) -> Result<(), Reason> {
         for _ in 0..MAX_READS {
-            let Self { session, error, reader, .. } = self;
-            let read = scratch::read_waiting(reader.as_ref(), |bytes| feed(session, error, bytes));
+            let Self { session, error, stream, .. } = self;
+            let read = stream.read_waiting(|bytes| feed(session, error, bytes));
             let Some(read) = read.transpose() else { return Ok(()) };
             let count = self.note_read(read)?;
             if !scratch::is_full(count) {
@@ -152,8 +177,8 @@ impl Link {
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Reason>> {
-        let Self { session, error, reader, .. } = self;
-        let read = ready!(scratch::poll_read(reader, context, |bytes| feed(session, error, bytes)));
+        let Self { session, error, stream, .. } = self;
+        let read = ready!(scratch::poll_read(stream, context, |bytes| feed(session, error, bytes)));
         Poll::Ready(self.note_read(read).map(drop))
     }
 
@@ -164,6 +189,11 @@ impl Link {
             Ok(0) => Err(Reason::PeerClosed),
             Ok(count) => {
                 self.received.inc_by(count as u64);
+                self.total_received += count as u64;
+                self.newly_received += count;
+                if let Some(session) = &self.count {
+                    session.received(count as u64);
+                }
                 self.last_heard = Instant::now();
                 Ok(count)
             }

@@ -3,28 +3,25 @@
 //! The session of every protocol asks here what its peer is, once for each connection or request.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
-
-use parking_lot::Mutex;
+use std::time::{Instant, SystemTime};
 
 use crate::auth::{Refusal, Standing, Verifier};
 use crate::metrics::{MarkResult, Metrics};
-
-/// How often a refused mark is worth a line of the log: peers with another key come back each second.
-const LOG_INTERVAL: Duration = Duration::from_secs(10);
+use crate::seldom::Seldom;
 
 /// Tells the servers among the clients.
 #[derive(Debug)]
 pub struct Marks {
     verifier: Verifier,
     metrics: Arc<Metrics>,
-    refusals: Mutex<Seldom>,
+    /// Peers with another key come back each second.
+    refusals: Seldom,
 }
 
 impl Marks {
     /// Judges by `verifier` and counts in `metrics`.
     pub fn new(verifier: Verifier, metrics: Arc<Metrics>) -> Self {
-        Self { verifier, metrics, refusals: Mutex::default() }
+        Self { verifier, metrics, refusals: Seldom::new() }
     }
 
     /// What the sender of a mark is; `None` for an ordinary client, which is also who sends a mark that is refused.
@@ -32,7 +29,7 @@ impl Marks {
         let standing = self.verifier.judge(text?, SystemTime::now());
         self.metrics.marks(result_of(&standing)).inc();
         if let Standing::Refused(refusal) = standing {
-            if let Some(unlogged) = self.refusals.lock().note(Instant::now()) {
+            if let Some(unlogged) = self.refusals.note(&(), Instant::now()) {
                 tracing::warn!(%refusal, unlogged, "a mark is refused, and its sender taken for a client");
             }
             return None;
@@ -52,27 +49,10 @@ const fn result_of(standing: &Standing) -> MarkResult {
     }
 }
 
-/// Events of which one each [`LOG_INTERVAL`] is logged.
-#[derive(Debug, Default)]
-struct Seldom {
-    logged_at: Option<Instant>,
-    unlogged: u64,
-}
-
-impl Seldom {
-    /// How many events have gone unlogged, if this one is to be logged.
-    fn note(&mut self, now: Instant) -> Option<u64> {
-        if self.logged_at.is_some_and(|at| now.saturating_duration_since(at) < LOG_INTERVAL) {
-            self.unlogged = self.unlogged.saturating_add(1);
-            return None;
-        }
-        self.logged_at = Some(now);
-        Some(std::mem::take(&mut self.unlogged))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::auth::{ClusterKey, Mark};
     use crate::config::Secret;
@@ -134,15 +114,5 @@ mod tests {
         let (marks, text) = (marks(), mark.to_text(Some(&ours), now));
         marks.judge(Some(&text));
         assert_eq!(judge(&marks, Some(&text)), (None, format!("{}{}", count("replayed"), count("verified"))));
-    }
-
-    #[test]
-    fn of_many_refusals_one_in_an_interval_is_logged() {
-        let (mut refusals, start) = (Seldom::default(), Instant::now());
-        assert_eq!(refusals.note(start), Some(0));
-        assert_eq!(refusals.note(start + LOG_INTERVAL / 2), None);
-        assert_eq!(refusals.note(start + LOG_INTERVAL / 2), None);
-        assert_eq!(refusals.note(start + LOG_INTERVAL), Some(2));
-        assert_eq!(refusals.note(start + LOG_INTERVAL * 3), Some(0));
     }
 }

@@ -11,6 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Reason;
+use crate::sessions::Count;
 
 use super::departure::{Departure, Due};
 
@@ -23,6 +24,8 @@ pub(super) struct Tokens {
     pub(super) replaced: CancellationToken,
     /// The right to the name is gone.
     pub(super) revoked: CancellationToken,
+    /// Of its session, which an operator may kick.
+    pub(super) count: Count,
 }
 
 /// The orders to one publisher.
@@ -52,13 +55,14 @@ impl Orders {
     }
 
     fn wait(&self, mut departure: Departure) {
-        let tokens = self.tokens.clone();
+        let mut tokens = self.tokens.clone();
         self.waiting.push(Box::pin(async move {
             let order = tokio::select! {
                 biased;
                 () = tokens.stop.cancelled() => Err(Reason::Shutdown),
                 () = tokens.replaced.cancelled() => Err(Reason::PublishReplaced),
                 () = tokens.revoked.cancelled() => Err(Reason::PublishReplaced),
+                () = tokens.count.kicked() => Err(Reason::Kicked),
                 due = departure.due() => Ok(due),
             };
             (departure, order)
@@ -80,13 +84,24 @@ mod tests {
 
     use crate::config::Role;
     use crate::drain::{Drain, Purpose, Times};
+    use crate::media::stream_key::StreamKey;
+    use crate::sessions::{About, Kind, Session, Sessions};
 
     use super::*;
 
     fn orders(drain: &Drain) -> (Orders, Tokens) {
+        let (orders, tokens, _) = orders_of_session(drain);
+        (orders, tokens)
+    }
+
+    fn orders_of_session(drain: &Drain) -> (Orders, Tokens, (Sessions, Session)) {
         let token = CancellationToken::new;
-        let tokens = Tokens { stop: token(), replaced: token(), revoked: token() };
-        (Orders::new(tokens.clone(), Departure::new(drain, Role::Origin, true)), tokens)
+        let sessions = Sessions::new();
+        let (key, about) = (StreamKey::from_path("live/x").unwrap(), About::peer("192.0.2.1:1".parse().unwrap()));
+        let session = sessions.enter(sessions.next_id(), Kind::Publish, &key, about);
+        let tokens = Tokens { stop: token(), replaced: token(), revoked: token(), count: session.count() };
+        let departure = Departure::new(drain, Role::Origin, true);
+        (Orders::new(tokens.clone(), departure), tokens, (sessions, session))
     }
 
     fn drain() -> Drain {
@@ -113,6 +128,10 @@ mod tests {
         let (mut revoked, tokens) = orders(&drain);
         tokens.revoked.cancel();
         assert_eq!(revoked.next().await, Err(Reason::PublishReplaced));
+        let (mut kicked, _, (sessions, session)) = orders_of_session(&drain);
+        assert!(timeout(Duration::from_secs(1), kicked.next()).await.is_err());
+        assert!(sessions.kick(session.id()));
+        assert_eq!(kicked.next().await, Err(Reason::Kicked));
     }
 
     #[tokio::test(start_paused = true)]

@@ -45,7 +45,7 @@ impl Outbound {
         self.pieces.len() < MAX_PIECES && self.bytes < MAX_BYTES
     }
 
-    /// Writes until all is written or the peer takes no more.
+    /// Writes until all is written and sent off, or the peer takes no more.
     pub(super) fn poll_write<W>(&mut self, writer: &mut W, context: &mut Context<'_>) -> Poll<io::Result<()>>
     where
         W: AsyncWrite + Unpin,
@@ -69,7 +69,8 @@ impl Outbound {
         }
         // A GOP at the beginning is many pieces; later there is one at a time, for each of thousands of players.
         self.pieces.shrink_to(MAX_KEPT_PIECES);
-        Poll::Ready(Ok(()))
+        // TLS may hold the end of it back; TCP holds nothing.
+        Pin::new(writer).poll_flush(context)
     }
 
     fn advance(&mut self, mut written: usize) {

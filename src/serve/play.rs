@@ -2,14 +2,17 @@
 
 use std::future::poll_fn;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::auth::Action;
 use crate::hub::{End, Identity, PlayRequest, Reader, WireForm};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{Protocol, Reason};
 use crate::rtmp::server::ServerEvent;
 use crate::rtmp::status::Status;
+use crate::sessions::{Count, Kind};
 
+use super::access::{Admission, Expiry};
 use super::heartbeat::{Beat, Heartbeat};
 use super::outbound::Outbound;
 use super::reason_of;
@@ -21,6 +24,7 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
     let named = connection.stream_named(name, |session, description| {
         session.reject_play(Status::PlayStreamNotFound, description);
     })?;
+    let mut count = connection.enter(Kind::Play(Protocol::Rtmp), &named.key);
     let request = PlayRequest {
         protocol: Protocol::Rtmp,
         form: WireForm::Rtmp { chunk_size: connection.context.config.current().rtmp.chunk_size as usize },
@@ -31,6 +35,15 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
         connection.link.session.reject_play(Status::PlayStreamInLoop, "the stream would come back here");
         return Err(Reason::StreamNotFound);
     }
+    let Some(admission) = Box::pin(connection.admit(Action::Play, &named, &mut count)).await? else { return Ok(()) };
+    // Held until playing ends.
+    let Admission { expiry, attendance: _attendance } = match admission {
+        Ok(admission) => admission,
+        Err(refusal) => {
+            connection.link.session.reject_play(Status::PlayFailed, &refusal.to_string());
+            return Err(Reason::AccessDenied);
+        }
+    };
     let context = connection.context;
     let subscribed = context.subscribe(&named.key, request, connection.mark());
     let mut reader = match unless_stopped(context, subscribed).await? {
@@ -38,14 +51,18 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
         Err(End::NotFound) => return Err(redirect(connection, &named.key).await?),
         Err(end) => return Err(refuse(connection, end)),
     };
-    let session = match wait(connection, &mut reader).await? {
+    let session = match wait(connection, &mut reader, &mut count).await? {
         Some(Ok(session)) => session,
         Some(Err(end)) => return Err(refuse(connection, end)),
         None => return Ok(()),
     };
     connection.link.session.accept_play(&[("session", session.as_str())]);
     connection.span.in_scope(|| tracing::info!(stream = %named.key, pull = request.is_pull, "playing"));
-    send(connection, reader, asked_at).await
+    let sent = send(connection, &mut reader, &mut count, asked_at, expiry).await;
+    if let Some(session) = &mut connection.session {
+        session.note_delay(reader.behind(), reader.skipped_packets());
+    }
+    sent
 }
 
 /// Sends a pull to the origin that has the stream, or refuses the play.
@@ -53,7 +70,9 @@ async fn redirect(connection: &mut Connection<'_>, key: &StreamKey) -> Result<Re
     let context = connection.context;
     match unless_stopped(context, context.elsewhere(key, connection.standing.as_ref())).await? {
         Some(place) => {
-            let url = place.rtmp_url(key);
+            let is_tls = connection.accepted.is_tls;
+            let url = if is_tls { place.rtmps_url(key, context.tls_ports) } else { Some(place.rtmp_url(key)) };
+            let Some(url) = url else { return Ok(refuse(connection, End::NotFound)) };
             connection.span.in_scope(|| tracing::debug!(stream = %key, to = url, "redirecting"));
             connection.link.session.redirect_play(&url);
             Ok(Reason::Redirected)
@@ -69,11 +88,19 @@ fn refuse(connection: &mut Connection<'_>, end: End) -> Reason {
 }
 
 /// Waits for a publisher. `None` if the client has lost its patience first.
-async fn wait(connection: &mut Connection<'_>, reader: &mut Reader) -> Result<Option<Result<Identity, End>>, Reason> {
+async fn wait(
+    connection: &mut Connection<'_>,
+    reader: &mut Reader,
+    count: &mut Count,
+) -> Result<Option<Result<Identity, End>>, Reason> {
     loop {
         tokio::select! {
             biased;
             read = connection.link.read() => read?,
+            () = count.kicked() => {
+                connection.link.session.reject_play(Status::PlayFailed, "an operator has ended the session");
+                return Err(Reason::Kicked);
+            }
             live = poll_fn(|context| reader.poll_live(context)) => return Ok(Some(live)),
         }
         if heard(connection, &mut None)? == Heard::Closed {
@@ -103,7 +130,13 @@ fn heard(connection: &mut Connection<'_>, paused: &mut Option<bool>) -> Result<H
 }
 
 /// Moves wire bytes from the ring to the socket: one write a block for who keeps up, many blocks a write for who does not.
-async fn send(connection: &mut Connection<'_>, mut reader: Reader, asked_at: Instant) -> Result<(), Reason> {
+async fn send(
+    connection: &mut Connection<'_>,
+    reader: &mut Reader,
+    count: &mut Count,
+    asked_at: Instant,
+    mut expiry: Expiry,
+) -> Result<(), Reason> {
     let mut outbound = Outbound::default();
     let mut first_frame = Some(asked_at);
     let mut has_media = false;
@@ -117,6 +150,10 @@ async fn send(connection: &mut Connection<'_>, mut reader: Reader, asked_at: Ins
             tokio::select! {
                 biased;
                 read = connection.link.read() => read?,
+                () = count.kicked() => {
+                    connection.link.session.end_play(Status::PlayUnpublishNotify);
+                    return Err(Reason::Kicked);
+                }
                 wire = poll_fn(|context| match paused {
                     false => reader.poll_wire(context),
                     true => reader.poll_end(context).map(Err),
@@ -127,6 +164,10 @@ async fn send(connection: &mut Connection<'_>, mut reader: Reader, asked_at: Ins
                     }
                     Err(end) => ended = Some(end),
                 },
+                () = expiry.due() => {
+                    connection.link.session.end_play(Status::PlayFailed);
+                    return Err(Reason::AccessExpired);
+                }
                 beat = heartbeat.due(last_heard) => match beat {
                     Beat::Ask => connection.link.session.ping(0),
                     Beat::Dead => return Err(Reason::PeerLost),
@@ -144,9 +185,16 @@ async fn send(connection: &mut Connection<'_>, mut reader: Reader, asked_at: Ins
             }
         }
         if !outbound.is_empty() {
-            connection.link.write(&mut outbound, reader.hard_lag()).await?;
+            tokio::select! {
+                biased;
+                written = connection.link.write(&mut outbound, reader.hard_lag()) => written?,
+                () = count.kicked() => {
+                    connection.is_cut = true;
+                    return Err(Reason::Kicked);
+                }
+            }
             if has_media && let Some(asked_at) = first_frame.take() {
-                connection.context.metrics.first_frame.observe(asked_at.elapsed().as_secs_f64());
+                note_first_frame(connection, asked_at.elapsed());
             }
         }
         if let Some(end) = ended {
@@ -162,5 +210,12 @@ async fn send(connection: &mut Connection<'_>, mut reader: Reader, asked_at: Ins
             // The wire resumes at a keyframe, with headers: what lies between is gone.
             reader.rejoin();
         }
+    }
+}
+
+fn note_first_frame(connection: &Connection<'_>, after: Duration) {
+    connection.context.metrics.first_frame.observe(after.as_secs_f64());
+    if let Some(session) = &connection.session {
+        session.note_first_frame(after);
     }
 }

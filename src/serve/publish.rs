@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep_until;
 
-use crate::auth::Standing;
+use crate::auth::{Action, Standing};
 use crate::config::{self, Role};
 use crate::hub::{Identity, Permit, PublishError, PublishRequest, Publisher, Source};
 use crate::media::Tag;
@@ -13,7 +13,10 @@ use crate::media::stream_key::StreamKey;
 use crate::metrics::Reason;
 use crate::rtmp::server::ServerEvent;
 use crate::rtmp::status::Status;
+use crate::sessions::{Count, Kind};
 
+use super::access::{Admission, Expiry};
+use super::allowance::Allowance;
 use super::departure::{Departure, Due};
 use super::heartbeat::{Beat, Heartbeat};
 use super::orders::{Orders, Tokens};
@@ -24,19 +27,29 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
     let named = connection.stream_named(name, |session, description| {
         session.reject_publish(Status::PublishBadName, description);
     })?;
+    let mut count = connection.enter(Kind::Publish, &named.key);
     let settings = connection.context.config.current().publish_for(named.key.app());
     if !settings.enabled {
         let description = "this server takes no publishers for this app";
         connection.link.session.reject_publish(Status::PublishDenied, description);
         return Err(Reason::PublishDisabled);
     }
+    let Some(admission) = Box::pin(connection.admit(Action::Publish, &named, &mut count)).await? else { return Ok(()) };
+    let Admission { expiry, attendance } = match admission {
+        Ok(admission) => admission,
+        Err(refusal) => {
+            connection.link.session.reject_publish(Status::PublishDenied, &refusal.to_string());
+            return Err(Reason::AccessDenied);
+        }
+    };
     let request = request(connection, &settings, named.query);
+    attendance.note_session(request.session.as_str());
     if !is_welcome(connection, &named.key, &request) {
         let description = "this server is going and takes no new stream; publish to another one";
         connection.link.session.reject_publish(Status::ConnectAppShutdown, description);
         return Err(Reason::Drained);
     }
-    let Some(admitted) = admit(connection, &named.key, request).await? else { return Ok(()) };
+    let Some(admitted) = admit(connection, &named.key, request, &mut count).await? else { return Ok(()) };
     let (mut publisher, permit) = match admitted {
         Ok(admitted) => admitted,
         Err(error) => {
@@ -46,14 +59,18 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
         }
     };
     connection.link.session.accept_publish();
+    if let Some(session) = &connection.session {
+        session.has_name();
+    }
     let publishers = connection.context.metrics.publishers.clone();
     publishers.inc();
     tracing::info!(stream = %named.key, session = %publisher.session(), "publishing");
-    let ended = take(connection, &settings, &mut publisher, &permit).await;
+    let ended = take(connection, &settings, &mut publisher, &permit, expiry, count).await;
     publishers.dec();
     // Before the right to the name goes: whoever passes the stream on gets its last packets.
     drop(publisher);
     drop(permit);
+    drop(attendance);
     let (status, reason) = match ended {
         Ok(()) => {
             tracing::info!(stream = %named.key, "published");
@@ -65,7 +82,10 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
     let description = match reason {
         Reason::PublishReplaced => "another publisher has the stream",
         Reason::PublishSilent => "nothing came for too long",
+        Reason::AccessExpired => "the URL or token has expired",
+        Reason::PublishTooFast => "more came for too long than may come",
         Reason::Drained | Reason::Shutdown => "the server is going",
+        Reason::Kicked => "an operator has ended the session",
         other => other.label(),
     };
     connection.link.session.end_publish(status, description);
@@ -100,6 +120,7 @@ async fn admit(
     connection: &mut Connection<'_>,
     key: &StreamKey,
     request: PublishRequest,
+    count: &mut Count,
 ) -> Result<Option<Result<(Publisher, Permit), PublishError>>, Reason> {
     let context = connection.context;
     // Given back behind the last line: by then the publisher is there, if it may be.
@@ -112,6 +133,7 @@ async fn admit(
                 biased;
                 () = context.stop.cancelled() => return Err(Reason::Shutdown),
                 permit = asked.as_mut() => break permit,
+                () = count.kicked() => return Err(Reason::Kicked),
                 read = connection.link.read() => read?,
             }
             // What it sends before it may is media too early, or its goodbye.
@@ -142,6 +164,8 @@ async fn take(
     settings: &config::Publish,
     publisher: &mut Publisher,
     permit: &Permit,
+    mut expiry: Expiry,
+    count: Count,
 ) -> Result<(), Reason> {
     let mut silence = Silence { since: Instant::now(), limit: settings.firstpkt_timeout };
     let mut alarm = pin!(sleep_until(silence.ends_at()));
@@ -150,10 +174,12 @@ async fn take(
         stop: context.stop.clone(),
         replaced: publisher.replaced().clone(),
         revoked: permit.revoked().clone(),
+        count,
     };
     let mut orders =
         Orders::new(tokens, Departure::new(&context.drain, context.config.current().role, connection.can_reconnect));
     let mut tags: Vec<Tag> = Vec::new();
+    let mut allowance = allowance(connection);
     let mut heartbeat = Heartbeat::new(connection.standing.is_some());
     loop {
         let mut closed = Ok(false);
@@ -189,6 +215,10 @@ async fn take(
         if silence.since.elapsed() >= silence.limit {
             return Err(Reason::PublishSilent);
         }
+        if !allowance.note(connection.link.take_received(), Instant::now()) {
+            tracing::warn!("the publisher sends more than limits.publish_bitrate allows");
+            return Err(Reason::PublishTooFast);
+        }
         connection.link.flush().await?;
         let last_heard = connection.link.last_heard;
         tokio::select! {
@@ -201,6 +231,7 @@ async fn take(
                 Due::Close => return Err(Reason::Drained),
             },
             read = connection.link.read() => read?,
+            () = expiry.due() => return Err(Reason::AccessExpired),
             () = publisher.due() => connection.link.read_waiting()?,
             beat = heartbeat.due(last_heard) => match beat {
                 Beat::Ask => connection.link.session.ping(0),
@@ -210,6 +241,14 @@ async fn take(
             () = alarm.as_mut() => alarm.as_mut().reset(silence.ends_at()),
         }
     }
+}
+
+/// What the publisher may send. One that another server passes on has been measured there, and begins with a whole GOP.
+fn allowance(connection: &mut Connection<'_>) -> Allowance {
+    let limit = connection.context.config.current().limits.publish_bitrate;
+    let is_forwarded = matches!(connection.standing, Some(Standing::Verified(_)));
+    connection.link.take_received();
+    Allowance::new(limit.filter(|_| !is_forwarded), Instant::now())
 }
 
 /// Since when a publisher has sent nothing, and for how long it may.

@@ -4,19 +4,22 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, Span};
 
-use crate::auth::{Mark, PROPERTY, Standing};
-use crate::hub::Identity;
+use crate::auth::{Action, Mark, PROPERTY, Standing};
+use crate::hooks::{Attendance, Beginning, Caller};
 use crate::media::stream_key::{NamedStream, StreamKey};
-use crate::metrics::{Protocol, Reason};
+use crate::metrics::{AccessAction, Protocol, Reason};
 use crate::net::socket;
+use crate::net::stream::Stream;
 use crate::rtmp::server::{ConnectRequest, ServerEvent, ServerSession, ServerSettings};
+use crate::sessions::{About, ClientId, Count, Kind, Session};
 
+use super::access::{Admission, Expiry, Refusal, Visitor};
 use super::link::Link;
 use super::{Accepted, COMMAND_TIMEOUT, HANDSHAKE_TIMEOUT, ServeContext, peer, play, publish};
 
@@ -31,8 +34,18 @@ pub(super) struct Connection<'a> {
     /// What is logged belongs to it. Playing enters it only to log: a span costs at every poll.
     pub(super) span: &'a Span,
     pub(super) link: Link,
+    id: ClientId,
     /// What the connect command said.
     app: String,
+    /// The client, as hooks are told of it.
+    caller: Arc<Caller>,
+    /// Tells the end of the connection.
+    attendance: Option<Attendance>,
+    about: About,
+    /// What it does at present.
+    pub(super) session: Option<Session>,
+    /// Whether the peer has had a part of something, behind which nothing else can be said.
+    pub(super) is_cut: bool,
     /// What the peer is, if it is a server that pulls.
     pub(super) standing: Option<Standing>,
     /// Whether the peer, as a publisher, goes elsewhere when it is asked to.
@@ -40,30 +53,53 @@ pub(super) struct Connection<'a> {
 }
 
 /// Serves a connection until it ends, for whatever reason.
-pub async fn serve(context: Arc<ServeContext>, socket: TcpStream, accepted: Accepted) {
-    let span = tracing::info_span!("rtmp", peer = %accepted.peer, id = %Identity::random());
-    let reason = run(&context, socket, &accepted, &span).await;
-    span.in_scope(|| context.connection_ended(Protocol::Rtmp, reason));
+pub async fn serve(context: Arc<ServeContext>, stream: Stream, accepted: Accepted) {
+    let id = context.sessions.next_id();
+    let span = tracing::info_span!("rtmp", peer = %accepted.peer, %id);
+    let (reason, has_told) = run(&context, stream, &accepted, &span, id).await;
+    span.in_scope(|| context.connection_ended(Protocol::Rtmp, reason, has_told));
 }
 
-async fn run(context: &ServeContext, stream: TcpStream, accepted: &Accepted, span: &Span) -> Reason {
-    if socket::prepare(&stream).is_err() {
+/// Serves it, and tells why it ended and whether the log knows.
+async fn run(context: &ServeContext, stream: Stream, accepted: &Accepted, span: &Span, id: ClientId) -> (Reason, bool) {
+    if socket::prepare(stream.socket()).is_err() {
         // The peer is gone already.
-        return Reason::Probe;
+        return (Reason::Probe, false);
     }
     let settings = ServerSettings {
         chunk_size: context.config.current().rtmp.chunk_size,
         window_acknowledgement: ACKNOWLEDGEMENT_WINDOW,
     };
     let link = Link::new(stream, ServerSession::new(settings), &context.metrics);
-    let mut connection =
-        Connection { context, accepted, span, link, app: String::new(), standing: None, can_reconnect: false };
+    let caller = Caller::new(id.to_string(), accepted.peer.ip(), String::new(), String::new(), None);
+    let mut connection = Connection {
+        context,
+        accepted,
+        span,
+        link,
+        id,
+        app: String::new(),
+        about: About::peer(accepted.peer),
+        session: None,
+        is_cut: false,
+        caller: Arc::new(caller),
+        attendance: None,
+        standing: None,
+        can_reconnect: false,
+    };
     let Err(reason) = connection.run().await;
+    let has_told = connection.session.is_some();
+    connection.leave(reason);
     // What the session has left to say explains the end to the peer.
-    if !matches!(reason, Reason::PeerClosed | Reason::PeerLost | Reason::Probe | Reason::SlowPlayer) {
+    let hears_nothing = matches!(reason, Reason::PeerClosed | Reason::PeerLost | Reason::Probe | Reason::SlowPlayer);
+    if !hears_nothing && !connection.is_cut {
         connection.link.say_goodbye().await;
     }
-    reason
+    if let Some(attendance) = &mut connection.attendance {
+        let (sent, received) = connection.link.bytes();
+        attendance.note_bytes(sent, received);
+    }
+    (reason, has_told)
 }
 
 impl Connection<'_> {
@@ -72,11 +108,15 @@ impl Connection<'_> {
         self.shake_hands().instrument(span.clone()).await?;
         loop {
             match self.next_command().instrument(span.clone()).await? {
-                ServerEvent::Connect(request) => span.in_scope(|| self.connect(*request))?,
+                ServerEvent::Connect(request) => self.connect(*request).instrument(span.clone()).await?,
                 ServerEvent::Publish(request) => {
                     publish::run(self, &request.name).instrument(span.clone()).await?;
+                    self.leave(Reason::PeerClosed);
                 }
-                ServerEvent::Play(request) => play::run(self, &request.name).await?,
+                ServerEvent::Play(request) => {
+                    play::run(self, &request.name).await?;
+                    self.leave(Reason::PeerClosed);
+                }
                 ServerEvent::Call(call) => return peer::run(self, &call).instrument(span.clone()).await,
                 ServerEvent::Media(_) | ServerEvent::Pause(_) | ServerEvent::StreamClosed | ServerEvent::Pong(_) => {}
             }
@@ -115,14 +155,26 @@ impl Connection<'_> {
         }
     }
 
-    fn connect(&mut self, request: ConnectRequest) -> Result<(), Reason> {
+    async fn connect(&mut self, request: ConnectRequest) -> Result<(), Reason> {
+        self.accepted.handshake.complete();
         self.standing = self.context.marks.judge(request.mark.as_deref());
-        tracing::debug!(app = request.app, flash_version = request.flash_version, standing = ?self.standing, "connect");
+        // Behind the app there may be what the client shows.
+        let app = request.app.split('?').next().unwrap_or_default();
+        tracing::debug!(app, flash_version = request.flash_version, standing = ?self.standing, "connect");
         if !self.context.has_room(self.accepted, Protocol::Rtmp, self.standing.as_ref()) {
             self.link.session.reject_connect("the server has no room for another connection");
             return Err(Reason::TooManyConnections);
         }
         self.app = request.app;
+        self.about = About {
+            peer: self.accepted.peer,
+            is_server: self.standing.is_some(),
+            agent: request.flash_version.unwrap_or_default(),
+            url: request.tc_url.unwrap_or_default(),
+            page: request.page_url.unwrap_or_default(),
+        };
+        let (tc_url, page) = (self.about.url.clone(), Some(self.about.page.clone()));
+        Box::pin(self.attend(Some(tc_url), page)).await?;
         // Servers of ours can, be they verified or not.
         self.can_reconnect = request.can_reconnect || self.standing.is_some();
         match &self.standing {
@@ -138,9 +190,118 @@ impl Connection<'_> {
         Ok(())
     }
 
+    /// Enters what the peer does with a stream, until it [leaves](Self::leave).
+    pub(super) fn enter(&mut self, kind: Kind, key: &StreamKey) -> Count {
+        let session = self.context.sessions.enter(self.id, kind, key, self.about.clone());
+        let count = session.count();
+        self.link.count = Some(session.count());
+        self.session = Some(session);
+        count
+    }
+
+    fn leave(&mut self, reason: Reason) {
+        self.link.count = None;
+        if let Some(session) = self.session.take() {
+            session.end(reason.label());
+        }
+    }
+
     /// What the peer says of itself, if it is a server that pulls.
     pub(super) fn mark(&self) -> Option<&Mark> {
         self.standing.as_ref().and_then(Standing::mark)
+    }
+
+    /// Asks whether the client may connect at all.
+    async fn attend(&mut self, tc_url: Option<String>, page: Option<String>) -> Result<(), Reason> {
+        let app = self.app.split('?').next().unwrap_or_default().trim_matches('/').to_owned();
+        let (id, address) = (self.caller.id.clone(), self.accepted.peer.ip());
+        self.caller = Arc::new(Caller::new(id, address, app, tc_url.unwrap_or_default(), page));
+        if self.is_verified() {
+            return Ok(());
+        }
+        let (context, caller) = (self.context, Arc::clone(&self.caller));
+        let mut asked = pin!(context.hooks.begin(Beginning::Connect, &caller, None, None));
+        let begun = loop {
+            tokio::select! {
+                biased;
+                () = context.stop.cancelled() => return Err(Reason::Shutdown),
+                begun = asked.as_mut() => break begun,
+                // What it wants next stays in the session.
+                read = self.link.read() => read?,
+            }
+        };
+        match begun {
+            Ok(attendance) => self.attendance = Some(attendance),
+            Err(refusal) => {
+                let label = Refusal::from(refusal).label();
+                context.metrics.access.refusals(AccessAction::Connect, label).inc();
+                tracing::info!(%refusal, "the connection is refused");
+                self.link.session.reject_connect(&refusal.to_string());
+                return Err(Reason::AccessDenied);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the peer has proved to be a server of the cluster.
+    fn is_verified(&self) -> bool {
+        matches!(self.standing, Some(Standing::Verified(_)))
+    }
+
+    /// Whether the client may do `action` with the stream, and until when. `None` if it has lost its patience first.
+    pub(super) async fn admit(
+        &mut self,
+        action: Action,
+        named: &NamedStream,
+        count: &mut Count,
+    ) -> Result<Option<Result<Admission, Refusal>>, Reason> {
+        let context = self.context;
+        let visitor = Visitor {
+            address: self.accepted.peer.ip(),
+            query: &named.query,
+            bearer: None,
+            page: Some(self.caller.page_url.as_str()).filter(|page| !page.is_empty()),
+        };
+        let decided = context.decide(action, &named.key, &visitor, self.standing.as_ref());
+        let admission = match decided {
+            Ok(grant) => {
+                let caller = Arc::clone(&self.caller);
+                let (key, query) = (named.key.clone(), named.query.clone());
+                let attended = context.attend(action, caller, key, query, self.is_verified());
+                let Some(attended) = self.while_listening(attended, count).await? else { return Ok(None) };
+                attended.map(|attendance| Admission { expiry: Expiry::of(grant), attendance }).map_err(Refusal::from)
+            }
+            Err(denial) => Err(denial.into()),
+        };
+        if let Err(refusal) = &admission {
+            self.span.in_scope(|| context.note_refusal(action, &named.key, refusal));
+        }
+        Ok(Some(admission))
+    }
+
+    /// Runs `future` while the client is listened to. `None` if it takes its request back meanwhile.
+    pub(super) async fn while_listening<T>(
+        &mut self,
+        future: impl Future<Output = T>,
+        count: &mut Count,
+    ) -> Result<Option<T>, Reason> {
+        let mut future = pin!(future);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.context.stop.cancelled() => return Err(Reason::Shutdown),
+                output = future.as_mut() => return Ok(Some(output)),
+                () = count.kicked() => return Err(Reason::Kicked),
+                read = self.link.read() => read?,
+            }
+            // What else it sends before it is answered is media too early.
+            while let Some(event) = self.link.next_event()? {
+                if event == ServerEvent::StreamClosed {
+                    return Ok(None);
+                }
+            }
+            self.link.flush().await?;
+        }
     }
 
     /// The stream that `name` means in this connection's app; the peer is told if it means none.

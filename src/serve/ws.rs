@@ -19,7 +19,6 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use prometheus_client::metrics::counter::Counter;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error;
@@ -32,9 +31,13 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use crate::hub::{End, Reader};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{Protocol, Reason};
+use crate::net::admission::OfAddress;
 use crate::net::progress::Watched;
 use crate::net::scratch;
+use crate::net::stream::Stream;
+use crate::sessions::Count;
 
+use super::access::Admission;
 use super::flv::{self, Opened};
 use super::http::{Body, Exchange, text};
 use super::outbound::Outbound;
@@ -55,7 +58,11 @@ pub(super) struct Upgrade {
     connection: OnUpgrade,
     reader: Reader,
     header: Bytes,
+    admission: Admission,
+    count: Count,
     asked_at: Instant,
+    /// Its place among those of the client's address, if they are counted.
+    place: Option<OfAddress>,
 }
 
 /// Whether a request is a WebSocket client's, be it a flawed one: such a client cannot use any other answer.
@@ -68,6 +75,8 @@ pub(super) async fn answer(
     exchange: &Arc<Exchange>,
     request: &mut Request<Incoming>,
     key: &StreamKey,
+    admission: Admission,
+    count: Count,
     asked_at: Instant,
 ) -> Response<Body> {
     let accept = match check(request.version(), request.headers(), &exchange.context.config.current().http.cors_origins)
@@ -83,7 +92,8 @@ pub(super) async fn answer(
         Ok(Opened { reader, header, .. }) => {
             tracing::info!(stream = %key, websocket = true, "playing");
             let connection = hyper::upgrade::on(request);
-            *exchange.upgrade.lock() = Some(Upgrade { connection, reader, header, asked_at });
+            let place = exchange.take_place();
+            *exchange.upgrade.lock() = Some(Upgrade { connection, reader, header, admission, count, asked_at, place });
             let mut response = Response::new(Body::Empty);
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             let headers = response.headers_mut();
@@ -175,9 +185,9 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 
 /// Plays until one side has had enough, and says why.
 pub(super) async fn play(exchange: &Exchange, upgrade: Upgrade) -> Reason {
-    let Upgrade { connection, reader, header, asked_at } = upgrade;
+    let Upgrade { connection, reader, header, admission, count, asked_at, place: _place } = upgrade;
     // What hyper hands over is what it was given.
-    let parts = connection.await.ok().and_then(|upgraded| upgraded.downcast::<TokioIo<Watched<TcpStream>>>().ok());
+    let parts = connection.await.ok().and_then(|upgraded| upgraded.downcast::<TokioIo<Watched<Stream>>>().ok());
     let Some(parts) = parts else { return Reason::PeerLost };
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
@@ -192,13 +202,19 @@ pub(super) async fn play(exchange: &Exchange, upgrade: Upgrade) -> Reason {
         socket,
         reader,
         outbound: Outbound::default(),
+        admission,
         asked_at: Some(asked_at),
         sent: exchange.context.metrics.egress_bytes(Protocol::WsFlv),
+        count,
     };
     let reason = match player.run(header).await {
         Ok(end) => reason_of(end),
         Err(reason) => reason,
     };
+    if let Some(session) = &mut *exchange.session.lock() {
+        session.note_delay(player.reader.behind(), player.reader.skipped_packets());
+    }
+    exchange.leave(reason);
     player.say_goodbye(reason).await;
     reason
 }
@@ -206,12 +222,15 @@ pub(super) async fn play(exchange: &Exchange, upgrade: Upgrade) -> Reason {
 /// One player on its WebSocket.
 struct Player<'a> {
     exchange: &'a Exchange,
-    socket: WebSocketStream<Watched<TcpStream>>,
+    socket: WebSocketStream<Watched<Stream>>,
     reader: Reader,
     outbound: Outbound,
+    /// Until when it may play; dropped when it does not any more.
+    admission: Admission,
     /// Until there was media: when the stream was asked for.
     asked_at: Option<Instant>,
     sent: Counter,
+    count: Count,
 }
 
 impl Player<'_> {
@@ -223,6 +242,8 @@ impl Player<'_> {
             tokio::select! {
                 biased;
                 left = listen(&mut self.socket) => return Err(left),
+                () = self.admission.expiry.due() => return Err(Reason::AccessExpired),
+                () = self.count.kicked() => return Err(Reason::Kicked),
                 wire = poll_fn(|context| self.reader.poll_wire(context)) => match wire {
                     Ok(bytes) => self.push(bytes),
                     Err(end) => return Ok(end),
@@ -236,7 +257,7 @@ impl Player<'_> {
                 }
             }
             if let Some(asked_at) = self.asked_at.take() {
-                self.exchange.context.metrics.first_frame.observe(asked_at.elapsed().as_secs_f64());
+                self.exchange.note_first_frame(asked_at.elapsed());
             }
         }
     }
@@ -257,11 +278,16 @@ impl Player<'_> {
     async fn write(&mut self) -> Result<(), Reason> {
         self.exchange.progress.advance();
         self.sent.inc_by(self.outbound.bytes() as u64);
-        let Self { socket, outbound, .. } = self;
+        self.count.sent(self.outbound.bytes() as u64);
+        let Self { socket, outbound, count, .. } = self;
         // A pong that is half out goes first.
         let flushed = poll_fn(|context| Pin::new(&mut *socket).poll_flush(context)).await;
         let written = match flushed {
-            Ok(()) => poll_fn(|context| outbound.poll_write(socket.get_mut(), context)).await.map_err(Error::Io),
+            Ok(()) => tokio::select! {
+                biased;
+                written = poll_fn(|context| outbound.poll_write(socket.get_mut(), context)) => written.map_err(Error::Io),
+                () = count.kicked() => return Err(Reason::Kicked),
+            },
             Err(error) => Err(error),
         };
         written.map_err(|error| {
@@ -274,8 +300,12 @@ impl Player<'_> {
     async fn say_goodbye(&mut self, reason: Reason) {
         let (code, text) = match reason {
             Reason::PeerLost | Reason::SlowPlayer => return,
+            // Behind a part of a frame nothing else can be said.
+            Reason::Kicked if !self.outbound.is_empty() => return,
+            Reason::Kicked => (CloseCode::Policy, reason.label()),
             Reason::StreamEnded | Reason::TracksChanged => (CloseCode::Normal, reason.label()),
             Reason::Shutdown | Reason::Drained => (CloseCode::Away, reason.label()),
+            Reason::AccessExpired => (CloseCode::Policy, reason.label()),
             Reason::MessageTooLarge => (CloseCode::Size, reason.label()),
             Reason::ProtocolViolation => (CloseCode::Protocol, reason.label()),
             // The client has closed; this only sends what answers it.
@@ -297,7 +327,7 @@ impl Player<'_> {
 }
 
 /// Takes what the client says, of which only its leaving matters, and answers its pings.
-async fn listen(socket: &mut WebSocketStream<Watched<TcpStream>>) -> Reason {
+async fn listen(socket: &mut WebSocketStream<Watched<Stream>>) -> Reason {
     loop {
         match socket.next().await {
             None => return Reason::PeerClosed,

@@ -14,10 +14,14 @@ use tokio_util::task::TaskTracker;
 use crate::config::ListenAddress;
 use crate::metrics::{ConnectionResult, Protocol};
 use crate::net::admission::Admission;
+use crate::net::handshakes::{Handshake, Handshakes};
 use crate::net::listener::{self, BindError};
+use crate::net::stream::Stream;
+use crate::net::tls::{Alpn, ServerTls};
 use crate::serve::{Accepted, ServeContext, http, rtmp};
 
 use super::Service;
+use super::arrival::Arrival;
 use super::shards::Shards;
 
 /// All listeners but the admin port's.
@@ -91,11 +95,19 @@ async fn accept(gate: Arc<Gate>, service: Service, listener: TcpListener, closin
         tokio::select! {
             biased;
             () = closing.cancelled() => break,
-            (socket, peer) = listener::accept(&listener) => gate.enter(service, socket, peer, &closing),
+            (socket, peer) = listener::accept(&listener) => {
+                let handshake = tokio::select! {
+                    biased;
+                    handshake = gate.handshakes.begin() => handshake,
+                    // Nobody else is accepted meanwhile: the others wait in the system's queue.
+                    () = closing.cancelled() => gate.handshakes.begin_at_once(),
+                };
+                gate.enter(service, socket, peer, handshake, &closing);
+            }
         }
     }
     for (socket, peer) in listener::accept_waiting(listener) {
-        gate.enter(service, socket, peer, &closing);
+        gate.enter(service, socket, peer, gate.handshakes.begin_at_once(), &closing);
     }
 }
 
@@ -103,22 +115,40 @@ async fn accept(gate: Arc<Gate>, service: Service, listener: TcpListener, closin
 pub(super) struct Gate {
     pub(super) context: Arc<ServeContext>,
     pub(super) admission: Arc<Admission>,
+    pub(super) handshakes: Arc<Handshakes>,
     pub(super) shards: Arc<Shards>,
+    /// What listeners of TLS speak it with, if there are any.
+    pub(super) tls: Option<ServerTls>,
     pub(super) connections: TaskTracker,
 }
 
 impl Gate {
-    fn enter(&self, service: Service, socket: TcpStream, peer: SocketAddr, closing: &CancellationToken) {
+    fn enter(
+        &self,
+        service: Service,
+        socket: TcpStream,
+        peer: SocketAddr,
+        handshake: Handshake,
+        closing: &CancellationToken,
+    ) {
         // IPv4 by its own name, also on a socket for both families.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let protocol = if service == Service::Rtmp { Protocol::Rtmp } else { Protocol::HttpFlv };
+        let (protocol, alpn) = match service {
+            Service::Rtmp | Service::Rtmps => (Protocol::Rtmp, Alpn::Any),
+            Service::Http | Service::Https | Service::Admin | Service::AdminTls => (Protocol::HttpFlv, Alpn::Http),
+        };
+        let is_proxy = self.context.config.current().trusts_proxy(peer.ip());
+        let tls = self.tls.clone().filter(|_| service.is_tls()).map(|tls| (tls, alpn));
+        let arrival = Arrival { protocol, is_proxy, tls };
         let count = |result| self.context.metrics.connections(protocol, result).inc();
-        let Some(admitted) = self.admission.admit(peer.ip()) else {
+        // The clients of a proxy are counted when they are known.
+        let admitted = if is_proxy { self.admission.admit_proxy() } else { self.admission.admit(peer.ip()) };
+        let Some(admitted) = admitted else {
             count(ConnectionResult::Refused);
             tracing::debug!(%peer, "no room for another connection");
             return;
         };
-        if !admitted.is_surplus() {
+        if !admitted.is_surplus() && !is_proxy {
             count(ConnectionResult::Accepted);
         }
         // The socket moves from the listener's runtime to a shard's.
@@ -126,13 +156,19 @@ impl Gate {
         let context = Arc::clone(&self.context);
         let (guest, closing) = (context.drain.welcome(), closing.clone());
         self.shards.spawn(|shard| {
-            let accepted = Accepted { peer, shard, admitted, guest, closing };
+            let accepted = Accepted { peer, is_tls: service.is_tls(), shard, admitted, handshake, guest, closing };
             self.connections.track_future(async move {
                 let Ok(socket) = TcpStream::from_std(socket) else { return };
                 // Boxed: within another future each would take the room of the largest, and every layer around it again.
-                match service {
-                    Service::Rtmp => Box::pin(rtmp::serve(context, socket, accepted)).await,
-                    Service::Http | Service::Admin => Box::pin(http::serve(context, socket, accepted)).await,
+                let (stream, accepted) = if arrival.is_plain() {
+                    (Stream::Plain(socket), accepted)
+                } else {
+                    let Some(arrived) = Box::pin(arrival.complete(&context, socket, accepted)).await else { return };
+                    arrived
+                };
+                match protocol {
+                    Protocol::Rtmp => Box::pin(rtmp::serve(context, stream, accepted)).await,
+                    _ => Box::pin(http::serve(context, stream, accepted)).await,
                 }
             })
         });

@@ -6,23 +6,25 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, Role};
+use crate::config::{Live, Role};
 use crate::hls::{OriginLibrary, SpawnOnShard};
+use crate::hooks::Hooks;
 use crate::hub::WeakHub;
 use crate::metrics::Metrics;
 
 use super::shards::Shards;
 
-/// What an origin has of HLS, if it has any. The packagers are waited for with the connections.
+/// What an origin has of HLS, be it turned off for now; an edge has none. The packagers are waited for with the connections.
 pub(super) fn library(
-    config: &Arc<Config>,
+    config: &Live,
     hub: WeakHub,
     metrics: &Arc<Metrics>,
+    hooks: &Hooks,
     shards: &Arc<Shards>,
     connections: &TaskTracker,
     stop: CancellationToken,
 ) -> io::Result<Option<OriginLibrary>> {
-    if config.role != Role::Origin || !config.has_hls() {
+    if config.current().role != Role::Origin {
         return Ok(None);
     }
     let (shards, tasks) = (Arc::downgrade(shards), connections.clone());
@@ -31,5 +33,5 @@ pub(super) fn library(
             shards.spawn(|shard| tasks.track_future(packager(shard)));
         }
     });
-    OriginLibrary::new(Arc::clone(config), hub, Arc::clone(metrics), spawn, stop).map(Some)
+    OriginLibrary::new(config.clone(), hub, Arc::clone(metrics), hooks.clone(), spawn, stop).map(Some)
 }

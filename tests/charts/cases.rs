@@ -65,6 +65,16 @@ fn switches(chart: Chart) -> Vec<(&'static str, Value)> {
         ("watched", monitors()),
         ("without guards", json!({"networkPolicy": {"enabled": false}, "podDisruptionBudget": {"enabled": false}})),
         ("with a Secret of one's own", json!({"cluster": {"existingSecret": "mine", "existingSecretKey": "secret"}})),
+        (
+            "with logins of one's own",
+            json!({"admin": {"existingSecret": "logins", "editKey": "edit", "viewKey": "view"}}),
+        ),
+        ("with TLS in the pods", tls()),
+        (
+            "with TLS and a Service for each protocol",
+            merged(tls(), &json!({"service": {"type": "LoadBalancer", "split": true}})),
+        ),
+        ("behind a proxy", json!({"trustedProxies": ["10.0.0.0/8", "2001:db8::/32"]})),
         ("behind nginx", ingress("nginx")),
         ("behind traefik", ingress("traefik")),
         ("behind haproxy", ingress("haproxy")),
@@ -136,6 +146,10 @@ fn of_edges() -> Vec<(&'static str, Value)> {
             }),
         ),
     ]
+}
+
+fn tls() -> Value {
+    json!({"tls": {"secret": "media-tls"}})
 }
 
 fn monitors() -> Value {

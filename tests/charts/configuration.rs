@@ -8,14 +8,24 @@ use serde_json::json;
 use super::cases::{self, merged, minimal};
 use super::helm::{Chart, Rendering, render};
 
-/// Runs `rillcast check` on what a pod would read; the Secret's file is there, as it would be.
+/// Runs `rillcast check` on what a pod would read; the files of Secrets are there, as they would be.
 #[track_caller]
 fn check(rendering: &Rendering) {
     let directory = tempfile::tempdir().unwrap();
     let secrets = directory.path().join("secrets");
-    fs::create_dir(&secrets).unwrap();
-    fs::write(secrets.join("cluster-key"), "0123456789abcdef0123456789abcdef").unwrap();
-    let toml = rendering.toml().replace("/run/secrets/rillcast", secrets.to_str().unwrap());
+    let certified = rcgen::generate_simple_self_signed(["media.example.com".to_owned()]).unwrap();
+    for (file, content) in [
+        ("rillcast/cluster-key", "0123456789abcdef0123456789abcdef"),
+        ("rillcast-admin/edit_auth", "admin:0123456789abcdef"),
+        ("rillcast-admin/view_auth", "viewer:0123456789abcdef"),
+        ("rillcast-tls/tls.crt", &certified.cert.pem()),
+        ("rillcast-tls/tls.key", &certified.signing_key.serialize_pem()),
+    ] {
+        let file = secrets.join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, content).unwrap();
+    }
+    let toml = rendering.toml().replace("/run/secrets", secrets.to_str().unwrap());
     fs::write(directory.path().join("10-chart.toml"), &toml).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_rillcast"));
     command.args(["check", "--role", rendering.chart.name(), "-c"]).arg(directory.path());

@@ -1,13 +1,13 @@
 //! Alerts and the dashboard ask for metrics that the program has.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
 use rillcast::metrics::Metrics;
 
 use super::cases::{merged, minimal};
-use super::helm::{Chart, Rendering, render};
+use super::helm::{Chart, Rendering, render, root};
 
 fn watched(chart: Chart) -> Rendering {
     let values = json!({"metrics": {"prometheusRule": {"enabled": true}, "dashboard": {"enabled": true}}});
@@ -97,6 +97,34 @@ fn every_alert_says_what_is_wrong_and_how_much_it_matters() {
         for rule in rendering.of_kind("PrometheusRule")[0]["spec"]["groups"][0]["rules"].as_array().unwrap() {
             assert!(rule["labels"]["severity"].is_string(), "{rule}");
             assert!(rule["annotations"]["summary"].as_str().is_some_and(|text| text.len() > 10), "{rule}");
+        }
+    }
+}
+
+/// What `conf/` has for who does not install by charts: alerts by name, and panels by title, with all their expressions.
+fn in_conf() -> BTreeMap<String, String> {
+    let read = |name: &str| std::fs::read_to_string(root().join("conf").join(name)).unwrap();
+    let rules: Value = serde_saphyr::from_str(&read("prometheus-rules.yaml")).unwrap();
+    let dashboard: Value = serde_json::from_str(&read("grafana-dashboard.json")).unwrap();
+    let mut found = BTreeMap::new();
+    for rule in rules["groups"][0]["rules"].as_array().unwrap() {
+        found.insert(rule["alert"].to_string(), rule["expr"].to_string());
+    }
+    for panel in dashboard["panels"].as_array().unwrap() {
+        found.insert(panel["title"].to_string(), panel["targets"].to_string());
+    }
+    found
+}
+
+#[test]
+fn who_installs_without_charts_has_the_same_alerts_and_panels() {
+    let in_conf = in_conf();
+    for chart in Chart::ALL {
+        for (what, expression) in expressions(&watched(chart)) {
+            let there = in_conf.get(&what).unwrap_or_else(|| panic!("{what} is not in conf"));
+            for name in names_in(&expression) {
+                assert!(there.contains(name), "{what} asks for {name} in the chart only");
+            }
         }
     }
 }

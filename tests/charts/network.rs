@@ -60,6 +60,14 @@ fn everybody_may_play_at_an_edge_and_nobody_reaches_its_admin_port() {
 }
 
 #[test]
+fn with_tls_its_ports_are_open_too() {
+    for chart in [Chart::Edge, Chart::Origin] {
+        let rendering = with(chart, json!({"tls": {"secret": "media-tls"}}));
+        assert_eq!(rules(&rendering, "ingress")[0].1, ["rtmp", "http", "rtmps", "https"]);
+    }
+}
+
+#[test]
 fn an_edge_reaches_its_origin_s_media_ports_and_dns_only() {
     let edge = cases::defaults(Chart::Edge);
     assert_eq!(rules(edge, "egress"), [dns(), rule(origin_pods(NAMESPACE), &["1935", "8080"])]);

@@ -41,6 +41,7 @@ fn two_ways_to_say_the_same_are_refused() {
     for chart in Chart::ALL {
         assert_refused(chart, json!({"config": {"rtmp": {"listen": ":1"}}}), "config.rtmp.listen");
         assert_refused(chart, json!({"config": {"admin": {"listen": ":1"}}}), "config.admin.listen");
+        assert_refused(chart, json!({"config": {"http": {"tls_listen": ":1"}}}), "config.http.tls_listen");
     }
 }
 
@@ -71,6 +72,9 @@ fn secrets_in_the_config_map_are_refused() {
 #[test]
 fn whoever_renders_without_a_cluster_is_told_how_to_make_a_secret() {
     assert_refused(Chart::Origin, json!({"cluster": {"generate": false}}), "cluster.existingSecret");
+    for chart in [Chart::Origin, Chart::Edge] {
+        assert_refused(chart, json!({"admin": {"generate": false}}), "admin.existingSecret");
+    }
     assert_refused(Chart::Edge, json!({"origin": {"namespace": "origins"}}), "cluster.existingSecret");
 }
 

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::cases;
+use super::cases::{self, minimal};
 use super::helm::{Chart, render};
-use super::pods::program;
+use super::pods::{fullname, program};
 
 /// The containers that the charts bring, in workloads and tests.
 fn own_pods(rendering: &super::helm::Rendering) -> Vec<&Value> {
@@ -85,17 +85,39 @@ fn the_cluster_s_key_is_in_the_secret_and_nowhere_else() {
 fn every_installation_has_a_key_of_its_own() {
     let key = || {
         let rendering = render("key", Chart::Origin, &json!({}));
-        rendering.of_kind("Secret")[0]["data"]["key"].clone()
+        rendering.object("Secret", "live-origin-cluster")["data"]["key"].clone()
     };
     assert_ne!(key(), key());
 }
 
 #[test]
+fn every_installation_has_logins_of_its_own_and_the_program_is_told_where_they_are() {
+    for chart in [Chart::Origin, Chart::Edge] {
+        let logins = || {
+            let rendering = render("logins", chart, &minimal(chart));
+            let secret = rendering.object("Secret", &format!("{}-admin", fullname(chart)));
+            (secret["data"]["edit_auth"].clone(), secret["data"]["view_auth"].clone())
+        };
+        let (edit, view) = logins();
+        assert!(edit.is_string() && view.is_string() && edit != view);
+        assert_ne!(logins(), (edit, view));
+        let defaults = cases::defaults(chart);
+        assert!(defaults.toml().contains("edit_auth_file = \"/run/secrets/rillcast-admin/edit_auth\""));
+        let mounts = program(defaults.stable())["volumeMounts"].to_string();
+        assert!(mounts.contains("/run/secrets/rillcast-admin"), "{mounts}");
+    }
+}
+
+#[test]
 fn a_secret_of_one_s_own_is_used_and_none_is_made() {
-    let values = json!({"cluster": {"existingSecret": "mine", "existingSecretKey": "secret"}});
+    let values = json!({
+        "cluster": {"existingSecret": "mine", "existingSecretKey": "secret"},
+        "admin": {"existingSecret": "logins", "editKey": "edit", "viewKey": "view"},
+    });
     let rendering = render("existing", Chart::Origin, &values);
     assert!(rendering.of_kind("Secret").is_empty());
     assert!(rendering.text.contains("secretName: mine") && rendering.text.contains("key: secret"));
+    assert!(rendering.text.contains("secretName: logins") && rendering.text.contains("key: edit, path: edit_auth"));
 }
 
 #[test]

@@ -123,7 +123,8 @@ fn what_scales_names_a_deployment_that_leaves_its_number_open() {
 
 #[test]
 fn every_config_map_secret_and_account_that_pods_name_is_rendered_or_given() {
-    let given = ["more", "hooks", "environment", "mine", "copied", "rillcast-cluster"];
+    let given =
+        ["more", "hooks", "environment", "mine", "copied", "rillcast-cluster", "rillcast-admin", "logins", "media-tls"];
     for rendering in cases::all() {
         for workload in rendering.workloads() {
             let pod = &workload["spec"]["template"]["spec"];

@@ -17,7 +17,9 @@ fn probes_ask_the_admin_port_and_no_client_s_service_has_it() {
                 assert_eq!(program[probe]["httpGet"], json!({"path": path, "port": "admin"}), "{}", rendering.name);
             }
             let admin = named_port(workload, "admin").expect("there is an admin port");
-            assert!(rendering.toml().contains(&format!("[admin]\nlisten = \":{admin}\"")), "{}", rendering.name);
+            let section = rendering.toml().split("[admin]\n").nth(1).and_then(|rest| rest.split("\n\n").next());
+            let section = section.expect("the admin port is configured");
+            assert!(section.lines().any(|line| line == format!("listen = \":{admin}\"")), "{}", rendering.name);
             for service in rendering.client_services() {
                 for port in service["spec"]["ports"].as_array().unwrap() {
                     assert_ne!(port["targetPort"], "admin", "{}", rendering.name);

@@ -177,6 +177,18 @@ pub fn request(address: SocketAddr, method: &str, target: &str) -> Response {
     exchange(address, head.as_bytes(), has_body).unwrap_or_else(|error| panic!("{method} {target}: {error}"))
 }
 
+/// One request with these headers and this body.
+#[track_caller]
+pub fn send(address: SocketAddr, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Response {
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = body.len();
+    let request = format!(
+        "{method} {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n\
+         {headers}\r\n{body}"
+    );
+    exchange(address, request.as_bytes(), true).unwrap_or_else(|error| panic!("{method} {target}: {error}"))
+}
+
 /// Sends bytes as they are and reads one response.
 pub fn exchange(address: SocketAddr, request: &[u8], has_body: bool) -> io::Result<Response> {
     exchange_on(connect(address), request, has_body)

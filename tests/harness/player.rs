@@ -92,29 +92,39 @@ pub struct Player {
     name: String,
 }
 
+/// Where a server speaks a protocol.
+fn place(protocol: Protocol, server: &Server) -> SocketAddr {
+    if protocol == Protocol::Rtmp { server.rtmp } else { server.http }
+}
+
 impl Player {
     /// Asks a server for `app/stream`.
     #[track_caller]
     pub fn join(protocol: Protocol, server: &Server, stream: &str) -> Self {
-        Self::start(protocol, server, stream, Pace::unlimited(), None)
+        Self::start(protocol, place(protocol, server), stream, Pace::unlimited(), None)
+    }
+
+    /// Asks whoever is at an address for `app/stream`.
+    #[track_caller]
+    pub fn join_at(protocol: Protocol, address: SocketAddr, stream: &str) -> Self {
+        Self::start(protocol, address, stream, Pace::unlimited(), None)
     }
 
     /// The same with a reading speed, and a small receive buffer, so that the speed is felt by the server soon.
     #[track_caller]
     pub fn join_paced(protocol: Protocol, server: &Server, stream: &str, pace: Arc<Pace>) -> Self {
         const RECEIVE_BUFFER: usize = 16 * 1024;
-        Self::start(protocol, server, stream, pace, Some(RECEIVE_BUFFER))
+        Self::start(protocol, place(protocol, server), stream, pace, Some(RECEIVE_BUFFER))
     }
 
     #[track_caller]
     fn start(
         protocol: Protocol,
-        server: &Server,
+        address: SocketAddr,
         stream: &str,
         pace: Arc<Pace>,
         receive_buffer: Option<usize>,
     ) -> Self {
-        let address = if protocol == Protocol::Rtmp { server.rtmp } else { server.http };
         let socket = connect(address, receive_buffer).unwrap_or_else(|error| panic!("{address}: {error}"));
         let recording = Arc::new(Mutex::new(Recording::default()));
         let player = Self { recording, pace, name: format!("{protocol:?} player of {stream}") };

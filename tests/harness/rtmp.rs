@@ -175,6 +175,11 @@ impl RtmpClient {
     }
 
     /// Shakes hands on a connected socket.
+    pub fn handshake_on(stream: TcpStream) -> io::Result<Self> {
+        Self::handshake(stream, Pace::unlimited())
+    }
+
+    /// The same at a pace of reading.
     pub fn handshake(stream: TcpStream, pace: Arc<Pace>) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(PATIENCE))?;

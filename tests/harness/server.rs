@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use rustix::process::Signal;
@@ -88,6 +89,20 @@ impl Server {
         (origin, edge)
     }
 
+    /// Starts an origin that also reads the configuration at `more`, a file or a directory, and has these variables in its
+    /// environment, each written `NAME=value`.
+    #[track_caller]
+    pub fn origin_reading(more: &Path, variables: &[&str], config: &str) -> Self {
+        let prefix: Vec<String> = ["env"].iter().chain(variables).map(|word| (*word).to_owned()).collect();
+        Self::start_reading(&prefix, &[more], "origin", &[], config, [any_port(); 3])
+    }
+
+    /// Writes another configuration in the place of the one it was started with, on top of its ports.
+    #[track_caller]
+    pub fn write_config(&self, config: &str) {
+        fs::write(self.directory.path().join("test.toml"), config).expect("test.toml is written");
+    }
+
     #[track_caller]
     fn start(role: &'static str, upstream: &[SocketAddr], config: &str, listen: [SocketAddr; 3]) -> Self {
         Self::start_under(&[], role, upstream, config, listen)
@@ -101,10 +116,22 @@ impl Server {
         config: &str,
         listen: [SocketAddr; 3],
     ) -> Self {
+        Self::start_reading(prefix, &[], role, upstream, config, listen)
+    }
+
+    #[track_caller]
+    fn start_reading(
+        prefix: &[String],
+        more: &[&Path],
+        role: &'static str,
+        upstream: &[SocketAddr],
+        config: &str,
+        listen: [SocketAddr; 3],
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         fs::write(directory.path().join("base.toml"), base_config(upstream, listen)).expect("base.toml is written");
         fs::write(directory.path().join("test.toml"), config).expect("test.toml is written");
-        let (process, [rtmp, http, admin]) = launch(prefix, role, &directory);
+        let (process, [rtmp, http, admin]) = launch(prefix, role, &directory, more);
         Self { role, directory, upstream: upstream.to_vec(), process, rtmp, http, admin }
     }
 
@@ -115,7 +142,7 @@ impl Server {
         let listen = [self.rtmp, self.http, self.admin];
         fs::write(self.directory.path().join("base.toml"), base_config(&self.upstream, listen))
             .expect("base.toml is written");
-        (self.process, _) = launch(&[], self.role, &self.directory);
+        (self.process, _) = launch(&[], self.role, &self.directory, &[]);
     }
 
     /// Ends the server without a chance to say goodbye.
@@ -139,6 +166,13 @@ impl Server {
         self.process.wait_for_exit()
     }
 
+    /// Where it listens for a protocol, as its log calls it: "rtmps", "https", "admin-tls".
+    #[track_caller]
+    pub fn listens_for(&self, protocol: &str) -> SocketAddr {
+        let place = || self.process.stderr.find(|line| listening_address(line, protocol));
+        wait_for(&format!("the server listens for {protocol}"), place)
+    }
+
     /// `rtmp://HOST:PORT/STREAM`.
     pub fn rtmp_url(&self, stream: &str) -> String {
         format!("rtmp://{}/{stream}", self.rtmp)
@@ -159,6 +193,27 @@ impl Server {
     #[track_caller]
     pub fn admin(&self, path: &str) -> Response {
         http::get(self.admin, path)
+    }
+
+    /// Asks the admin port for something, with these headers and this body.
+    #[track_caller]
+    pub fn ask_admin(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
+        http::send(self.admin, method, path, headers, body)
+    }
+
+    /// The configuration in force, as `/api/v1/config` shows it.
+    #[track_caller]
+    pub fn config(&self) -> Value {
+        let answer = self.admin("/api/v1/config");
+        assert_eq!(answer.head.status, 200, "{}", answer.text());
+        answer.json()["data"].clone()
+    }
+
+    /// The value in force of a key, `section.key`.
+    #[track_caller]
+    pub fn setting(&self, key: &str) -> Value {
+        let (section, key) = key.split_once('.').expect("section.key");
+        self.config()["settings"][section][key]["value"].clone()
     }
 
     /// The upstream that a stream is pulled from.
@@ -190,6 +245,11 @@ impl Server {
     /// The log lines so far.
     pub fn log(&self) -> Vec<Value> {
         self.process.stderr.all().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Everything that it has logged so far, line by line.
+    pub fn log_lines(&self) -> Vec<String> {
+        self.process.stderr.all()
     }
 
     /// The process id.
@@ -227,9 +287,12 @@ fn base_config(upstream: &[SocketAddr], [rtmp, http, admin]: [SocketAddr; 3]) ->
 
 /// Starts the process and reads from its log where it listens.
 #[track_caller]
-fn launch(prefix: &[String], role: &str, directory: &TempDir) -> (Process, [SocketAddr; 3]) {
+fn launch(prefix: &[String], role: &str, directory: &TempDir, more: &[&Path]) -> (Process, [SocketAddr; 3]) {
     let [base, test] = ["base.toml", "test.toml"].map(|name| directory.path().join(name).display().to_string());
-    let mut process = Process::rillcast_under(prefix, &[role, "-c", &base, "-c", &test]);
+    let more: Vec<String> = more.iter().map(|path| path.display().to_string()).collect();
+    let sources = [&base, &test].into_iter().chain(&more).flat_map(|path| ["-c", path.as_str()]);
+    let arguments: Vec<&str> = [role].into_iter().chain(sources).collect();
+    let mut process = Process::rillcast_under(prefix, &arguments);
     let addresses = ["rtmp", "http", "admin"].map(|protocol| {
         wait_for(&format!("the {role} listens for {protocol}"), || {
             let found = process.stderr.find(|line| listening_address(line, protocol));

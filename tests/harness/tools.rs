@@ -22,6 +22,12 @@ pub fn node_package(name: &str) -> PathBuf {
     tool("node_modules").join(name)
 }
 
+/// What checks Prometheus's rules.
+#[track_caller]
+pub fn promtool() -> PathBuf {
+    tool("bin/promtool")
+}
+
 /// Where tests leave what people may want to look at.
 pub fn results() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/results")

@@ -43,9 +43,10 @@ impl Write for PacedSocket {
     }
 }
 
-/// Asks for `/{stream}.flv`. A refusal gives its status.
+/// Asks for `/{stream}.flv`, with the query of the stream if it has one. A refusal gives its status.
 pub fn open<S: Read + Write>(socket: S, host: &str, stream: &str) -> io::Result<Result<WebSocket<S>, u16>> {
-    match tungstenite::client(format!("ws://{host}/{stream}.flv"), socket) {
+    let (path, query) = stream.split_once('?').unwrap_or((stream, ""));
+    match tungstenite::client(format!("ws://{host}/{path}.flv?{query}"), socket) {
         Ok((socket, _)) => Ok(Ok(socket)),
         Err(HandshakeError::Failure(Error::Http(response))) => Ok(Err(response.status().as_u16())),
         Err(error) => Err(io::Error::other(error.to_string())),

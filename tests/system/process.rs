@@ -145,6 +145,20 @@ fn check_accepts_what_a_server_would_and_names_what_it_read() {
 }
 
 #[test]
+fn check_says_what_is_set_where_and_what_is_open_to_whom() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("edge.toml");
+    fs::write(&file, "[upstream]\norigins = \"origin\"\n\n[play]\nplay_wait = \"3s\"\n").unwrap();
+    let run = run(&["check", "--role", "edge", "-c", file.to_str().unwrap()]);
+    assert_eq!(run.code, Some(0), "{:#?}", run.stderr);
+    let says = |words: &[&str]| run.stdout.iter().any(|line| words.iter().all(|word| line.contains(word)));
+    assert!(says(&["edge.toml:5 ", "play.play_wait = \"3s\""]), "{:#?}", run.stdout);
+    assert!(says(&[":1935 RTMP", "publish: nobody"]), "{:#?}", run.stdout);
+    assert!(says(&[":1985 HTTP", "change something by the API: clients on this host"]), "{:#?}", run.stdout);
+    assert!(says(&["this is a valid configuration of an edge"]), "{:#?}", run.stdout);
+}
+
+#[test]
 fn check_refuses_what_a_server_would_with_the_same_words() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("test.toml");

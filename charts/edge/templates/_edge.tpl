@@ -124,7 +124,9 @@ spec:
 {{- end }}
 
 {{- define "edge.networkPolicy" -}}
-{{- $clients := dict "ports" (list (dict "port" "rtmp" "protocol" "TCP") (dict "port" "http" "protocol" "TCP")) -}}
+{{- $media := list -}}
+{{- range include "rillcast.mediaPorts" . | fromJsonArray }}{{ $media = append $media (dict "port" . "protocol" "TCP") }}{{ end -}}
+{{- $clients := dict "ports" $media -}}
 {{- if .Values.networkPolicy.clientsFrom -}}
 {{- /* The tier's own edges and the test are clients, too. */ -}}
 {{- $own := dict "podSelector" (dict "matchLabels" (dict "app.kubernetes.io/name" "rillcast" "app.kubernetes.io/instance" .Release.Name)) -}}

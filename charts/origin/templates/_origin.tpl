@@ -206,7 +206,8 @@ spec:
 
 {{- define "origin.networkPolicy" -}}
 {{- $policy := .Values.networkPolicy -}}
-{{- $ports := list (dict "port" "rtmp" "protocol" "TCP") (dict "port" "http" "protocol" "TCP") -}}
+{{- $ports := list -}}
+{{- range include "rillcast.mediaPorts" . | fromJsonArray }}{{ $ports = append $ports (dict "port" . "protocol" "TCP") }}{{ end -}}
 {{- $ours := list (dict "namespaceSelector" dict "podSelector" (dict "matchLabels" (dict "app.kubernetes.io/name" "rillcast"))) -}}
 {{- $isPublic := and .Values.service.enabled (ne .Values.service.type "ClusterIP") -}}
 {{- $clients := dict "ports" $ports -}}

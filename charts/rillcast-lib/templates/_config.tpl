@@ -70,6 +70,9 @@ The configuration: a map of sections becomes TOML, whatever the sections are cal
 {{- if hasKey (index $.Values.config . | default dict) "listen" -}}
 {{- fail (printf "config.%s.listen: set ports.%s instead, which Services and probes follow" . .) -}}
 {{- end -}}
+{{- if hasKey (index $.Values.config . | default dict) "tls_listen" -}}
+{{- fail (printf "config.%s.tls_listen: set tls.secret instead, which Services follow" .) -}}
+{{- end -}}
 {{- end -}}
 {{- end }}
 
@@ -80,6 +83,16 @@ The configuration: a map of sections becomes TOML, whatever the sections are cal
 {{- $base := dict "log" (dict "format" "json") -}}
 {{- range list "rtmp" "http" "admin" -}}
 {{- $_ := set $base . (dict "listen" (printf ":%d" (int (index $root.Values.ports .)))) -}}
+{{- end -}}
+{{- $_ := set $base.admin "edit_auth_file" "/run/secrets/rillcast-admin/edit_auth" -}}
+{{- $_ := set $base.admin "view_auth_file" "/run/secrets/rillcast-admin/view_auth" -}}
+{{- if $root.Values.tls.secret -}}
+{{- $_ := set $base.rtmp "tls_listen" (printf ":%d" (int $root.Values.ports.rtmps)) -}}
+{{- $_ := set $base.http "tls_listen" (printf ":%d" (int $root.Values.ports.https)) -}}
+{{- $_ := set $base "tls" (dict "certificates" (list "/run/secrets/rillcast-tls")) -}}
+{{- end -}}
+{{- with $root.Values.trustedProxies -}}
+{{- $_ := set $base "net" (dict "trusted_proxies" .) -}}
 {{- end -}}
 {{- toYaml (mergeOverwrite $base (deepCopy .sections) (deepCopy $root.Values.config)) -}}
 {{- end }}

@@ -77,10 +77,10 @@ spec:
         {{- toYaml . | nindent 8 }}
       {{- end }}
       ports:
-        {{- range list "rtmp" "http" "admin" }}
+        {{- range append (include "rillcast.mediaPorts" $root | fromJsonArray) "admin" }}
         - name: {{ . }}
           containerPort: {{ index $values.ports . }}
-          {{- if and $values.hostPorts.enabled (ne . "admin") }}
+          {{- if and $values.hostPorts.enabled (hasKey $values.hostPorts .) }}
           hostPort: {{ index $values.hostPorts . }}
           {{- end }}
           protocol: TCP
@@ -113,6 +113,14 @@ spec:
         {{- if .keySecret }}
         - name: cluster-key
           mountPath: /run/secrets/rillcast
+          readOnly: true
+        {{- end }}
+        - name: admin
+          mountPath: /run/secrets/rillcast-admin
+          readOnly: true
+        {{- if $values.tls.secret }}
+        - name: tls
+          mountPath: /run/secrets/rillcast-tls
           readOnly: true
         {{- end }}
         {{- with .mounts }}
@@ -150,6 +158,19 @@ spec:
         items:
           - key: {{ .keySecretKey }}
             path: cluster-key
+    {{- end }}
+    - name: admin
+      secret:
+        secretName: {{ include "rillcast.adminSecretName" $root }}
+        defaultMode: 288
+        items:
+          - { key: {{ $values.admin.editKey }}, path: edit_auth }
+          - { key: {{ $values.admin.viewKey }}, path: view_auth }
+    {{- with $values.tls.secret }}
+    - name: tls
+      secret:
+        secretName: {{ . }}
+        defaultMode: 288
     {{- end }}
     {{- with .volumes }}
     {{- toYaml . | nindent 4 }}

@@ -2,6 +2,11 @@
 Services: one for clients, headless ones for servers and for Prometheus. The admin port is on none that clients use.
 */}}
 
+{{/* The names of the pod's ports for publishers and players, as JSON. */}}
+{{- define "rillcast.mediaPorts" -}}
+{{- if .Values.tls.secret }}["rtmp", "http", "rtmps", "https"]{{ else }}["rtmp", "http"]{{ end -}}
+{{- end }}
+
 {{/* The Service of clients, or one for each protocol. .ports is a dict of a port's name and its values. */}}
 {{- define "rillcast.clientServices" -}}
 {{- $service := .root.Values.service -}}

@@ -211,7 +211,7 @@ fn an_app_entry_must_say_what_it_matches() {
         lines(load_text(Role::Origin, file)),
         [
             "test.toml: apps[0].match: missing: every entry says which apps it is for, such as match = \"live*\"",
-            "test.toml: apps[1].mw_latency: unknown key (known here: match, play, publish, hls, dvr)",
+            "test.toml: apps[1].mw_latency: unknown key (known here: match, play, publish, hls, dvr, auth, hooks)",
             "test.toml: apps[1].match: expected the name of an app, in which * stands for any characters, without \
              slashes around it, found \"\"",
         ]

@@ -33,6 +33,24 @@ fn a_key_stands_in_a_file_of_its_own_or_with_the_rest() {
 }
 
 #[test]
+fn the_key_of_an_app_may_stand_in_a_file_of_its_own() {
+    let directory = directory(&[("key", KEY)]);
+    let path = directory.path().join("key").display().to_string();
+    let entry = format!("[[apps]]\nmatch = \"live\"\nauth.play_key_file = {path:?}\n");
+    let config = load_text(Role::Origin, &entry).unwrap();
+    assert_eq!(config.auth_for("live").play_key.as_ref().map(Secret::reveal), Some(KEY));
+    assert_eq!(config.auth_for("other").play_key, None);
+    let both = format!("{entry}auth.play_key = {KEY:?}\n");
+    let message = "apps[0].auth.play_key_file: play_key is set, too; only one of the two can be";
+    assert_eq!(lines(load_text(Role::Origin, &both)), [format!("test.toml: {message}")]);
+    let missing = "[[apps]]\nmatch = \"live\"\nauth.play_key_file = \"/nonexistent/key\"\n";
+    assert!(
+        lines(load_text(Role::Origin, missing))[0]
+            .contains("apps[0].auth.play_key_file: /nonexistent/key: cannot be read")
+    );
+}
+
+#[test]
 fn the_environment_may_name_the_file() {
     let directory = directory(&[("key", KEY)]);
     let path = directory.path().join("key").display().to_string();

@@ -46,7 +46,7 @@ impl Scene {
         let context = Context {
             library: bench.library.clone(),
             disk: disk.clone(),
-            settings: Arc::new(bench.config.dvr_for("live")),
+            settings: Arc::new(bench.config.current().dvr_for("live")),
             resume_timeout: Duration::from_secs(3_600),
             stop: stop.clone(),
         };

@@ -8,7 +8,7 @@ use crate::hub::Identity;
 use super::*;
 
 fn record(bench: &Bench, packets: u64) -> Writer {
-    let settings = Arc::new(bench.config.dvr_for("live"));
+    let settings = Arc::new(bench.config.current().dvr_for("live"));
     let mut writer = Writer::new(bench.library.clone(), key(), Identity::random(), settings);
     let frames = (0..packets).map(|tick| if tick % 10 == 0 { keyframe(tick * 100) } else { frame(tick * 100) });
     let packets = std::iter::once(video_header()).chain(frames).collect();
@@ -75,7 +75,7 @@ fn a_recording_that_is_being_written_is_left_to_its_writer() {
     scan(&bench.library);
     // As another process on the same directory does.
     let other = Library::new(
-        Arc::clone(&bench.config),
+        bench.config.clone(),
         Arc::clone(&bench.metrics),
         crate::dvr::disk::Disk::start("test", 1).unwrap(),
     );

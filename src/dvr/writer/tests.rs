@@ -8,7 +8,7 @@ use super::*;
 const MOMENT: u64 = 1_577_836_800_000;
 
 fn writer(bench: &Bench) -> Writer {
-    let settings = Arc::new(bench.config.dvr_for("live"));
+    let settings = Arc::new(bench.config.current().dvr_for("live"));
     Writer::new(bench.library.clone(), key(), Identity::random(), settings)
 }
 

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::hls::memory::Memory;
 use crate::hls::segment::{Body, Entry, Initialisation};
+use crate::hooks::Hooks;
 
 const FIRST: u64 = 869_765_236;
 const KEEP: Keep = Keep { length: Duration::from_secs(6), cleanup: true };
@@ -55,7 +56,7 @@ impl Bench {
     fn start_with(directory: TempDir, hls: Hls) -> Self {
         let metrics = Arc::new(Metrics::new());
         let hls = Hls { path: Some(directory.path().join("hls")), ..hls };
-        let disk = Disk::start(&hls, Arc::clone(&metrics)).unwrap().unwrap();
+        let disk = Disk::start(&hls, Arc::clone(&metrics), Hooks::none()).unwrap().unwrap();
         Self { directory, disk, metrics }
     }
 

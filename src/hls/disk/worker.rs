@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use crate::hls::packager::unix_ms;
+use crate::hls::packager::{tell, unix_ms};
 use crate::hls::resource::File;
 use crate::hls::segment::{Entry, Initialisation, Segment};
 use crate::hls::window::{Listed, Window};
+use crate::hooks::Hooks;
 use crate::hub::Identity;
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{HlsDiskError, Metrics};
@@ -38,6 +39,7 @@ pub(super) struct Worker {
     leftovers_stay: Option<Duration>,
     waiting: Waiting,
     metrics: Arc<Metrics>,
+    hooks: Hooks,
     /// Set while writing fails: since when it was last said.
     trouble: Option<Instant>,
 }
@@ -87,7 +89,13 @@ impl WriteError {
 }
 
 impl Worker {
-    pub(super) fn new(names: Names, leftovers_stay: Option<Duration>, waiting: Waiting, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        names: Names,
+        leftovers_stay: Option<Duration>,
+        waiting: Waiting,
+        metrics: Arc<Metrics>,
+        hooks: Hooks,
+    ) -> Self {
         Self {
             names,
             files: Files::new(Identity::random().as_str()[..8].to_owned()),
@@ -97,6 +105,7 @@ impl Worker {
             leftovers_stay,
             waiting,
             metrics,
+            hooks,
             trouble: None,
         }
     }
@@ -128,8 +137,11 @@ impl Worker {
 
     fn work(&mut self, job: Job) {
         match job {
-            Job::Put { key, keep, segment, is_first, target_s } => {
+            Job::Put { key, keep, session, segment, is_first, target_s } => {
                 let put = self.put(&key, keep, &segment, is_first, target_s);
+                if put.is_ok() {
+                    self.tell(&key, &session, &segment.entry);
+                }
                 self.waiting.leave(segment.entry.bytes);
                 self.note(&key, put);
             }
@@ -168,6 +180,13 @@ impl Worker {
             stream.window.push(OnDisk { entry: segment.entry, path }, keep.length, target_s, now);
         }
         self.write_playlist(key, false)
+    }
+
+    /// Tells that a segment is in its file, and in the playlist.
+    fn tell(&self, key: &StreamKey, session: &str, entry: &Entry) {
+        let path = |file| self.names.path(key, file).ok().map(|path| self.names.directory().join(path));
+        let (file, playlist) = (path(entry.file()), path(File::Playlist));
+        tell(&self.hooks, key, session, entry, file.as_deref(), playlist.as_deref());
     }
 
     /// Makes the names of its files those of the stream.

@@ -6,8 +6,9 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::*;
-use crate::config::Role;
+use crate::config::{Live, Role};
 use crate::hls::library::Freshness;
+use crate::hooks::Hooks;
 use crate::hub::{
     Dispatcher, Dispatchers, Hub, Identity, PublishRequest, Publisher, RingLimits, Source, StreamSettings,
 };
@@ -29,7 +30,7 @@ impl Bench {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("test.toml");
         std::fs::write(&file, config).unwrap();
-        let config = Arc::new(crate::config::load(Role::Origin, &[file], []).unwrap());
+        let config = Live::new(crate::config::load(Role::Origin, &[file], []).unwrap());
         let metrics = Arc::new(Metrics::new());
         let (dispatchers, each) = Dispatchers::new(1);
         each.into_iter().map(Dispatcher::run).for_each(|dispatcher| drop(tokio::spawn(dispatcher)));
@@ -42,7 +43,9 @@ impl Bench {
             *started.lock() += 1;
             Handle::current().spawn(packager(ShardId(0)));
         });
-        let library = OriginLibrary::new(config, hub.downgrade(), Arc::clone(&metrics), spawn, stop.clone()).unwrap();
+        let library =
+            OriginLibrary::new(config, hub.downgrade(), Arc::clone(&metrics), Hooks::none(), spawn, stop.clone())
+                .unwrap();
         hub.tell_of_sessions(vec![Arc::new(library.clone())]);
         Self { hub, library, metrics, stop, tasks }
     }

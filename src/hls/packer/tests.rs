@@ -1,6 +1,7 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::hooks::Hooks;
 use crate::media::class::classify;
 use crate::media::{Kind, Tag};
 use crate::mux::mpegts;
@@ -47,7 +48,7 @@ impl Bench {
     fn new(format: HlsFormat) -> Self {
         let metrics = Arc::new(Metrics::new());
         let memory = Memory::new(1 << 30, metrics.hls.memory_bytes.clone());
-        let means = Means { memory, numbers: Arc::default(), metrics: Arc::clone(&metrics) };
+        let means = Means { memory, numbers: Arc::default(), metrics: Arc::clone(&metrics), hooks: Hooks::none() };
         let lengths = Lengths { fragment: 2_000, first: 10_000, target_s: 3, wait_keyframe: true };
         Self { packer: Packer::new(lengths, format, means), metrics }
     }

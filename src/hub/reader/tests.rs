@@ -1,4 +1,5 @@
 mod leaving;
+mod pacing;
 mod windows;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,7 +10,7 @@ use crate::hub::{
 use crate::media::flv::FlvReader;
 use crate::media::stream_key::StreamKey;
 use crate::media::{Kind, Tag, flv};
-use crate::metrics::Metrics;
+use crate::metrics::{DropReason, Metrics};
 
 use super::*;
 
@@ -280,7 +281,24 @@ async fn a_player_that_lags_too_far_jumps_to_the_newest_keyframe_with_its_header
     assert_eq!(player.take(3).await, [(Kind::Video, 80, 2), (Kind::Video, 80, 3), (Kind::Video, 120, 4)]);
     let dropped =
         bench.metrics.dropped_packets(DropReason::Overrun).get() + bench.metrics.dropped_packets(DropReason::Lag).get();
-    assert_eq!(dropped, 2);
+    assert_eq!((dropped, player.reader.skipped_packets()), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_player_knows_how_old_what_it_has_not_had_yet_is() {
+    let bench = Bench::new(settings());
+    let mut publisher = bench.publish();
+    publisher.push([header(1), keyframe(0, 1)]).unwrap();
+    let mut player = bench.play(false).unwrap();
+    assert_eq!(player.reader.behind(), Duration::ZERO, "it has not begun");
+    player.take(2).await;
+    assert_eq!(player.reader.behind(), Duration::ZERO);
+    publisher.push([frame(40, 2)]).unwrap();
+    tokio::time::advance(Duration::from_secs(2)).await;
+    publisher.push([frame(2_040, 3)]).unwrap();
+    assert_eq!(player.reader.behind(), Duration::from_secs(2));
+    player.take(2).await;
+    assert_eq!((player.reader.behind(), player.reader.skipped_packets()), (Duration::ZERO, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,3 +1,4 @@
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::hub::{Dispatchers, End, Hub, Limits, StreamSettings};
@@ -8,9 +9,43 @@ use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How many viewers are shown, what they got, and whether they are to go.
+#[derive(Default)]
+struct Seats {
+    taken: AtomicUsize,
+    sent: AtomicUsize,
+    is_dismissed: AtomicBool,
+}
+
+struct Seat(Arc<Seats>);
+
+impl Seat {
+    fn take(seats: &Arc<Seats>) -> Self {
+        seats.taken.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(seats))
+    }
+}
+
+impl Attendance for Seat {
+    fn note_sent(&self, bytes: u64) {
+        self.0.sent.fetch_add(bytes as usize, Ordering::Relaxed);
+    }
+
+    fn is_dismissed(&self) -> bool {
+        self.0.is_dismissed.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 struct Bench {
     hub: Hub,
     metrics: Arc<Metrics>,
+    seats: Arc<Seats>,
 }
 
 impl Bench {
@@ -19,7 +54,15 @@ impl Bench {
         let (dispatchers, _) = Dispatchers::new(1);
         let hub = Hub::new(Box::new(|_| StreamSettings::default()), 1 << 30, Arc::clone(&metrics), dispatchers);
         hub.limit(limits);
-        Self { hub, metrics }
+        Self { hub, metrics, seats: Arc::default() }
+    }
+
+    fn note(&self, name: &str, viewer: ViewerId) -> Result<(), End> {
+        self.hub.note_viewer(&key(name), viewer, PATIENCE, || Box::new(Seat::take(&self.seats)))
+    }
+
+    fn seats(&self) -> usize {
+        self.seats.taken.load(Ordering::Relaxed)
     }
 
     fn players(&self) -> i64 {
@@ -35,20 +78,20 @@ fn key(name: &str) -> StreamKey {
 async fn a_viewer_is_one_player_of_a_stream_however_often_it_asks() {
     let bench = Bench::new(Limits::default());
     for _ in 0..10 {
-        bench.hub.note_viewer(&key("live/x"), 1, PATIENCE).unwrap();
+        bench.note("live/x", 1).unwrap();
     }
-    bench.hub.note_viewer(&key("live/x"), 2, PATIENCE).unwrap();
-    bench.hub.note_viewer(&key("live/y"), 1, PATIENCE).unwrap();
+    bench.note("live/x", 2).unwrap();
+    bench.note("live/y", 1).unwrap();
     assert_eq!(bench.players(), 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_viewer_that_is_silent_for_too_long_is_gone_and_its_stream_with_the_last_one() {
     let bench = Bench::new(Limits::default());
-    bench.hub.note_viewer(&key("live/x"), 1, PATIENCE).unwrap();
-    bench.hub.note_viewer(&key("live/x"), 2, PATIENCE).unwrap();
+    bench.note("live/x", 1).unwrap();
+    bench.note("live/x", 2).unwrap();
     tokio::time::advance(PATIENCE / 2).await;
-    bench.hub.note_viewer(&key("live/x"), 2, PATIENCE).unwrap();
+    bench.note("live/x", 2).unwrap();
     tokio::time::advance(PATIENCE / 2).await;
     bench.hub.forget_silent_viewers();
     assert_eq!((bench.players(), bench.hub.streams()[0].players), (1, 1));
@@ -60,20 +103,21 @@ async fn a_viewer_that_is_silent_for_too_long_is_gone_and_its_stream_with_the_la
 #[tokio::test(start_paused = true)]
 async fn viewers_take_the_places_of_players_and_give_them_back() {
     let bench = Bench::new(Limits { players: Some(1), egress: None });
-    bench.hub.note_viewer(&key("live/x"), 1, PATIENCE).unwrap();
-    assert_eq!(bench.hub.note_viewer(&key("live/x"), 2, PATIENCE), Err(End::TooManyPlayers));
-    assert_eq!(bench.hub.note_viewer(&key("live/x"), 1, PATIENCE), Ok(()));
+    bench.note("live/x", 1).unwrap();
+    assert_eq!(bench.note("live/x", 2), Err(End::TooManyPlayers));
+    assert_eq!(bench.note("live/x", 1), Ok(()));
     tokio::time::advance(PATIENCE).await;
     bench.hub.forget_silent_viewers();
-    assert_eq!(bench.hub.note_viewer(&key("live/x"), 2, PATIENCE), Ok(()));
+    assert_eq!(bench.note("live/x", 2), Ok(()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_api_shows_a_stream_that_only_viewers_watch_and_what_they_got() {
     let bench = Bench::new(Limits::default());
-    bench.hub.note_viewer(&key("live/x"), 1, PATIENCE).unwrap();
-    bench.hub.note_sent_to_viewers(&key("live/x"), 5_000);
-    bench.hub.note_sent_to_viewers(&key("live/nobody"), 5_000);
+    bench.note("live/x", 1).unwrap();
+    bench.hub.note_sent_to_viewer(&key("live/x"), 1, 5_000);
+    bench.hub.note_sent_to_viewer(&key("live/nobody"), 1, 5_000);
+    assert_eq!(bench.seats.sent.load(Ordering::Relaxed), 5_000);
     let [view] = bench.hub.streams().try_into().unwrap();
     assert_eq!((view.key, view.players, view.sent_bytes, view.live.is_some()), (key("live/x"), 1, 5_000, false));
 }
@@ -82,7 +126,36 @@ async fn the_api_shows_a_stream_that_only_viewers_watch_and_what_they_got() {
 async fn who_invents_viewers_is_served_and_fills_no_memory() {
     let bench = Bench::new(Limits::default());
     for viewer in 0..MAX_VIEWERS as u64 + 1_000 {
-        bench.hub.note_viewer(&key("live/x"), viewer, PATIENCE).unwrap();
+        bench.note("live/x", viewer).unwrap();
     }
-    assert_eq!(bench.players(), MAX_VIEWERS as i64);
+    assert_eq!((bench.players(), bench.seats()), (MAX_VIEWERS as i64, MAX_SHOWN));
+    tokio::time::advance(PATIENCE).await;
+    bench.hub.forget_silent_viewers();
+    assert_eq!((bench.players(), bench.seats()), (0, 0));
+    bench.note("live/x", 1).unwrap();
+    assert_eq!(bench.seats(), 1, "there is room to show others");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_that_is_dismissed_stays_out_until_it_has_been_silent() {
+    let bench = Bench::new(Limits::default());
+    bench.note("live/x", 1).unwrap();
+    bench.seats.is_dismissed.store(true, Ordering::Relaxed);
+    assert_eq!(bench.note("live/x", 1), Err(End::Dismissed));
+    assert_eq!((bench.seats(), bench.players()), (0, 1));
+    bench.seats.is_dismissed.store(false, Ordering::Relaxed);
+    tokio::time::advance(PATIENCE / 2).await;
+    assert_eq!(bench.note("live/x", 1), Err(End::Dismissed));
+    tokio::time::advance(PATIENCE).await;
+    bench.hub.forget_silent_viewers();
+    assert_eq!(bench.note("live/x", 1), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_that_is_dismissed_is_shown_no_longer_though_it_asks_for_nothing() {
+    let bench = Bench::new(Limits::default());
+    bench.note("live/x", 1).unwrap();
+    bench.seats.is_dismissed.store(true, Ordering::Relaxed);
+    bench.hub.forget_silent_viewers();
+    assert_eq!(bench.seats(), 0);
 }

@@ -66,7 +66,11 @@ pub struct VideoTrack {
 
 impl VideoTrack {
     /// Reads a record, and from it the size as far as it tells.
-    pub(super) fn new(codec: VideoCodec, record: Bytes) -> Result<Self, &'static str> {
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the record.
+    pub fn new(codec: VideoCodec, record: Bytes) -> Result<Self, &'static str> {
         let (configuration, size) = match codec {
             VideoCodec::Avc => {
                 let size = avc::size_in_record(&record)?;

@@ -52,23 +52,23 @@ impl ForwardConnection {
         let gate = context.upstreams.gate(candidate.address);
         // The time spent in front of the gate is not the origin's.
         let _permit = gate.acquire().await;
-        let deadline = Instant::now() + context.settings.connect_timeout;
+        let deadline = Instant::now() + context.config().upstream.connect_timeout;
         let mut client = ClientSession::new(ClientSettings {
-            tc_url: format!("rtmp://{}/{}", candidate.name, publication.app()),
+            tc_url: format!("{}://{}/{}", candidate.scheme(), candidate.name, publication.app()),
             app: publication.app().to_owned(),
             goal: Goal::Publish { name: publication.name() },
             mark: Some(publication.mark(context)),
-            chunk_size: context.chunk_size,
+            chunk_size: context.config().rtmp.chunk_size,
             four_cc: true,
             reconnects: true,
         })?;
         client.publish_to_ours_as(publication.name_for_ours());
-        let wire = Wire::dial(candidate, client, &context.metrics, deadline).await?;
+        let wire = Wire::dial(context, candidate, client, deadline).await?;
         let mut connection = Self {
             wire,
             candidate: candidate.clone(),
             node: None,
-            patience: context.settings.read_timeout,
+            patience: context.config().upstream.read_timeout,
             last_ping: Instant::now(),
         };
         timeout_at(deadline, connection.shake_hands()).await.map_err(|_| OpenError::Timeout)??;

@@ -13,6 +13,7 @@ use crate::pull::queue::Queue;
 use crate::pull::until;
 use crate::pull::upstreams::Candidate;
 use crate::rtmp::Status;
+use crate::seldom::warn_seldom;
 
 use super::connection::ForwardConnection;
 use super::publication::Publication;
@@ -117,7 +118,8 @@ fn sends_away(code: &str) -> bool {
 
 fn note(context: &PullContext, candidate: &Candidate, error: &OpenError) {
     context.metrics.upstream_connects(error.result()).inc();
-    tracing::warn!(upstream = %candidate.address, %error, "cannot forward to this origin");
+    let key = (candidate.address, error.to_string());
+    warn_seldom!(key = key, upstream = %candidate.address, %error, "cannot forward to this origin");
     if matches!(error, OpenError::Refused { .. }) {
         context.upstreams.note_answer(candidate);
     } else {

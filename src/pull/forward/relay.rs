@@ -14,6 +14,7 @@ use crate::pull::health::LONGEST_REST_WHILE_WAITED_FOR;
 use crate::pull::rhythm::Rhythm;
 use crate::pull::upstreams::Candidate;
 use crate::rtmp::Status;
+use crate::seldom::warn_seldom;
 
 use super::connection::{ForwardConnection, Word};
 use super::open::{Haste, Opened, open};
@@ -125,13 +126,17 @@ impl Forward<'_> {
 
     /// Begins at an origin, with the headers.
     fn begin(&self, connection: &ForwardConnection, start: TapStart) -> Tap {
-        tracing::info!(upstream = %connection.candidate().address, "forwarding");
+        let upstream = connection.candidate().address;
+        tracing::info!(%upstream, "forwarding");
+        let publication = &self.publication;
+        self.context.hooks.forward(&publication.key, publication.session.as_str(), &upstream.to_string());
         self.report(PullState::Live, Some(connection.candidate()), 0);
         self.forwarded.tap(self.shard, start)
     }
 
     fn note_loss(&self, former: &Candidate, reason: ReconnectReason) {
-        tracing::warn!(upstream = %former.address, reason = reason.label(), "lost the origin");
+        let upstream = former.address;
+        warn_seldom!(key = (upstream, reason.label()), %upstream, reason = reason.label(), "lost the origin");
         self.context.metrics.upstream_reconnects(reason).inc();
         if reason == ReconnectReason::Silent {
             // It may still take connections and say nothing.

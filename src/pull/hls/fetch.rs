@@ -13,13 +13,16 @@ use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body as _, Incoming};
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::auth::{Acknowledgement, MARK_HEADER};
 use crate::hls::Absent;
+
+use crate::pull::dial::Way;
+
+use super::connector::Connector;
 
 /// How long an origin may be silent: before the head of an answer that it has, and within the body.
 pub(super) const SILENT_FOR: Duration = Duration::from_secs(3);
@@ -81,7 +84,7 @@ pub(super) struct Answer {
 /// What is asked for, and of whom.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ask<'a> {
-    pub(super) address: SocketAddr,
+    pub(super) way: &'a Way,
     /// `host:port`, as the origin is called.
     pub(super) host: &'a str,
     /// Path and query.
@@ -95,27 +98,29 @@ pub(super) struct Ask<'a> {
 
 /// The connections to all origins.
 pub(super) struct Client {
-    client: legacy::Client<HttpConnector, Empty<Bytes>>,
+    client: legacy::Client<Connector, Empty<Bytes>>,
+    connector: Connector,
     gates: DashMap<SocketAddr, Arc<Semaphore>>,
 }
 
 impl Client {
     /// Connecting may take `connect_timeout`.
     pub(super) fn new(connect_timeout: Duration) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(connect_timeout));
-        connector.set_nodelay(true);
+        let connector = Connector::new(connect_timeout);
         let client = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_FOR)
             .pool_max_idle_per_host(MAX_IDLE)
-            .build(connector);
-        Self { client, gates: DashMap::new() }
+            .build(connector.clone());
+        Self { client, connector, gates: DashMap::new() }
     }
 
     /// Asks once. The answer is complete, or it is none.
     pub(super) async fn get(&self, ask: Ask<'_>, connect_timeout: Duration) -> Result<Answer, FetchError> {
-        let uri: Uri = format!("http://{}{}", ask.address, ask.path)
+        let address = ask.way.address;
+        self.connector.expect(ask.way);
+        let scheme = if ask.way.tls.is_some() { "https" } else { "http" };
+        let uri: Uri = format!("{scheme}://{address}{}", ask.path)
             .parse()
             .map_err(|_| FetchError::Invalid("a name that cannot stand in a URL"))?;
         let request = Request::get(uri)
@@ -125,7 +130,7 @@ impl Client {
             .header(MARK_HEADER, ask.mark)
             .body(Empty::new())
             .map_err(|_| FetchError::Invalid("a name that cannot stand in a header"))?;
-        let gate = self.gate(ask.address);
+        let gate = self.gate(address);
         // The time spent in front of the gate is not the origin's. It is never closed.
         let _permit = gate.acquire().await;
         let answer = timeout(connect_timeout + ask.patience, self.client.request(request)).await;

@@ -13,6 +13,7 @@ use crate::hls::{Absent, File, Freshness, MediaType, Object, Resource};
 use crate::metrics::Protocol;
 use crate::pull::health::LONGEST_REST_WHILE_WAITED_FOR;
 use crate::pull::upstreams::{Candidate, Place, Tier};
+use crate::seldom::warn_seldom;
 
 use super::fetch::{Answer, Ask, FetchError, SILENT_FOR};
 use super::foreign::{self, Foreign, Misfit};
@@ -170,7 +171,7 @@ impl Shared {
                 Err(FetchError::Redirected(location)) => {
                     tracing::debug!(from = %candidate.address, to = location, "redirected");
                     let place = read_location(&location, &own).ok_or(FetchError::Invalid("it redirects elsewhere"))?;
-                    let next = self.context.upstreams.redirected_to(&place).await;
+                    let next = self.context.upstreams.redirected_to(&place, &candidate).await;
                     candidate = next.ok_or(FetchError::Invalid("it redirects to nobody"))?;
                     path = own.clone();
                 }
@@ -219,8 +220,9 @@ impl Shared {
     ) -> Result<Answer, FetchError> {
         let mark = self.context.sign(&Mark::of_pull(&self.context.node));
         let limit = if resource.file.is_playlist() { MAX_PLAYLIST_BYTES } else { MAX_SEGMENT_BYTES };
-        let ask = Ask { address: candidate.address, host: &candidate.name, path, mark: &mark, limit, patience };
-        let answer = self.client.get(ask, self.context.settings.connect_timeout).await;
+        let way = self.context.way_to(candidate).map_err(|error| FetchError::Broken(error.to_string()))?;
+        let ask = Ask { way: &way, host: &candidate.name, path, mark: &mark, limit, patience };
+        let answer = self.client.get(ask, self.context.config().upstream.connect_timeout).await;
         if let Ok(answer) = &answer {
             self.metrics().ingress_bytes(Protocol::Hls).inc_by(answer.bytes.len() as u64);
             self.context.upstreams.note_answer(candidate);
@@ -234,7 +236,8 @@ impl Shared {
             tracing::debug!(upstream = %candidate.address, %error, "not here");
             self.context.upstreams.note_answer(candidate);
         } else {
-            tracing::warn!(upstream = %candidate.address, %error, "cannot fetch from this upstream");
+            let key = (candidate.address, error.to_string());
+            warn_seldom!(key = key, upstream = %candidate.address, %error, "cannot fetch from this upstream");
             self.context.upstreams.note_failure(candidate, LONGEST_REST_WHILE_WAITED_FOR);
         }
     }
@@ -284,11 +287,17 @@ fn found(resource: &Resource, answer: Answer, candidate: Candidate, path: String
 /// Where a redirect leads: to the same file of another server, and nowhere else.
 fn read_location(location: &str, path: &str) -> Option<Place> {
     let uri: Uri = location.parse().ok()?;
-    if uri.scheme_str() != Some("http") || uri.path() != path {
+    let (is_tls, default_port) = match uri.scheme_str() {
+        Some("http") => (false, 80),
+        Some("https") => (true, 443),
+        _ => return None,
+    };
+    if uri.path() != path {
         return None;
     }
     let host = uri.host()?.trim_matches(['[', ']']).to_owned();
-    Some(Place { protocol: UpstreamProtocol::HttpFlv, host, port: uri.port_u16().unwrap_or(80) })
+    let port = uri.port_u16().unwrap_or(default_port);
+    Some(Place { protocol: UpstreamProtocol::HttpFlv, is_tls, host, port })
 }
 
 #[cfg(test)]
@@ -300,14 +309,8 @@ mod tests {
         let read = |location| read_location(location, "/live/x.m3u8").map(|place| (place.host, place.port));
         assert_eq!(read("http://192.0.2.7:8080/live/x.m3u8"), Some(("192.0.2.7".to_owned(), 8080)));
         assert_eq!(read("http://[2001:db8::1]/live/x.m3u8"), Some(("2001:db8::1".to_owned(), 80)));
-        for location in [
-            "http://a/live/y.m3u8",
-            "https://a/live/x.m3u8",
-            "/live/x.m3u8",
-            "file:///live/x.m3u8",
-            "",
-            "http://a/latest",
-        ] {
+        assert_eq!(read("https://192.0.2.7/live/x.m3u8"), Some(("192.0.2.7".to_owned(), 443)));
+        for location in ["http://a/live/y.m3u8", "/live/x.m3u8", "file:///live/x.m3u8", "", "http://a/latest"] {
             assert_eq!(read(location), None, "{location}");
         }
     }

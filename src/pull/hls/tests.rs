@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Upstream;
+use crate::config::{Config, Live, Role, Upstream};
 use crate::net::dns::Names;
 
 use super::*;
@@ -129,7 +129,10 @@ impl Edge {
         };
         let names = Names::new(&[], Arc::clone(&metrics)).unwrap();
         let stop = CancellationToken::new();
-        let context = PullContext::new(settings, names, Arc::clone(&metrics), "edge".to_owned(), None, 60_000, stop);
+        let mut config = Config::defaults(Role::Edge);
+        config.upstream = settings;
+        let config = Live::new(config);
+        let context = PullContext::new(config, names, Arc::clone(&metrics), "edge".to_owned(), None, stop);
         Self { relay: HlsRelay::new(Arc::new(context), 1 << 20), metrics }
     }
 

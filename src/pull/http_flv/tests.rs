@@ -41,7 +41,8 @@ async fn upstream(steps: Vec<Step>, hold: bool) -> (SocketAddr, JoinHandle<Strin
 }
 
 async fn open(address: SocketAddr, patience: Duration) -> Result<HttpConnection, OpenError> {
-    let ask = Ask { address, host: "origin.example:8080", path: "/live/x.flv?a=b", mark: "v=1;node=edge;path=edge" };
+    let way = Way { address, tls: None };
+    let ask = Ask { way: &way, host: "origin.example:8080", path: "/live/x.flv?a=b", mark: "v=1;node=edge;path=edge" };
     let (driver, answer) = ask.answered(LONG, patience).await?;
     let mut connection = HttpConnection::begin(driver, ask, answer, Counter::default(), patience)?;
     connection.wait_for_media().await?;

@@ -7,13 +7,16 @@ use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Mark, Verifier};
+use crate::cluster::place::TlsPorts;
 use crate::config::{Config, Live, Role};
 use crate::drain::{Drain, Times};
 use crate::hls::{File, Library, MediaType};
+use crate::hooks::Hooks;
 use crate::hub::{Dispatchers, Hub, Limits, StreamSettings};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::Metrics;
 use crate::serve::marks::Marks;
+use crate::sessions::Sessions;
 
 use super::*;
 
@@ -83,6 +86,7 @@ impl Bench {
         let zero = Duration::ZERO;
         let times = Times { propagation_delay: zero, soft_timeout: zero, window: zero, hard_timeout: zero };
         let context = ServeContext {
+            tls_ports: TlsPorts::default(),
             hub,
             config: Live::new(Config::defaults(Role::Origin)),
             metrics: Arc::clone(&metrics),
@@ -90,6 +94,8 @@ impl Bench {
             marks: Marks::new(Verifier::new(None), metrics),
             cluster: None,
             hls: Some(Arc::new(Shelf)),
+            sessions: Sessions::new(),
+            hooks: Hooks::none(),
             drain: Drain::new(times),
             stop: CancellationToken::new(),
         };
@@ -105,6 +111,7 @@ impl Bench {
         let resource = Resource::parse(path).unwrap().unwrap();
         let client = Client {
             peer: (Ipv4Addr::LOCALHOST, 1).into(),
+            is_tls: false,
             progress: Progress::new(),
             is_multiplexed: false,
             standing: self.standing.as_ref(),

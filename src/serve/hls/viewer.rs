@@ -4,12 +4,18 @@
 //! ever having anything twice. So a viewer is recognised by what it says anyway.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName, Request};
+use tokio_util::sync::CancellationToken;
 
-use crate::hub::ViewerId;
+use crate::hooks;
+use crate::hub::{Attendance, ViewerId};
+use crate::media::stream_key::StreamKey;
+use crate::metrics::{Protocol, Reason};
+use crate::serve::{ServeContext, http as server};
+use crate::sessions::{Count, Kind, Session};
 
 /// For how many target durations a viewer counts after its last request.
 pub(super) const PATIENCE_IN_TARGETS: u32 = 3;
@@ -32,6 +38,51 @@ pub(super) fn id<B>(address: IpAddr, request: &Request<B>) -> ViewerId {
         parameter.hash(&mut hasher);
     }
     hasher.finish()
+}
+
+/// Enters a viewer among the sessions, which it stays in until it has been silent for too long.
+pub(super) fn attend<B>(
+    context: &ServeContext,
+    peer: SocketAddr,
+    key: &StreamKey,
+    request: &Request<B>,
+    hooked: Option<hooks::Attendance>,
+) -> Box<dyn Attendance> {
+    let (sessions, about) = (&context.sessions, server::about(peer, request, false));
+    let session = sessions.enter(sessions.next_id(), Kind::Play(Protocol::Hls), key, about);
+    Box::new(Attending { count: session.count(), session: Some(session), stop: context.stop.clone(), _hooked: hooked })
+}
+
+/// A viewer's session.
+struct Attending {
+    count: Count,
+    session: Option<Session>,
+    stop: CancellationToken,
+    /// Tells hooks when it has gone.
+    _hooked: Option<hooks::Attendance>,
+}
+
+impl Attendance for Attending {
+    fn note_sent(&self, bytes: u64) {
+        self.count.sent(bytes);
+    }
+
+    fn is_dismissed(&self) -> bool {
+        self.session.as_ref().is_some_and(Session::is_kicked)
+    }
+}
+
+impl Drop for Attending {
+    fn drop(&mut self) {
+        let reason = match self.is_dismissed() {
+            true => Reason::Kicked,
+            false if self.stop.is_cancelled() => Reason::Shutdown,
+            false => Reason::PeerClosed,
+        };
+        if let Some(session) = self.session.take() {
+            session.end(reason.label());
+        }
+    }
 }
 
 fn is_own(parameter: &str) -> bool {

@@ -3,7 +3,6 @@
 //! A stream without end needs a connection of its own, on which it shows whether its player keeps up; so FLV is refused here.
 //! Everything that a peer can make us hold is bounded: requests at a time, header lists, and what waits to be sent of each.
 
-use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -15,7 +14,6 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
@@ -24,6 +22,7 @@ use tracing::{Instrument, Span};
 use crate::auth::Standing;
 use crate::metrics::{Protocol, Reason};
 use crate::net::progress::Progress;
+use crate::net::stream::Stream;
 use crate::serve::hls::{self, Client};
 use crate::serve::{Accepted, ServeContext};
 
@@ -32,8 +31,6 @@ use super::{BUFFER_BYTES, Body, IDLE_TIMEOUT, cors, text};
 
 /// Requests that are answered at a time.
 const MAX_STREAMS: u32 = 100;
-/// The most that a request's header fields may take, in bytes as HTTP/2 counts them.
-const MAX_HEADER_BYTES: u32 = 16 << 10;
 /// How often the connection is looked at, and a silent peer asked for a sign of life.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long a peer may take to show it.
@@ -61,7 +58,7 @@ struct Requests {
 }
 
 /// Serves a connection until it ends, and says why.
-pub(super) async fn run(context: &Arc<ServeContext>, stream: TcpStream, accepted: Accepted, span: &Span) -> Reason {
+pub(super) async fn run(context: &Arc<ServeContext>, stream: Stream, accepted: Accepted, span: &Span) -> Reason {
     let requests = Requests { under_way: 0, last_at: Instant::now(), reason: None };
     let shared = Arc::new(Multiplexed {
         context: Arc::clone(context),
@@ -79,11 +76,12 @@ pub(super) async fn run(context: &Arc<ServeContext>, stream: TcpStream, accepted
         .map_response(route::keep_from_caches)
         .layer(cors::layer(&context.config.current().http.cors_origins))
         .service(answer);
+    let header_bytes = context.config.current().limits.max_header_bytes;
     // What this gives to the executor ends with the connection, whose streams it is.
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEADER_BYTES)
+        .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
         .max_send_buf_size(BUFFER_BYTES)
         .keep_alive_interval(LOOK_EVERY)
         .keep_alive_timeout(LIFE_TIMEOUT)
@@ -170,8 +168,15 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-async fn answer(shared: Arc<Multiplexed>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+async fn answer(shared: Arc<Multiplexed>, request: Request<Incoming>) -> Result<Response<Body>, h2::Error> {
+    shared.accepted.handshake.complete();
     let mut under_way = UnderWay::begin(&shared);
+    if shared.accepted.is_tls && matches!(route::target(&request), Ok(Target::Flv(_))) {
+        // Over TLS it is the client's choice of versions that has led here: it is told to choose the other one (RFC 9113,
+        // section 7), which browsers and curl do by themselves.
+        under_way.reason = Reason::Done;
+        return Err(h2::Reason::HTTP_1_1_REQUIRED.into());
+    }
     let (mut response, reason) = respond(&shared, &request).await;
     under_way.reason = reason;
     if *request.method() == Method::HEAD {
@@ -181,32 +186,39 @@ async fn answer(shared: Arc<Multiplexed>, request: Request<Incoming>) -> Result<
 }
 
 async fn respond(shared: &Multiplexed, request: &Request<Incoming>) -> (Response<Body>, Reason) {
-    let resource = match route::target(request) {
+    let limits = shared.context.config.current().limits.clone();
+    let resource = match route::within(&limits, request).and_then(|()| route::target(request)) {
         Ok(Target::File(resource)) => resource,
         Ok(Target::Flv(_)) => {
             let line = "a stream as FLV is to be had over HTTP/1.1 only\n";
             return (text(StatusCode::HTTP_VERSION_NOT_SUPPORTED, line), Reason::HttpInvalid);
         }
         Err(refused) => {
-            let Refused { response, reason } = *refused;
+            let Refused { mut response, reason } = *refused;
+            response.headers_mut().remove(CONNECTION);
             return (response, reason);
         }
     };
     let context = &shared.context;
     let standing = route::standing(context, request.headers());
-    if !context.has_room(&shared.accepted, Protocol::Hls, standing.as_ref()) {
+    let no_room = || {
         let mut response = route::no_room(shared.accepted.peer);
         // HTTP/2 has no such field (RFC 9113, section 8.2.2): the connection is told to end by itself.
         response.headers_mut().remove(CONNECTION);
+        (response, Reason::TooManyConnections)
+    };
+    if !context.has_room(&shared.accepted, Protocol::Hls, standing.as_ref()) {
         shared.is_surplus.cancel();
-        return (response, Reason::TooManyConnections);
+        return no_room();
     }
+    let Ok(requester) = route::requester(context, &shared.accepted, request.headers()) else { return no_room() };
     let (mut response, reason) = if context.is_passed_by(standing.as_ref().and_then(Standing::mark)) {
         (route::loop_detected(), Reason::StreamNotFound)
     } else {
         let progress = Progress::new();
         shared.bodies.lock().push(Arc::downgrade(&progress));
-        let client = Client { peer: shared.accepted.peer, progress, is_multiplexed: true, standing: standing.as_ref() };
+        let (peer, is_tls) = (requester.address, shared.accepted.is_tls);
+        let client = Client { peer, is_tls, progress, is_multiplexed: true, standing: standing.as_ref() };
         hls::answer(context, client, &resource, request).await
     };
     route::acknowledge(context, standing.as_ref(), &mut response);

@@ -1,10 +1,12 @@
-//! Which HTTP a connection speaks, told from its first bytes without taking them.
+//! Which HTTP a connection speaks: what the handshake of TLS has settled, or told from its first bytes without taking them.
 
 use std::io;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::sleep;
+
+use crate::net::stream::Stream;
 
 /// The method that no HTTP/1 request has, and with which every HTTP/2 connection begins (RFC 9113, 3.4 and 11.6).
 const HTTP2_BEGINS: [u8; 4] = *b"PRI ";
@@ -21,8 +23,18 @@ pub(super) enum Version {
     Two,
 }
 
-/// Waits for the first bytes, which stay where they are. `None` if there are none: the peer has closed.
-pub(super) async fn version(stream: &TcpStream) -> io::Result<Option<Version>> {
+/// The version; waits for the first bytes where only they tell it. `None` if there are none: the peer has closed.
+pub(super) async fn version(stream: &Stream) -> io::Result<Option<Version>> {
+    match stream {
+        Stream::Plain(stream) => first_bytes(stream).await,
+        // Without ALPN it is what every client of HTTPS speaks (RFC 9113, section 3.2).
+        Stream::Tls(_) if stream.agreed_protocol() == Some(b"h2") => Ok(Some(Version::Two)),
+        Stream::Tls(_) => Ok(Some(Version::One)),
+    }
+}
+
+/// Waits for the first bytes, which stay where they are.
+async fn first_bytes(stream: &TcpStream) -> io::Result<Option<Version>> {
     let mut start = [0; HTTP2_BEGINS.len()];
     loop {
         let count = stream.peek(&mut start).await?;
@@ -59,7 +71,7 @@ mod tests {
         ] {
             let (mut client, mut server) = pair().await;
             client.write_all(sent).await.unwrap();
-            assert_eq!(version(&server).await.unwrap(), Some(expected));
+            assert_eq!(first_bytes(&server).await.unwrap(), Some(expected));
             let mut read = vec![0; sent.len()];
             server.read_exact(&mut read).await.unwrap();
             assert_eq!(read, sent);
@@ -70,7 +82,7 @@ mod tests {
     async fn a_preface_that_comes_byte_by_byte_is_waited_for() {
         let (mut client, server) = pair().await;
         client.set_nodelay(true).unwrap();
-        let told = tokio::spawn(async move { version(&server).await.unwrap() });
+        let told = tokio::spawn(async move { first_bytes(&server).await.unwrap() });
         for byte in HTTP2_BEGINS {
             client.write_all(&[byte]).await.unwrap();
             sleep(LOOK_AGAIN_AFTER).await;
@@ -82,6 +94,6 @@ mod tests {
     async fn a_connection_that_is_closed_before_it_said_anything_has_none() {
         let (client, server) = pair().await;
         drop(client);
-        assert_eq!(version(&server).await.unwrap(), None);
+        assert_eq!(first_bytes(&server).await.unwrap(), None);
     }
 }

@@ -2,19 +2,29 @@
 
 use std::net::SocketAddr;
 
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, HeaderName, RETRY_AFTER};
+use http::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, HeaderName, ORIGIN, REFERER, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
-use crate::auth::{MARK_HEADER, Standing};
+use crate::auth::{Denial, MARK_HEADER, Standing};
+use crate::config::Limits;
 use crate::hls::Resource;
+use crate::hooks;
 use crate::media::stream_key::{NameError, StreamKey};
 use crate::metrics::Reason;
-use crate::serve::{ServeContext, retry_after};
+use crate::net::admission::{OfAddress, TooManyOfAddress};
+use crate::net::forwarded;
+use crate::serve::access::{Refusal, Visitor};
+use crate::serve::{Accepted, ServeContext, retry_after};
 
 use super::{Body, text};
 
 /// The header by which nginx is told whether to gather an answer before it passes it on. It keeps only what it gathers.
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// What a token is announced by (RFC 6750, section 2.1).
+const BEARER: &str = "Bearer ";
 
 /// What is asked for.
 #[derive(Debug)]
@@ -30,6 +40,26 @@ pub(super) enum Target {
 pub(super) struct Refused {
     pub(super) response: Response<Body>,
     pub(super) reason: Reason,
+}
+
+/// Refuses a request that is larger than it may be. What its parts count is what they count in HTTP/2 (RFC 9113,
+/// section 6.5.2); of its body, only what it announces: nobody reads it.
+pub(super) fn within<B: http_body::Body>(limits: &Limits, request: &Request<B>) -> Result<(), Box<Refused>> {
+    const OVERHEAD: usize = 32;
+    let uri = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + OVERHEAD);
+    let refused = |status, line| {
+        let mut response = text(status, line);
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        Err(Box::new(Refused { response, reason: Reason::HttpInvalid }))
+    };
+    if uri + fields.sum::<usize>() > limits.max_header_bytes {
+        return refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head of the request is too large\n");
+    }
+    if request.body().size_hint().lower() > limits.max_body_bytes as u64 {
+        return refused(StatusCode::PAYLOAD_TOO_LARGE, "a request for a stream needs no such body\n");
+    }
+    Ok(())
 }
 
 /// Tells what a request asks for, or answers it.
@@ -62,10 +92,61 @@ const fn status_of(error: NameError) -> StatusCode {
     }
 }
 
+/// Whom a request comes from.
+#[derive(Debug)]
+pub(super) struct Requester {
+    /// The address of the client. Where a proxy names it, the port is the proxy's.
+    pub(super) address: SocketAddr,
+    /// The client's place among those of its address, where a proxy's connection has none.
+    pub(super) place: Option<OfAddress>,
+}
+
+/// Tells whom a request comes from: the peer, or whom a trusted proxy names (`X-Forwarded-For`).
+pub(super) fn requester(
+    context: &ServeContext,
+    accepted: &Accepted,
+    headers: &HeaderMap,
+) -> Result<Requester, TooManyOfAddress> {
+    let peer = accepted.peer;
+    let config = context.config.current();
+    let Some(client) = forwarded::client(headers, peer.ip(), |address| config.trusts_proxy(address)) else {
+        return Ok(Requester { address: peer, place: None });
+    };
+    tracing::debug!(%client, "a proxy names its client");
+    Ok(Requester { address: SocketAddr::new(client, peer.port()), place: Some(accepted.admitted.place_of(client)?) })
+}
+
 /// What the sender of a request is, if it is no ordinary client.
 pub(super) fn standing(context: &ServeContext, headers: &HeaderMap) -> Option<Standing> {
     let mark = headers.get(MARK_HEADER).map(|mark| mark.to_str().unwrap_or_default());
     context.marks.judge(mark)
+}
+
+/// Who sends a request, as far as it matters to what it may.
+pub(in crate::serve) fn visitor<B>(peer: SocketAddr, request: &Request<B>) -> Visitor<'_> {
+    let field = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    Visitor {
+        address: peer.ip(),
+        query: request.uri().query().unwrap_or_default(),
+        bearer: field(AUTHORIZATION).and_then(|value| value.strip_prefix(BEARER)),
+        // A page that wants to be private names its origin only.
+        page: field(REFERER).or_else(|| field(ORIGIN)),
+    }
+}
+
+/// The answer to who may not play.
+pub(in crate::serve) fn refused(refusal: &Refusal) -> Response<Body> {
+    let status = match refusal {
+        Refusal::Denied(Denial::Missing) => StatusCode::UNAUTHORIZED,
+        Refusal::Hook(hooks::Refusal::Failed) => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::FORBIDDEN,
+    };
+    let mut response = text(status, "");
+    *response.body_mut() = Body::Line(format!("{refusal}\n").into());
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
 }
 
 /// The answer on a connection that is one too many; it ends with it.

@@ -1,0 +1,123 @@
+//! Sources loaded again and again.
+
+use std::os::unix::fs::symlink;
+
+use super::*;
+use crate::config::OverlayFormat;
+
+fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    directory
+}
+
+fn sources(directory: &tempfile::TempDir, variables: &[(&str, &str)]) -> Sources {
+    let environment = variables.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    Sources::new(Role::Origin, &[directory.path().to_owned()], environment)
+}
+
+fn overlay(text: &str) -> Overlay {
+    Overlay::parse(text.as_bytes(), OverlayFormat::Toml).unwrap()
+}
+
+#[test]
+fn an_overlay_wins_over_files_and_environment_and_each_value_knows_its_source() {
+    let directory = directory(&[
+        ("a.toml", "[play]\nplay_wait = \"1s\"\nhard_lag = \"40s\"\nqueue_length = \"20s\"\n[[apps]]\nmatch = \"a\"\n"),
+        ("b.toml", "[rtmp]\nlisten = [\":1\", \":2\"]\n"),
+    ]);
+    let sources = sources(&directory, &[("RILLCAST_PLAY__PLAY_WAIT", "2s"), ("RILLCAST_PLAY__HARD_LAG", "50s")]);
+    let overlay = overlay("play.play_wait = \"3s\"\n[[apps]]\nmatch = \"b\"\nplay.gop_cache = false\n");
+    let loaded = sources.load(Some(&overlay)).result.unwrap();
+    let file = |name: &str| directory.path().join(name).display().to_string();
+    assert_eq!(loaded.config.play_for("x").play_wait.as_secs(), 3);
+    assert_eq!(loaded.provenance.source_of("play", "play_wait"), "PUT /api/v1/config");
+    assert_eq!(loaded.provenance.source_of("play", "hard_lag"), "RILLCAST_PLAY__HARD_LAG");
+    assert_eq!(loaded.provenance.source_of("play", "queue_length"), file("a.toml:4"));
+    assert_eq!(loaded.provenance.source_of("rtmp", "listen"), file("b.toml:2"));
+    assert_eq!(loaded.provenance.source_of("rtmp", "chunk_size"), crate::config::DEFAULT);
+    let apps = loaded.config.apps();
+    assert_eq!(apps.iter().map(|app| app.pattern.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    let places: Vec<String> = loaded.provenance.of_apps().iter().map(ToString::to_string).collect();
+    assert_eq!(places, [file("a.toml:5"), "PUT /api/v1/config".to_owned()]);
+    assert_eq!(apps[1].settings.len(), 1);
+
+    let without = sources.load(None).result.unwrap();
+    assert_eq!(without.config.play_for("x").play_wait.as_secs(), 2);
+}
+
+#[test]
+fn an_overlay_replaces_a_secret_however_it_is_given() {
+    let directory = directory(&[("key", "0123456789abcdef\n"), ("edit", "admin:file\n")]);
+    let file = |name: &str| directory.path().join(name).display().to_string();
+    let text = format!("cluster.key_file = {:?}\nadmin.edit_auth = \"admin:inline\"\n", file("key"));
+    fs::write(directory.path().join("a.toml"), text).unwrap();
+    let sources = sources(&directory, &[]);
+    let laid = overlay(&format!("cluster.key = \"fedcba9876543210\"\nadmin.edit_auth_file = {:?}\n", file("edit")));
+    let config = sources.load(Some(&laid)).result.unwrap().config;
+    assert_eq!(config.cluster.key.map(|key| key.reveal().to_owned()).as_deref(), Some("fedcba9876543210"));
+    assert_eq!(config.admin.edit_auth, "admin:file".parse().ok());
+    let both = overlay("cluster.key = \"fedcba9876543210\"\ncluster.key_file = \"/nonexistent\"\n");
+    assert_eq!(sources.load(Some(&both)).result.unwrap_err().mistakes.len(), 1);
+}
+
+#[test]
+fn a_mistake_in_an_overlay_names_the_request() {
+    let sources = Sources::new(Role::Origin, &[], []);
+    let error = sources.load(Some(&overlay("play.play_wait = \"soon\"\n"))).result.unwrap_err();
+    assert_eq!(error.mistakes.len(), 1);
+    assert_eq!(error.mistakes[0].key.as_deref(), Some("play.play_wait"));
+    assert_eq!(error.mistakes[0].source.as_deref(), Some("PUT /api/v1/config"));
+}
+
+#[test]
+fn the_stamp_follows_the_content_and_nothing_else() {
+    let directory = directory(&[("a.toml", "[play]\n"), ("key", "0123456789abcdef\n")]);
+    let sources = sources(&directory, &[]);
+    let key = [directory.path().join("key")];
+    let first = sources.stamp(&key);
+    fs::write(directory.path().join("a.toml"), "[play]\n").unwrap();
+    fs::write(directory.path().join("notes.txt"), "?").unwrap();
+    assert_eq!(sources.stamp(&key), first);
+    fs::write(&key[0], "fedcba9876543210\n").unwrap();
+    let second = sources.stamp(&key);
+    assert_ne!(second, first);
+    fs::write(directory.path().join("b.toml"), "").unwrap();
+    assert_ne!(sources.stamp(&key), second);
+    fs::remove_file(directory.path().join("b.toml")).unwrap();
+    assert_eq!(sources.stamp(&key), second);
+}
+
+#[test]
+fn files_with_secrets_are_told_even_if_they_are_not_there() {
+    let directory = directory(&[]);
+    let key = directory.path().join("key");
+    fs::write(directory.path().join("a.toml"), format!("cluster.key_file = {key:?}\n")).unwrap();
+    let attempt = sources(&directory, &[]).load(None);
+    assert!(attempt.result.is_err());
+    assert!(attempt.files.contains(&key), "{:?}", attempt.files);
+}
+
+#[test]
+fn directories_are_those_of_the_links_and_those_that_they_lead_to() {
+    let directory = directory(&[]);
+    let path = |name: &str| directory.path().join(name);
+    fs::create_dir(path("..2026")).unwrap();
+    fs::write(path("..2026/a.toml"), "").unwrap();
+    symlink("..2026", path("..data")).unwrap();
+    symlink("..data/a.toml", path("a.toml")).unwrap();
+    let sources = Sources::new(Role::Origin, &[path("a.toml")], []);
+    let found = sources.directories(&[]);
+    assert!(found.contains(&directory.path().to_owned()), "{found:?}");
+    assert!(found.contains(&fs::canonicalize(path("..2026")).unwrap()), "{found:?}");
+}
+
+#[test]
+fn the_environment_is_never_shown() {
+    let sources =
+        Sources::new(Role::Origin, &[], [("RILLCAST_CLUSTER__KEY".to_owned(), "0123456789abcdef".to_owned())]);
+    assert!(!format!("{sources:?}").contains("0123"));
+    assert!(!format!("{:?}", overlay("cluster.key = \"0123456789abcdef\"")).contains("0123"));
+}

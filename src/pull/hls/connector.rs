@@ -1,0 +1,75 @@
+//! How files are fetched: the connections behind hyper's pool.
+//!
+//! Owns nothing but the way to an address. The pool knows origins by their addresses, so what else there is to know of
+//! the way to one of them is kept here until it connects.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use futures_util::future::BoxFuture;
+use http::Uri;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
+use tower::Service;
+
+use crate::net::stream::Stream;
+use crate::pull::dial::{Way, dial};
+
+/// Connects where a URL's authority, an address, says. Clones share what they know.
+#[derive(Clone)]
+pub(super) struct Connector {
+    connect_timeout: Duration,
+    /// The ways over TLS.
+    ways: Arc<DashMap<SocketAddr, Way>>,
+}
+
+impl Connector {
+    /// Connecting may take `connect_timeout`, the handshake of TLS included.
+    pub(super) fn new(connect_timeout: Duration) -> Self {
+        Self { connect_timeout, ways: Arc::default() }
+    }
+
+    /// From now on this is how its address is reached, if it is over TLS.
+    pub(super) fn expect(&self, way: &Way) {
+        if way.tls.is_some() {
+            self.ways.insert(way.address, way.clone());
+        }
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Stream>;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, io::Result<Self::Response>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let Self { connect_timeout, ways } = self.clone();
+        Box::pin(async move {
+            let authority = uri.authority().map_or("", |authority| authority.as_str());
+            let address: SocketAddr = authority.parse().map_err(io::Error::other)?;
+            let way = match uri.scheme_str() {
+                Some("https") => ways.get(&address).map(|way| way.clone()),
+                _ => Some(Way { address, tls: None }),
+            };
+            let way = way.ok_or_else(|| io::Error::other("nobody has said whom to expect there"))?;
+            let connected = timeout(connect_timeout, dial(&way)).await;
+            let stream = connected.map_err(|_| io::ErrorKind::TimedOut)?.map_err(io::Error::other)?;
+            Ok(TokioIo::new(stream))
+        })
+    }
+}
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
