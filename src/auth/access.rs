@@ -4,7 +4,7 @@
 //! tell the client, and count. Addresses and pages come first, so that who is not wanted learns nothing about tokens.
 //!
 //! Where a key of any form is set, the client has to show something that one of them has made: a [signed URL](super::signed_url),
-//! a [JSON Web Token](super::json_web_token), or a [token in xiu's form](super::md5_token). Where several are shown, any is enough.
+//! a JSON Web Token, or a token in xiu's form. Where several are shown, any is enough.
 
 use std::fmt;
 use std::net::IpAddr;
