@@ -41,6 +41,8 @@ fuzz! {
     media,
     names,
     mark,
+    proxy,
+    token,
     config,
 }
 

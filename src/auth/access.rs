@@ -199,11 +199,7 @@ pub fn is_restricted(settings: &config::Auth, action: Action) -> bool {
 
 /// The parameters of `query` in which something is shown, as they stand there.
 pub fn shown(query: &str) -> String {
-    let is_shown = |parameter: &&str| {
-        let name = parameter.split('=').next().unwrap_or_default();
-        name == TOKEN || signed_url::PARAMETERS.contains(&name)
-    };
-    query.split('&').filter(is_shown).collect::<Vec<_>>().join("&")
+    Parameters::of(query).only(|name| name == TOKEN || signed_url::PARAMETERS.contains(&name))
 }
 
 /// Judges each thing that the client shows and that there is a key for, until one is good.

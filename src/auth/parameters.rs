@@ -24,6 +24,12 @@ impl<'a> Parameters<'a> {
         let (_, value) = parameters.find(|(key, _)| *key == name)?;
         percent_decode_str(value).decode_utf8().ok()
     }
+
+    /// Those with a name that is wanted, as they stand in the query.
+    pub(super) fn only(&self, is_wanted: impl Fn(&str) -> bool) -> String {
+        let name = |parameter: &&str| is_wanted(parameter.split('=').next().unwrap_or_default());
+        self.0.split('&').filter(name).collect::<Vec<_>>().join("&")
+    }
 }
 
 #[cfg(test)]
@@ -37,6 +43,13 @@ mod tests {
         assert_eq!(parameters.get("c").as_deref(), Some(""));
         assert_eq!(parameters.get("d"), None);
         assert_eq!(parameters.get("e"), None);
+    }
+
+    #[test]
+    fn some_are_passed_on_as_they_stand() {
+        let parameters = Parameters::of("?a=1%2F&b=2&a");
+        assert_eq!(parameters.only(|name| name == "a"), "a=1%2F&a");
+        assert_eq!(parameters.only(|name| name == "c"), "");
     }
 
     #[test]

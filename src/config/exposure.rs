@@ -6,6 +6,10 @@
 use super::listen::ListenAddress;
 use super::{Config, Role};
 
+use audience::{ANYBODY, players, publishers, viewers};
+
+mod audience;
+
 /// One thing that is served at one address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exposure {
@@ -19,9 +23,6 @@ pub struct Exposure {
     pub who: String,
 }
 
-/// Who may do what everybody may do who reaches the port.
-const ANYBODY: &str = "anybody";
-
 /// Everything that a process with this configuration serves, in the order of its ports.
 pub fn exposures(config: &Config) -> Vec<Exposure> {
     let mut all = Vec::new();
@@ -30,14 +31,14 @@ pub fn exposures(config: &Config) -> Vec<Exposure> {
     };
     for (address, protocol) in each(&config.rtmp.listen, "RTMP", &config.rtmp.tls_listen, "RTMPS") {
         open(address, protocol, "publish", publishers(config));
-        open(address, protocol, "play", ANYBODY.to_owned());
-        open(address, protocol, "pull as another server", servers(config));
+        open(address, protocol, "play", players(config));
+        open(address, protocol, "pull as another server", servers(config).to_owned());
         if !config.cluster.peers.is_empty() {
             open(address, protocol, "ask for names as another origin", "servers that sign with cluster.key".to_owned());
         }
     }
     for (address, protocol) in each(&config.http.listen, "HTTP", &config.http.tls_listen, "HTTPS") {
-        open(address, protocol, "play as FLV, over HTTP and WebSocket", pages(config));
+        open(address, protocol, "play as FLV, over HTTP and WebSocket", viewers(config));
         if config.has_hls() {
             open(address, protocol, "play as HLS", hls(config));
         }
@@ -76,44 +77,23 @@ fn changers(config: &Config) -> &'static str {
     if config.admin.edit_auth.is_some() { "who has admin.edit_auth" } else { "clients on this host" }
 }
 
-/// Who may publish: what the section says, and what differs for some apps.
-fn publishers(config: &Config) -> String {
-    let differs =
-        |rule: &&super::apps::AppRule| rule.publish.enabled.is_some_and(|enabled| enabled != config.publish.enabled);
-    let apps: Vec<String> = config.apps.iter().filter(differs).map(|rule| rule.pattern.to_string()).collect();
-    match (config.publish.enabled, apps.is_empty()) {
-        (true, true) => ANYBODY.to_owned(),
-        (true, false) => format!("{ANYBODY}, but nobody to {}", apps.join(", ")),
-        (false, true) => "nobody".to_owned(),
-        (false, false) => format!("{ANYBODY}, but only to {}", apps.join(", ")),
-    }
-}
-
-/// Whom a server takes for another server.
-fn servers(config: &Config) -> String {
+/// Whom a server gives streams to as to another server. Who proves nothing plays.
+fn servers(config: &Config) -> &'static str {
     match (config.cluster.key.is_some(), config.role) {
-        (true, Role::Origin) => format!("{ANYBODY}; told of other origins who signs with cluster.key"),
-        (true, Role::Edge) | (false, _) => ANYBODY.to_owned(),
+        (true, Role::Origin) => "who may play, and servers that sign with cluster.key; these are told of other origins",
+        (true, Role::Edge) => "who may play, and servers that sign with cluster.key",
+        (false, _) => "who may play",
     }
 }
 
-/// Who may play over HTTP. Browsers hold pages to it; programs that are none say nothing of a page.
-fn pages(config: &Config) -> String {
-    let origins = &config.http.cors_origins;
-    match (origins.is_empty(), origins.iter().any(|origin| origin == "*")) {
-        (_, true) => format!("{ANYBODY}, and every web page"),
-        (true, false) => format!("{ANYBODY}, and of web pages only its own"),
-        (false, false) => format!("{ANYBODY}, and of web pages those of {}", origins.join(", ")),
-    }
-}
-
+/// Who may play HLS, where that is not served of every app.
 fn hls(config: &Config) -> String {
     let differs = |rule: &&super::apps::AppRule| rule.hls.enabled.is_some_and(|enabled| enabled != config.hls.enabled);
     let apps: Vec<String> = config.apps.iter().filter(differs).map(|rule| rule.pattern.to_string()).collect();
     match (config.hls.enabled, apps.is_empty()) {
-        (_, true) => pages(config),
-        (true, false) => format!("{}; not {}", pages(config), apps.join(", ")),
-        (false, false) => format!("{}; only {}", pages(config), apps.join(", ")),
+        (_, true) => viewers(config),
+        (true, false) => format!("{}; not {}", viewers(config), apps.join(", ")),
+        (false, false) => format!("{}; only {}", viewers(config), apps.join(", ")),
     }
 }
 
@@ -134,9 +114,9 @@ mod tests {
         assert_eq!(who(Role::Origin, "", "publish").unwrap(), "anybody");
         assert_eq!(who(Role::Edge, EDGE, "publish").unwrap(), "nobody");
         let studio = format!("{EDGE}[[apps]]\nmatch = \"studio*\"\npublish.enabled = true\n");
-        assert_eq!(who(Role::Edge, &studio, "publish").unwrap(), "anybody, but only to studio*");
+        assert_eq!(who(Role::Edge, &studio, "publish").unwrap(), "nobody; studio*: anybody");
         let closed = "[[apps]]\nmatch = \"vod\"\npublish.enabled = false\n";
-        assert_eq!(who(Role::Origin, closed, "publish").unwrap(), "anybody, but nobody to vod");
+        assert_eq!(who(Role::Origin, closed, "publish").unwrap(), "anybody; vod: nobody");
     }
 
     #[test]
@@ -162,12 +142,44 @@ mod tests {
     #[test]
     fn web_pages_are_named_where_not_all_may_play() {
         let what = "play as FLV, over HTTP and WebSocket";
-        assert_eq!(who(Role::Origin, "", what).unwrap(), "anybody, and every web page");
+        assert_eq!(who(Role::Origin, "", what).unwrap(), "anybody; on every web page");
         let some = "http.cors_origins = [\"https://a.example\"]\n";
-        assert_eq!(who(Role::Origin, some, what).unwrap(), "anybody, and of web pages those of https://a.example");
+        assert_eq!(who(Role::Origin, some, what).unwrap(), "anybody; on web pages of https://a.example");
+        assert_eq!(who(Role::Origin, "http.cors_origins = []\n", what).unwrap(), "anybody; on no web page but its own");
+    }
+
+    #[test]
+    fn whoever_has_to_pass_something_is_named_by_it() {
+        let key = "publish_key = \"0123456789abcdef\"\n";
+        let publish = |text: &str| who(Role::Origin, &format!("[auth]\n{text}"), "publish").unwrap();
+        assert_eq!(publish(key), "who shows a signed URL");
         assert_eq!(
-            who(Role::Origin, "http.cors_origins = []\n", what).unwrap(),
-            "anybody, and of web pages only its own"
+            publish(&format!("{key}publish_md5_key = \"12345678\"\npublish_deny = [\"192.0.2.0/24\"]\n")),
+            "who shows a signed URL or a token in xiu's form, not from 192.0.2.0/24"
         );
+        assert_eq!(publish(&format!("{key}publish = false\n")), "anybody");
+        assert_eq!(
+            publish("publish_callback = \"http://a.example/\"\n[hooks]\non_publish = \"http://b.example/\"\n"),
+            "anybody, if auth.publish_callback and hooks.on_publish say so"
+        );
+        let open = format!("{key}[[apps]]\nmatch = \"public/*\"\nauth.publish = false\n");
+        assert_eq!(publish(&open), "who shows a signed URL; public/*: anybody");
+    }
+
+    #[test]
+    fn players_over_http_are_asked_what_those_over_rtmp_are_but_for_their_connection() {
+        let text = "[auth]\nplay_referers = [\"a.example\"]\n[hooks]\non_connect = \"http://b.example/\"\n";
+        let said = |what| who(Role::Origin, text, what).unwrap();
+        assert_eq!(said("play"), "anybody, sent by pages of a.example, if hooks.on_connect says so");
+        let over_http = "anybody, sent by pages of a.example; on every web page";
+        assert_eq!(said("play as FLV, over HTTP and WebSocket"), over_http);
+        assert_eq!(said("play as HLS"), over_http);
+    }
+
+    #[test]
+    fn a_server_that_proves_to_be_one_passes_where_players_have_to_show_something() {
+        let said = |text: &str| who(Role::Origin, text, "pull as another server").unwrap();
+        assert_eq!(said(""), "who may play");
+        assert!(said("[cluster]\nkey = \"0123456789abcdef\"\n").starts_with("who may play, and servers that sign"));
     }
 }

@@ -31,6 +31,8 @@ pub enum Shape {
 /// Reads and writes the values of one key.
 pub(super) trait Form<T> {
     const SHAPE: Shape;
+    /// Whether the text, or each in the list, is the path of a file whose content is part of the configuration.
+    const NAMES_FILES: bool = false;
 
     /// The typed value; `None` after adding what is wrong to `mistakes`.
     fn read(value: &Value, key: &str, mistakes: &mut Vec<Mistake>) -> Option<T>;
@@ -130,6 +132,7 @@ pub(super) struct Optional<F>(PhantomData<F>);
 
 impl<T, F: Form<T>> Form<Option<T>> for Optional<F> {
     const SHAPE: Shape = F::SHAPE;
+    const NAMES_FILES: bool = F::NAMES_FILES;
 
     fn read(value: &Value, key: &str, mistakes: &mut Vec<Mistake>) -> Option<Option<T>> {
         F::read(value, key, mistakes).map(Some)
@@ -149,6 +152,7 @@ pub(super) struct List<F, const MIN: usize = 0>(PhantomData<F>);
 
 impl<T, F: Form<T>, const MIN: usize> Form<Vec<T>> for List<F, MIN> {
     const SHAPE: Shape = Shape::List;
+    const NAMES_FILES: bool = F::NAMES_FILES;
 
     fn read(value: &Value, key: &str, mistakes: &mut Vec<Mistake>) -> Option<Vec<T>> {
         let ValueKind::Array(items) = &value.kind else {

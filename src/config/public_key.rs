@@ -84,6 +84,7 @@ pub(super) struct PublicKeyFile;
 
 impl Form<PublicKey> for PublicKeyFile {
     const SHAPE: Shape = Shape::Text;
+    const NAMES_FILES: bool = true;
 
     fn read(value: &Value, key: &str, mistakes: &mut Vec<Mistake>) -> Option<PublicKey> {
         let ValueKind::String(path) = &value.kind else {

@@ -1,6 +1,6 @@
 //! Secrets in files of their own: `<key>_file` beside every key that takes a secret.
 //!
-//! Owns finding and reading these files, for every section alike: a key whose shape is a secret needs nothing but a
+//! Owns finding and reading these files, and finding the others that are part of the configuration, for every section alike: a key whose shape is a secret needs nothing but a
 //! sibling called `<key>_file`. The configuration calls it once, between merging its sources and reading them; from
 //! then on the secret is found at its key, with the file as its source.
 
@@ -42,6 +42,22 @@ pub(super) fn resolve(tree: &mut Layer, mistakes: &mut Vec<Mistake>) -> Vec<Path
         }
     }
     files
+}
+
+/// The files that are named by keys which read them where the configuration is read: public keys.
+pub(super) fn read_elsewhere(tree: &Layer) -> Vec<PathBuf> {
+    let mut named = Vec::new();
+    for schema in SCHEMAS {
+        for key in schema.keys.iter().filter(|key| key.names_files) {
+            let places = tree.apps.iter().map(|entry| entry.get(schema.name, key.name));
+            named.extend(places.chain([tree.get(schema.name, key.name)]).flatten().cloned());
+        }
+    }
+    let texts = named.into_iter().flat_map(|value| match value.kind {
+        ValueKind::Array(items) => items,
+        _ => vec![value],
+    });
+    texts.filter_map(|value| value.into_string().ok().map(PathBuf::from)).collect()
 }
 
 /// Takes out of `layers` the secrets, and the files that hold them, that `overlay` has in either way: it is to win, and both

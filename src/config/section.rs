@@ -16,6 +16,8 @@ pub struct Key {
     pub name: &'static str,
     /// The kind of value it takes.
     pub shape: Shape,
+    /// Whether it names files whose content is part of the configuration.
+    pub names_files: bool,
 }
 
 /// A section's name and its keys, in the order of their declaration.
@@ -76,6 +78,7 @@ macro_rules! section {
                 keys: &[$($crate::config::section::Key {
                     name: stringify!($key),
                     shape: <$form as $crate::config::form::Form<$type>>::SHAPE,
+                    names_files: <$form as $crate::config::form::Form<$type>>::NAMES_FILES,
                 },)+],
             };
 

@@ -142,6 +142,7 @@ fn assemble(
     match Layer::merge(layers) {
         Ok(mut tree) => {
             files.append(&mut secret_file::resolve(&mut tree, &mut mistakes));
+            files.append(&mut secret_file::read_elsewhere(&tree));
             config.read(&tree, complete, &mut mistakes);
             provenance = Provenance::of(&tree);
         }

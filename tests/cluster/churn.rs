@@ -55,7 +55,8 @@ fn churn_with_absent_streams_leaves_nothing_behind() {
     );
     for (before, after) in before.iter().zip(&after) {
         assert!(after.memory <= before.memory + before.memory / 4 + MEMORY_SLACK, "{before:?} {after:?}");
-        assert_eq!(after.threads, before.threads);
+        // The look at the configuration's files takes a thread from time to time; one of each round would be a leak.
+        assert!(after.threads <= before.threads + 1, "{before:?} {after:?}");
     }
 }
 

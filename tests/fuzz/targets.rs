@@ -4,10 +4,12 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::LazyLock;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::BytesMut;
-use rillcast::auth::{Acknowledgement, ClusterKey, Verifier};
+use rillcast::auth::{AccessRequest, Acknowledgement, Action, ClusterKey, Verifier, access};
 use rillcast::config::{self, Role, Secret};
 use rillcast::hls::Resource;
 use rillcast::media::class::{Class, classify};
@@ -19,6 +21,8 @@ use rillcast::mux::fmp4::Fragmenter;
 use rillcast::mux::frame::Frame;
 use rillcast::mux::mpegts::Muxer;
 use rillcast::mux::tracks::Tracks;
+use rillcast::net::forwarded;
+use rillcast::net::proxy_protocol::{self, MAX_HEADER_BYTES, Preamble};
 use rillcast::rtmp::chunk_reader::ChunkReader;
 use rillcast::rtmp::url::RtmpUrl;
 use rillcast::rtmp::{ClientSession, ClientSettings, Goal, ServerEvent, ServerSession, ServerSettings, Status, amf0};
@@ -246,6 +250,64 @@ pub fn mark(input: &[u8]) -> u64 {
     let signed = Verifier::new(Some(key)).judge(&text, now);
     let unsigned = Verifier::new(None).judge(&text, now);
     outcome(&(signed, unsigned, Acknowledgement::parse(&text).is_some()))
+}
+
+/// What a proxy says in front of a connection (PROXY protocol), and in a request (`X-Forwarded-For`).
+pub fn proxy(input: &[u8]) -> u64 {
+    let parsed = proxy_protocol::parse(input);
+    match parsed {
+        Ok(Preamble::Header { length, .. }) => assert!(length <= input.len(), "a header is no longer than what came"),
+        Ok(Preamble::Incomplete) => assert!(input.len() < MAX_HEADER_BYTES, "nothing is waited for without end"),
+        _ => {}
+    }
+    // Whatever comes in pieces is not taken for something else before it is complete.
+    for end in 0..input.len().min(MAX_HEADER_BYTES) {
+        let before = proxy_protocol::parse(&input[..end]);
+        let is_settled = before.is_err() || matches!(before, Ok(Preamble::Header { .. }));
+        assert!(!is_settled || before == parsed, "{end} bytes say {before:?}, all say {parsed:?}");
+    }
+    let mut headers = http::HeaderMap::new();
+    for line in input.split(|byte| *byte == b'\n').take(8) {
+        if let Ok(value) = http::HeaderValue::from_bytes(line) {
+            headers.append("x-forwarded-for", value);
+        }
+    }
+    let proxy = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let client = forwarded::client(&headers, proxy, |address| address.is_loopback());
+    assert_eq!(forwarded::client(&headers, proxy, |_| false), None, "who is not trusted names nobody");
+    outcome(&(parsed, client.map(|client| (client.is_ipv4(), client.is_loopback()))))
+}
+
+/// What a client shows: the parameters of its URL, and in the second line a bearer token.
+pub fn token(input: &[u8]) -> u64 {
+    static SETTINGS: LazyLock<[config::Auth; 2]> =
+        LazyLock::new(|| ["0123456789abcdef", "another key that none of them knows"].map(all_forms));
+    let text = String::from_utf8_lossy(input);
+    let (query, bearer) = text.split_once('\n').map_or((&*text, None), |(query, bearer)| (query, Some(bearer)));
+    let key = StreamKey::parse("live", "x").expect("a name").key;
+    let request = AccessRequest {
+        action: Action::Play,
+        key: &key,
+        query,
+        bearer,
+        page: bearer,
+        address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
+        now: UNIX_EPOCH + Duration::from_secs(1_700_000_000),
+    };
+    let [ours, other] = &*SETTINGS;
+    let decided = access::decide(ours, &request);
+    assert!(access::decide(other, &request).is_err(), "made with no key that this one knows");
+    let shown = access::shown(query);
+    assert_eq!(access::shown(&shown), shown, "what is passed on is passed on whole");
+    let again = access::decide(ours, &AccessRequest { query: &shown, ..request });
+    assert_eq!(again, decided, "the URLs of a playlist allow what its own does");
+    outcome(&decided.map(|grant| grant.expires_at.is_some()))
+}
+
+/// Settings that take everything that is made with `key`.
+fn all_forms(key: &str) -> config::Auth {
+    let text = format!("[auth]\nplay_key = \"{key}\"\nplay_jwt_key = \"{key}{key}\"\nplay_md5_key = \"{key}\"\n");
+    config::load_text(Role::Origin, "fuzz.toml", &text).expect("a configuration").auth
 }
 
 /// A configuration: that of an operator is no stranger's, but that of an API may be anybody's.

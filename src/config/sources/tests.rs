@@ -121,3 +121,21 @@ fn the_environment_is_never_shown() {
     assert!(!format!("{sources:?}").contains("0123"));
     assert!(!format!("{:?}", overlay("cluster.key = \"0123456789abcdef\"")).contains("0123"));
 }
+
+#[test]
+fn files_that_are_part_of_the_configuration_are_named_whether_or_not_they_are_of_use() {
+    let directory = directory(&[("key", "0123456789abcdef\n"), ("a.pem", "no key"), ("b.pem", "neither")]);
+    let file = |name: &str| directory.path().join(name);
+    let text = format!(
+        "auth.play_jwt_public_keys = [{:?}]\n[[apps]]\nmatch = \"x\"\nauth.publish_jwt_public_keys = {:?}\nauth.play_key_file = {:?}\n",
+        file("a.pem"),
+        file("b.pem"),
+        file("key")
+    );
+    fs::write(file("a.toml"), text).unwrap();
+    let attempt = sources(&directory, &[]).load(None);
+    assert_eq!(attempt.result.unwrap_err().mistakes.len(), 2);
+    for name in ["a.toml", "a.pem", "b.pem", "key"] {
+        assert!(attempt.files.contains(&file(name)), "{name} is missing in {:?}", attempt.files);
+    }
+}
