@@ -35,7 +35,7 @@ pub async fn run(stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let url: RtmpUrl = format!("rtmp://127.0.0.1:{}/{STREAM}", ORIGIN_PORTS[0]).parse()?;
     say(&welcome(&edge));
     // The publisher goes last, so that the stop is as quiet as it looks.
-    let mut publishing = std::pin::pin!(publish(&url, || {}));
+    let mut publishing = std::pin::pin!(publish(&url, None, || {}));
     let ended = tokio::select! {
         () = stop => Ok(()),
         // Told to through the API of either.

@@ -42,13 +42,19 @@ enum Command {
         /// For how long: without it until Ctrl-C, or until the server ends it.
         #[arg(long)]
         seconds: Option<u64>,
-        /// Where to: rtmp://host[:port]/app/stream
+        /// The file with the certificates of authorities that rtmps:// is believed of, instead of the system's.
+        #[arg(long)]
+        ca_file: Option<PathBuf>,
+        /// Where to: rtmp://host[:port]/app/stream, or rtmps://
         url: RtmpUrl,
     },
     /// Play some seconds, and say whether media flows: exit code 0 if it does, 1 with the reason if not.
     Probe {
-        /// What to play: rtmp://host[:port]/app/stream or http://host[:port]/app/stream.flv
+        /// What to play: rtmp://host[:port]/app/stream or http://host[:port]/app/stream.flv, or rtmps:// or https://
         url: ProbeUrl,
+        /// The file with the certificates of authorities that rtmps:// and https:// are believed of, instead of the system's.
+        #[arg(long)]
+        ca_file: Option<PathBuf>,
         /// For how long, from the first picture or sound on.
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
         seconds: u64,
@@ -166,7 +172,7 @@ fn run(command: Command) -> anyhow::Result<()> {
                 demo::run(stop).await
             })
         }
-        Command::Publish { demo: _, seconds, url } => {
+        Command::Publish { demo: _, seconds, ca_file, url } => {
             drop(start_log(&Log::default())?);
             control_runtime()?.block_on(async {
                 let mut signals = Signals::listen()?;
@@ -174,14 +180,15 @@ fn run(command: Command) -> anyhow::Result<()> {
                 tokio::select! {
                     _ = signals.next() => Ok(()),
                     () = time_is_up(seconds) => Ok(()),
-                    ended = demo::publish(&url, started) => ended,
+                    ended = demo::publish(&url, ca_file.as_deref(), started) => ended,
                 }
             })
         }
-        Command::Probe { url, seconds, wait } => {
+        Command::Probe { url, ca_file, seconds, wait } => {
             drop(start_log(&Log { level: "error".to_owned(), ..Log::default() })?);
             let (duration, wait) = (Duration::from_secs(seconds), Duration::from_secs(wait));
-            let seen = control_runtime()?.block_on(probe::play_when_there(&url, duration, wait));
+            let played = probe::play_when_there(&url, ca_file.as_deref(), duration, wait);
+            let seen = control_runtime()?.block_on(played);
             demo::say(&seen.with_context(|| url.to_string())?.to_string());
             Ok(())
         }

@@ -9,6 +9,7 @@ mod url;
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -135,10 +136,15 @@ impl fmt::Display for Seen {
 /// # Errors
 ///
 /// Says why the last attempt failed. Once media has come, nothing is tried again.
-pub async fn play_when_there(url: &ProbeUrl, duration: Duration, wait: Duration) -> Result<Seen, ProbeError> {
+pub async fn play_when_there(
+    url: &ProbeUrl,
+    ca_file: Option<&Path>,
+    duration: Duration,
+    wait: Duration,
+) -> Result<Seen, ProbeError> {
     let give_up_at = Instant::now() + wait;
     loop {
-        let error = match play(url, duration).await {
+        let error = match play(url, ca_file, duration).await {
             Err(error) if error.is_before_media() && Instant::now() + RETRY_AFTER < give_up_at => error,
             decided => return decided,
         };
@@ -147,16 +153,17 @@ pub async fn play_when_there(url: &ProbeUrl, duration: Duration, wait: Duration)
     }
 }
 
-/// Plays `url` for `duration` from its first picture or sound on.
+/// Plays `url` for `duration` from its first picture or sound on. Over TLS the server has to prove its name by an authority in
+/// `ca_file`, or else by one that the system knows.
 ///
 /// # Errors
 ///
 /// Says why it did not play, or not until the end: not reached, refused, no media within 15 s, none for 5 s, ended.
-pub async fn play(url: &ProbeUrl, duration: Duration) -> Result<Seen, ProbeError> {
+pub async fn play(url: &ProbeUrl, ca_file: Option<&Path>, duration: Duration) -> Result<Seen, ProbeError> {
     let began = Instant::now();
     let mut seen = Seen::default();
     let begin = async {
-        let mut connection = Connection::open(url).await?;
+        let mut connection = Connection::open(url, ca_file).await?;
         while seen.packets() == 0 {
             connection.read(|tag| seen.take(&tag)).await?;
         }

@@ -1,14 +1,15 @@
 //! A publisher that loops the clip to any RTMP server.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::net::dial::dial;
+use crate::net::dial::{Transport, dial};
 use crate::net::scratch;
+use crate::net::stream::Stream;
 use crate::rtmp::url::RtmpUrl;
 use crate::rtmp::{ClientEvent, ClientSession, ClientSettings, Goal};
 
@@ -21,10 +22,10 @@ const CHUNK_SIZE: u32 = 4_096;
 
 /// Publishes the clip to `url`, in real time and without end, until the server or the connection ends it.
 ///
-/// Calls `started` when the server has let us begin.
-pub async fn publish(url: &RtmpUrl, started: impl FnOnce()) -> anyhow::Result<()> {
+/// Over TLS the server has to prove its name by an authority in `ca_file`, or else by one that the system knows. Calls `started` when the server has let us begin.
+pub async fn publish(url: &RtmpUrl, ca_file: Option<&Path>, started: impl FnOnce()) -> anyhow::Result<()> {
     let clip = Clip::load().context("the clip")?;
-    let stream = timeout(PATIENCE, dial(&url.host, url.port))
+    let stream = timeout(PATIENCE, dial(&url.host, url.port, Transport::of(url.tls, ca_file)))
         .await
         .with_context(|| format!("{} does not answer", url.authority()))?
         .with_context(|| format!("cannot reach {}", url.authority()))?;
@@ -47,7 +48,7 @@ pub async fn publish(url: &RtmpUrl, started: impl FnOnce()) -> anyhow::Result<()
 }
 
 struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     client: ClientSession,
 }
 
@@ -114,7 +115,11 @@ impl Connection {
 
     async fn flush(&mut self) -> anyhow::Result<()> {
         let output = self.client.take_output();
-        timeout(PATIENCE, self.stream.write_all(&output)).await.context("the server takes nothing more")??;
+        let send = async {
+            self.stream.write_all(&output).await?;
+            self.stream.flush().await
+        };
+        timeout(PATIENCE, send).await.context("the server takes nothing more")??;
         Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! One connection that plays, over RTMP or HTTP.
 
+use std::path::Path;
+
 use bytes::Bytes;
 use http::header::{HOST, USER_AGENT};
 use http::{Request, StatusCode};
@@ -8,14 +10,14 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 use url::{Position, Url};
 
 use crate::media::Tag;
 use crate::media::flv::FlvReader;
-use crate::net::dial::dial;
+use crate::net::dial::{Transport, dial};
 use crate::net::scratch;
+use crate::net::stream::Stream;
 use crate::rtmp::url::RtmpUrl;
 use crate::rtmp::{ClientEvent, ClientSession, ClientSettings, Goal};
 
@@ -23,8 +25,6 @@ use super::{ProbeError, ProbeUrl};
 
 /// The size in bytes of the chunks sent: a few commands.
 const CHUNK_SIZE: u32 = 128;
-/// The port of HTTP (RFC 9110, section 4.2.1).
-const HTTP_PORT: u16 = 80;
 
 /// A connection that has asked for the stream.
 pub(super) enum Connection {
@@ -33,10 +33,10 @@ pub(super) enum Connection {
 }
 
 impl Connection {
-    pub(super) async fn open(url: &ProbeUrl) -> Result<Self, ProbeError> {
+    pub(super) async fn open(url: &ProbeUrl, ca_file: Option<&Path>) -> Result<Self, ProbeError> {
         Ok(match url {
-            ProbeUrl::Rtmp(url) => Self::Rtmp(Box::new(Rtmp::open(url).await?)),
-            ProbeUrl::HttpFlv(url) => Self::Http(Box::new(Http::open(url).await?)),
+            ProbeUrl::Rtmp(url) => Self::Rtmp(Box::new(Rtmp::open(url, ca_file).await?)),
+            ProbeUrl::HttpFlv(url) => Self::Http(Box::new(Http::open(url, ca_file).await?)),
         })
     }
 
@@ -51,15 +51,15 @@ impl Connection {
 
 /// A player over RTMP.
 pub(super) struct Rtmp {
-    stream: TcpStream,
+    stream: Stream,
     client: ClientSession,
     /// What is to be sent, and has not been.
     unsent: Bytes,
 }
 
 impl Rtmp {
-    async fn open(url: &RtmpUrl) -> Result<Self, ProbeError> {
-        let stream = dial(&url.host, url.port).await?;
+    async fn open(url: &RtmpUrl, ca_file: Option<&Path>) -> Result<Self, ProbeError> {
+        let stream = dial(&url.host, url.port, Transport::of(url.tls, ca_file)).await?;
         let client = ClientSession::new(ClientSettings {
             tc_url: url.tc_url(),
             app: url.app.clone(),
@@ -110,7 +110,7 @@ impl Rtmp {
                 self.unsent = self.client.take_output();
             }
             if self.unsent.is_empty() {
-                return Ok(());
+                return Ok(self.stream.flush().await?);
             }
             // Takes out of the buffer exactly what was written.
             self.stream.write_buf(&mut self.unsent).await?;
@@ -127,9 +127,10 @@ pub(super) struct Http {
 }
 
 impl Http {
-    async fn open(url: &Url) -> Result<Self, ProbeError> {
+    async fn open(url: &Url, ca_file: Option<&Path>) -> Result<Self, ProbeError> {
         let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let stream = dial(host, url.port().unwrap_or(HTTP_PORT)).await?;
+        let transport = Transport::of(url.scheme() == "https", ca_file);
+        let stream = dial(host, url.port_or_known_default().unwrap_or_default(), transport).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(invalid)?;
         // How the connection ends, answer and body tell.
         let driver = AbortOnDropHandle::new(tokio::spawn(async move { drop(connection.await) }));

@@ -12,7 +12,7 @@ use crate::rtmp::url::{RtmpUrl, UrlError};
 pub enum ProbeUrl {
     /// Over RTMP.
     Rtmp(RtmpUrl),
-    /// FLV over HTTP, without TLS.
+    /// FLV over HTTP or HTTPS.
     HttpFlv(Url),
 }
 
@@ -20,7 +20,7 @@ pub enum ProbeUrl {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeUrlError {
     /// Another protocol.
-    #[error("expected rtmp://host/app/stream or http://host/app/stream.flv")]
+    #[error("expected rtmp://host/app/stream or http://host/app/stream.flv, or rtmps:// or https://")]
     Scheme,
     /// Not of that form.
     #[error(transparent)]
@@ -37,10 +37,10 @@ impl FromStr for ProbeUrl {
     type Err = ProbeUrlError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.starts_with("rtmp://") {
+        if text.starts_with("rtmp://") || text.starts_with("rtmps://") {
             return Ok(Self::Rtmp(text.parse()?));
         }
-        if !text.starts_with("http://") {
+        if !text.starts_with("http://") && !text.starts_with("https://") {
             return Err(ProbeUrlError::Scheme);
         }
         let url = Url::parse(text)?;
@@ -63,7 +63,12 @@ mod tests {
 
     #[test]
     fn both_protocols_are_read_and_shown_as_they_were_given() {
-        for text in ["rtmp://edge:1935/live/x?token=a", "http://[::1]:8080/live/x.flv?token=a"] {
+        for text in [
+            "rtmp://edge:1935/live/x?token=a",
+            "rtmps://edge:1443/live/x?token=a",
+            "http://[::1]:8080/live/x.flv?token=a",
+            "https://edge/live/x.flv",
+        ] {
             assert_eq!(text.parse::<ProbeUrl>().unwrap().to_string(), text);
         }
     }
@@ -71,7 +76,7 @@ mod tests {
     #[test]
     fn what_cannot_be_probed_is_refused_with_what_can() {
         let error = |text: &str| text.parse::<ProbeUrl>().unwrap_err();
-        assert_eq!(error("https://edge/live/x.flv"), ProbeUrlError::Scheme);
+        assert_eq!(error("ws://edge/live/x.flv"), ProbeUrlError::Scheme);
         assert_eq!(error("http://edge/live/x.m3u8"), ProbeUrlError::NotFlv);
         assert!(matches!(error("http://:80/live/x.flv"), ProbeUrlError::Http(_)));
         assert!(matches!(error("rtmp://edge/x"), ProbeUrlError::Rtmp(_)));

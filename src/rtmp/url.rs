@@ -1,14 +1,18 @@
-//! RTMP URLs: `rtmp://host[:port]/app/stream[?query]`.
+//! RTMP URLs: `rtmp://host[:port]/app/stream[?query]`, or `rtmps://` over TLS.
 
 use std::fmt;
 use std::str::FromStr;
 
 /// The port where none is given (RTMP specification 1.0, section 1).
 const DEFAULT_PORT: u16 = 1935;
+/// The same over TLS, which has none of its own: that of HTTPS, as clients have it.
+const DEFAULT_TLS_PORT: u16 = 443;
 
 /// The parts of an RTMP URL, as they stand in it: nothing is decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RtmpUrl {
+    /// Whether it is spoken over TLS.
+    pub tls: bool,
     /// A name or an address, without brackets.
     pub host: String,
     /// The TCP port.
@@ -23,7 +27,7 @@ pub struct RtmpUrl {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
     /// It begins otherwise.
-    #[error("an RTMP URL begins with rtmp://")]
+    #[error("an RTMP URL begins with rtmp:// or rtmps://")]
     Scheme,
     /// No host, or a port that is none.
     #[error("an RTMP URL needs a host, and behind a colon a port from 1 to 65535")]
@@ -37,14 +41,19 @@ impl FromStr for RtmpUrl {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let rest = text.strip_prefix("rtmp://").ok_or(UrlError::Scheme)?;
+        let (tls, rest) = match text.split_once("://") {
+            Some(("rtmp", rest)) => (false, rest),
+            Some(("rtmps", rest)) => (true, rest),
+            _ => return Err(UrlError::Scheme),
+        };
+        let default_port = if tls { DEFAULT_TLS_PORT } else { DEFAULT_PORT };
         let (authority, path) = rest.split_once('/').ok_or(UrlError::Path)?;
         let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((host, "")) => (host, None),
             Some((host, port)) => (host, Some(port.strip_prefix(':').ok_or(UrlError::Host)?)),
             None => authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
         };
-        let port = port.map_or(Ok(DEFAULT_PORT), |port| port.parse().map_err(|_| UrlError::Host))?;
+        let port = port.map_or(Ok(default_port), |port| port.parse().map_err(|_| UrlError::Host))?;
         if host.is_empty() || port == 0 {
             return Err(UrlError::Host);
         }
@@ -54,14 +63,15 @@ impl FromStr for RtmpUrl {
         if app.is_empty() || stream.is_empty() {
             return Err(UrlError::Path);
         }
-        Ok(Self { host: host.to_owned(), port, app: app.to_owned(), stream: format!("{stream}{query}") })
+        Ok(Self { tls, host: host.to_owned(), port, app: app.to_owned(), stream: format!("{stream}{query}") })
     }
 }
 
 impl RtmpUrl {
     /// The URL of the app, as the connect command names it (7.2.1.1, `tcUrl`).
     pub fn tc_url(&self) -> String {
-        format!("rtmp://{}/{}", self.authority(), self.app)
+        let scheme = if self.tls { "rtmps" } else { "rtmp" };
+        format!("{scheme}://{}/{}", self.authority(), self.app)
     }
 
     /// `host:port`, with brackets around an IPv6 address.
@@ -95,6 +105,13 @@ mod tests {
         let url: RtmpUrl = "rtmp://[::1]:1936/live/x".parse().unwrap();
         assert_eq!((url.host.as_str(), url.port), ("::1", 1936));
         assert_eq!(url.to_string(), "rtmp://[::1]:1936/live/x");
+    }
+
+    #[test]
+    fn over_tls_another_port_is_meant_where_none_is_given() {
+        let url: RtmpUrl = "rtmps://media.example/live/x".parse().unwrap();
+        assert_eq!((url.tls, url.port), (true, 443));
+        assert_eq!(url.to_string(), "rtmps://media.example:443/live/x");
     }
 
     #[test]

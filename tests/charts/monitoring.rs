@@ -127,4 +127,8 @@ fn who_installs_without_charts_has_the_same_alerts_and_panels() {
             }
         }
     }
+    let in_charts: BTreeSet<String> =
+        Chart::ALL.into_iter().flat_map(|chart| expressions(&watched(chart))).map(|(what, _)| what).collect();
+    let missing: Vec<&String> = in_conf.keys().filter(|what| !in_charts.contains(*what)).collect();
+    assert!(missing.is_empty(), "no chart has {missing:?}");
 }

@@ -1,5 +1,6 @@
 //! `rillcast probe`: whether media flows, with an exit code for scripts.
 
+use super::harness::authority::Authority;
 use super::harness::process::Process;
 use super::harness::publisher::Publisher;
 use super::harness::server::{Server, free_address};
@@ -65,4 +66,29 @@ fn what_cannot_be_probed_is_wrong_usage() {
     for url in ["https://edge/live/x.flv", "http://edge/live/x.m3u8", "rtmp://edge"] {
         assert_eq!(probe(&[url]).code, Some(2), "{url}");
     }
+}
+
+#[test]
+fn over_tls_a_stream_is_published_and_probed_by_who_knows_the_authority() {
+    let authority = Authority::new();
+    let directory = authority.certificate(&["localhost"]);
+    let listen = "tls_listen = \"127.0.0.1:0\"\n";
+    let origin =
+        Server::origin(&format!("[rtmp]\n{listen}[http]\n{listen}[tls]\ncertificates = [{:?}]\n", directory.display()));
+    let port = |protocol: &str| origin.listens_for(protocol).port();
+    let ca_file = authority.file().display().to_string();
+    let rtmps = format!("rtmps://localhost:{}/live/probed", port("rtmps"));
+    let https = format!("https://localhost:{}/live/probed.flv", port("https"));
+    let _publisher = Process::rillcast(&["publish", "--demo", "--ca-file", &ca_file, &rtmps]);
+    for url in [&rtmps, &https] {
+        let probed = probe(&["--seconds", "1", "--wait", "20", "--ca-file", &ca_file, url]);
+        assert_eq!(probed.code, Some(0), "{url}: {}", probed.stderr);
+    }
+    let another = Authority::new().file().display().to_string();
+    for url in [rtmps.replace("localhost", "127.0.0.1"), https.replace("localhost", "127.0.0.1")] {
+        let probed = probe(&["--ca-file", &ca_file, &url]);
+        assert_eq!(probed.code, Some(1), "{url} is another name than the certificate's");
+        assert!(probed.stderr.contains("certificate"), "{}", probed.stderr);
+    }
+    assert!(probe(&["--ca-file", &another, &rtmps]).stderr.contains("cannot be read"), "its directory has gone");
 }

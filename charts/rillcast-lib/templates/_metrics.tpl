@@ -70,6 +70,49 @@ spec:
           labels: { severity: warning }
           annotations:
             summary: "{{ $fullname }} refuses players for want of {{ `{{ $labels.limit }}` }}; add replicas or raise the limit"
+        - alert: RillcastConnectionsRefused
+          expr: sum by (namespace) (rate(rillcast_connections_total{ {{- $series -}} , result="refused"}[5m])) > 0
+          for: 5m
+          labels: { severity: warning }
+          annotations:
+            summary: "{{ $fullname }} refuses connections: limits.max_connections or that of an address is reached"
+        - alert: RillcastFirstFrameSlow
+          expr: histogram_quantile(0.95, sum by (namespace, le) (rate(rillcast_first_frame_seconds_bucket{ {{- $series -}} }[10m]))) > 2
+          for: 10m
+          labels: { severity: warning }
+          annotations:
+            summary: "Of the players of {{ $fullname }} one in twenty waits longer than 2 s for its first picture"
+        - alert: RillcastRingsFull
+          expr: sum by (namespace) (rate(rillcast_disconnects_total{ {{- $series -}} , reason="ring_budget"}[5m])) > 0
+          labels: { severity: critical }
+          annotations:
+            summary: "{{ $fullname }} refuses publishers: limits.ring_bytes is used up"
+        - alert: RillcastMarksRefused
+          expr: sum by (namespace, result) (rate(rillcast_marks_total{ {{- $series -}} , result=~"wrong|old|replayed|malformed"}[5m])) > 0
+          for: 10m
+          labels: { severity: warning }
+          annotations:
+            summary: "{{ $fullname }} refuses servers that call themselves its own ({{ `{{ $labels.result }}` }}): look at cluster.key and at the clocks"
+        - alert: RillcastConfigurationRefused
+          expr: min by (namespace, pod) (rillcast_config_last_reload_successful{ {{- $series -}} }) == 0
+          for: 1m
+          labels: { severity: warning }
+          annotations:
+            summary: "{{ `{{ $labels.pod }}` }} goes on with its former configuration: the new one is not valid; GET /api/v1/config says why"
+        - alert: RillcastCertificateExpires
+          expr: >-
+            min by (namespace, pod) (rillcast_tls_certificate_expiry_timestamp_seconds{ {{- $series -}} } > 0)
+            < time() + 7 * 86400
+          for: 1h
+          labels: { severity: warning }
+          annotations:
+            summary: "A certificate of {{ `{{ $labels.pod }}` }} expires within a week, or has"
+        - alert: RillcastHooksFail
+          expr: sum by (namespace, hook) (rate(rillcast_hooks_total{ {{- $series -}} , result=~"failed|dropped"}[5m])) > 0
+          for: 5m
+          labels: { severity: warning }
+          annotations:
+            summary: "{{ `{{ $labels.hook }}` }} of {{ $fullname }} is not answered"
         - alert: RillcastPacketsDropped
           expr: >-
             sum by (namespace) (rate(rillcast_dropped_packets_total{ {{- $series -}} }[5m]))
@@ -97,6 +140,16 @@ spec:
           labels: { severity: warning }
           annotations:
             summary: "Publishers of {{ $fullname }} compete for the same names"
+        - alert: RillcastRecordingFails
+          expr: sum by (namespace, reason) (increase(rillcast_dvr_errors_total{ {{- $series -}} }[10m])) > 0
+          labels: { severity: critical }
+          annotations:
+            summary: "{{ $fullname }} cannot record ({{ `{{ $labels.reason }}` }})"
+        - alert: RillcastSegmentsNotWritten
+          expr: sum by (namespace, reason) (increase(rillcast_hls_disk_errors_total{ {{- $series -}} }[10m])) > 0
+          labels: { severity: warning }
+          annotations:
+            summary: "{{ $fullname }} cannot write files of HLS ({{ `{{ $labels.reason }}` }})"
         {{- end }}
         - alert: RillcastNamesUnresolved
           expr: sum by (namespace) (rate(rillcast_dns_lookups_total{ {{- $series -}} , result="failed"}[5m])) > 0
