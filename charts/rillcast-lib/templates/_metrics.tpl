@@ -180,7 +180,20 @@ spec:
   (list "Upstream lost, by reason" "cps" (printf "sum by (reason) (rate(rillcast_upstream_reconnects_total{%s}[1m]))" $series) "{{reason}}")
   (list "Memory of rings" "bytes" (printf "sum by (pod) (rillcast_ring_bytes{%s})" $series) "{{pod}}")
   (list "Draining" "short" (printf "sum(rillcast_draining{%s})" $series) "pods")
+  (list "Open connections" "short" (printf "sum by (pod) (rillcast_open_connections{%s})" $series) "{{pod}}")
+  (list "HLS requests" "reqps" (printf "sum by (file, result) (rate(rillcast_hls_requests_total{%s}[1m]))" $series) "{{file}} {{result}}")
+  (list "HLS memory" "bytes" (printf "sum by (pod) (rillcast_hls_memory_bytes{%s})" $series) "{{pod}} packaged" (printf "sum by (pod) (rillcast_hls_cache_bytes{%s})" $series) "{{pod}} fetched")
 -}}
+{{- if eq (include "rillcast.role" .) "edge" -}}
+{{- $panels = append $panels
+  (list "Players for each pull" "short" (printf "sum(rillcast_players{%s}) / sum(rillcast_upstream_pulls{%s})" $series $series) "players / pulls")
+-}}
+{{- else -}}
+{{- $panels = concat $panels (list
+  (list "Recordings" "short" (printf "sum by (pod) (rillcast_dvr_recordings{%s})" $series) "{{pod}} being written" (printf "sum by (reason) (rate(rillcast_dvr_errors_total{%s}[5m]))" $series) "errors: {{reason}}")
+  (list "Origins that see each other" "short" (printf "min by (pod) (rillcast_peers{%s})" $series) "{{pod}} peers" (printf "sum by (pod) (rillcast_leases{%s})" $series) "{{pod}} names held elsewhere"))
+-}}
+{{- end -}}
 {{- $drawn := list -}}
 {{- range $index, $panel := $panels -}}
 {{- $targets := list (dict "refId" "A" "expr" (index $panel 2) "legendFormat" (index $panel 3)) -}}
