@@ -63,5 +63,6 @@ mod system {
     mod tls;
     mod upstream_http;
     mod upstream_tls;
+    mod walk_through;
     mod ws;
 }
