@@ -307,7 +307,7 @@ pub fn token(input: &[u8]) -> u64 {
 /// Settings that take everything that is made with `key`.
 fn all_forms(key: &str) -> config::Auth {
     let text = format!("[auth]\nplay_key = \"{key}\"\nplay_jwt_key = \"{key}{key}\"\nplay_md5_key = \"{key}\"\n");
-    config::load_text(Role::Origin, "fuzz.toml", &text).expect("a configuration").auth
+    config::load_text(Role::Origin, "fuzz.toml", &text).expect("a configuration").auth_for("live")
 }
 
 /// A configuration: that of an operator is no stranger's, but that of an API may be anybody's.

@@ -83,7 +83,8 @@ fn a_player_that_fell_behind_shows_how_far() {
     wait_at_most(Duration::from_secs(90), "it is closed", || !ended(&origin, "rtmp-play").is_empty());
     let line = line(&origin, "rtmp-play");
     assert_eq!(line["reason"], "slow_player", "{line}");
-    assert!(line["behind_ms"].as_u64() > Some(1_000), "{line}");
+    // About as much as is kept for it.
+    assert!(line["behind_ms"].as_u64() > Some(500), "{line}");
     pace.release();
 }
 
