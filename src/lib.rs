@@ -23,6 +23,7 @@
 //! - [`drain`]: the order to take leave of all clients.
 //! - [`admin`], [`metrics`], [`auth`], [`config`]: what surrounds the media.
 //! - [`hooks`]: servers of somebody else that are asked about clients, and told of them.
+//! - [`logging`]: what the log looks like.
 //! - [`server`]: the only place that puts them together; [`demo`] runs two of them, [`probe`] plays what they
 //!   send, and [`sign`] makes URLs that they let in.
 #![forbid(unsafe_code)]
@@ -37,6 +38,7 @@ pub mod dvr;
 pub mod hls;
 pub mod hooks;
 pub mod hub;
+pub mod logging;
 pub mod media;
 pub mod metrics;
 pub mod mux;

@@ -7,16 +7,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rillcast::auth::Action;
-use rillcast::config::{self, Config, ConfigError, Log, LogFormat, Network, Role, Secret};
+use rillcast::config::{self, Config, ConfigError, Log, Network, Role, Secret};
 use rillcast::demo::{self, RtmpUrl};
 use rillcast::drain::Purpose;
+use rillcast::logging::start as start_log;
 use rillcast::probe::{self, ProbeUrl};
-use rillcast::server::{Server, SetLogLevel};
+use rillcast::server::Server;
 use rillcast::sign::SignTarget;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// A live streaming server for clusters.
 #[derive(Debug, Parser)]
@@ -327,23 +325,4 @@ impl Signals {
             _ = self.interrupt.recv() => SignalKind::interrupt(),
         }
     }
-}
-
-/// Starts to log; the level may be changed by what is returned.
-fn start_log(log: &Log) -> anyhow::Result<SetLogLevel> {
-    let filter = EnvFilter::try_new(&log.level).context("log.level")?;
-    let (filter, handle) = tracing_subscriber::reload::Layer::new(filter);
-    let logged = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let started = match log.format {
-        LogFormat::Json => tracing_subscriber::registry().with(filter).with(logged.json()).try_init(),
-        LogFormat::Text => {
-            let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            tracing_subscriber::registry().with(filter).with(logged.with_ansi(is_terminal)).try_init()
-        }
-    };
-    started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))?;
-    Ok(Box::new(move |level| {
-        let filter = EnvFilter::try_new(level).map_err(|error| error.to_string())?;
-        handle.reload(filter).map_err(|error| error.to_string())
-    }))
 }

@@ -37,12 +37,12 @@ use tracing::Instrument;
 use crate::auth::{ClusterKey, Mark};
 use crate::config::{Config, Live};
 use crate::hooks::{Attendance, Caller, Hooks, Subject};
-use crate::hub::{Demand, Identity, OnDemand, PublishError, PublishRequest, Publisher, PullState, Source};
+use crate::hub::{Demand, OnDemand, PublishError, PublishRequest, Publisher, PullState, Source};
 use crate::metrics::{Metrics, Protocol, ReconnectReason};
 use crate::net::dns::Names;
 use crate::net::tls::ClientTlsError;
 use crate::seldom::warn_seldom;
-use crate::sessions::{About, Count, Kind, Session, Sessions};
+use crate::sessions::{About, ClientId, Count, Kind, Session, Sessions};
 
 use health::LONGEST_REST_WHILE_WAITED_FOR;
 use rhythm::Rhythm;
@@ -143,12 +143,13 @@ impl Puller {
 impl OnDemand for Puller {
     fn serve(&self, demand: Demand) {
         let context = Arc::clone(&self.context);
-        let span = tracing::info_span!(parent: None, "pull", stream = %demand.key());
+        let id = context.sessions.next_id();
+        let span = tracing::error_span!(parent: None, "pull", stream = demand.key().as_str(), %id);
         let pull = async move {
             let stop = context.stop.clone();
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = Pull::new(&context, demand).run() => {}
+                () = Pull::new(&context, demand, id).run() => {}
             }
         };
         (self.spawn)(Box::pin(pull.instrument(span)));
@@ -158,6 +159,8 @@ impl OnDemand for Puller {
 /// The pull of one stream.
 struct Pull<'a> {
     context: &'a PullContext,
+    /// The same for all upstreams, one after the other.
+    id: ClientId,
     demand: Demand,
     target: Target,
     /// The address in use, or the first one tried, and what it belongs to.
@@ -199,9 +202,9 @@ enum Pause {
 }
 
 impl<'a> Pull<'a> {
-    fn new(context: &'a PullContext, demand: Demand) -> Self {
+    fn new(context: &'a PullContext, demand: Demand, id: ClientId) -> Self {
         let target = Target::of(demand.key());
-        Self { context, demand, target, upstream: None, retries: 0, held_until: None, attendance: None }
+        Self { context, id, demand, target, upstream: None, retries: 0, held_until: None, attendance: None }
     }
 
     async fn run(mut self) {
@@ -303,7 +306,7 @@ impl<'a> Pull<'a> {
             // They came at the last moment. It is looked for at the origins now.
             Err(PublishError::Shields) => None,
             Err(error) => {
-                tracing::warn!(%error, "cannot take the stream in");
+                warn_seldom!(key = error.to_string(), %error, "cannot take the stream in");
                 None
             }
         }
@@ -316,7 +319,7 @@ impl<'a> Pull<'a> {
         }
         let key = self.demand.key().clone();
         let (app, url) = (key.app().to_owned(), format!("rtmp://{upstream}/{}", key.app()));
-        let caller = Arc::new(Caller::new(Identity::random().to_string(), upstream.ip(), app, url, None));
+        let caller = Arc::new(Caller::new(self.id.to_string(), upstream.ip(), app, url, None));
         let subject = Subject { key, query: String::new(), stream_id: None };
         self.attendance = Some(self.context.hooks.pull(&caller, subject, upstream.to_string()));
     }
@@ -329,7 +332,7 @@ impl<'a> Pull<'a> {
             connection::Connection::HttpFlv(_) => Protocol::HttpFlv,
         };
         let about = About { is_server: true, ..About::peer(found.connection.address()) };
-        let session = sessions.enter(sessions.next_id(), Kind::Pull(protocol), self.demand.key(), about);
+        let session = sessions.enter(self.id, Kind::Pull(protocol), self.demand.key(), about);
         session.has_name();
         session
     }

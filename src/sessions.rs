@@ -85,11 +85,12 @@ impl Sessions {
     fn leave(&self, client: &Arc<Client>) {
         let mut clients = self.shared.clients.lock();
         // A connection may have begun its next session before this one has gone.
-        if clients.get(&client.id.number).is_some_and(|entered| Arc::ptr_eq(entered, client)) {
+        let is_last = clients.get(&client.id.number).is_some_and(|entered| Arc::ptr_eq(entered, client));
+        if is_last {
             clients.remove(&client.id.number);
         }
         drop(clients);
-        if client.kind.publishes() {
+        if is_last && client.kind.publishes() {
             self.shared.publishers.remove_if(&client.key, |_, number| *number == client.id.number);
         }
     }

@@ -46,6 +46,9 @@ impl Publisher {
         let is_pull = request.source.is_pull();
         let mut state = stream.state();
         let was_live = state.live.is_some();
+        // Not a pull that gives way, and not the same publisher on a new connection.
+        let competes = !is_pull
+            && state.live.as_ref().is_some_and(|live| !live.source.is_pull() && live.session != request.session);
         let begun = state.begin_publish(request, now());
         let (told_end, session_number) = (state.ring.end(), state.session);
         drop(state);
@@ -53,7 +56,7 @@ impl Publisher {
             // Whoever fetches the stream need not any more.
             stream.demand_changed.notify_one();
         }
-        if was_live && !matches!(begun, Err(PublishError::RingBudget | PublishError::Shields)) {
+        if competes && !matches!(begun, Err(PublishError::RingBudget | PublishError::Shields)) {
             shared.metrics.stream_conflicts.inc();
         }
         let (number, replaced) = begun?;

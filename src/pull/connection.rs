@@ -60,7 +60,7 @@ pub(super) enum OpenError {
     #[error("it fetches no streams for other edges")]
     NotAShield,
     /// It refused for another reason.
-    #[error("it refuses: {code} {description}")]
+    #[error("it refuses: {code:.100} {description:.200}")]
     Refused {
         /// The status.
         code: String,
@@ -68,13 +68,13 @@ pub(super) enum OpenError {
         description: String,
     },
     /// It said who has the stream.
-    #[error("it redirects to {location}")]
+    #[error("it redirects to {location:.200}")]
     Redirected {
         /// A URL.
         location: String,
     },
     /// It redirects to what we cannot follow.
-    #[error("it redirects to {location}, which leads nowhere")]
+    #[error("it redirects to {location:.200}, which leads nowhere")]
     BadRedirect {
         /// As the upstream sent it.
         location: String,

@@ -71,7 +71,7 @@ impl OnPublish for Forwarder {
         let (answer, answered) = oneshot::channel();
         let publication = Publication::of(key, request);
         let shared = Arc::clone(&self.shared);
-        let span = tracing::info_span!(parent: None, "forward", stream = %key, session = %publication.session);
+        let span = tracing::error_span!(parent: None, "forward", stream = %key, session = %publication.session);
         (self.spawn)(Box::new(move |shard| Box::pin(serve(shared, publication, shard, answer).instrument(span))));
         // A task that ended without an answer was stopped.
         Box::pin(async move { answered.await.unwrap_or(Err(PublishError::Unreachable)) })

@@ -87,7 +87,7 @@ impl ServeContext {
     /// Counts and logs a refusal.
     pub(super) fn note_refusal(&self, action: Action, key: &StreamKey, refusal: &Refusal) {
         self.metrics.access.refusals(label_of(action), refusal.label()).inc();
-        tracing::info!(stream = %key, %action, %refusal, "refused");
+        tracing::info!(stream = key.as_str(), %action, %refusal, "refused");
     }
 }
 

@@ -84,7 +84,7 @@ pub(super) struct Exchange {
 /// Serves a connection until it ends, for whatever reason.
 pub async fn serve(context: Arc<ServeContext>, stream: Stream, accepted: Accepted) {
     let id = context.sessions.next_id();
-    let span = tracing::info_span!("http", peer = %accepted.peer, %id);
+    let span = tracing::error_span!("http", peer = %accepted.peer, %id);
     let (protocol, reason, has_told) = run(&context, stream, accepted, &span, id).await;
     span.in_scope(|| context.connection_ended(protocol, reason, has_told));
 }
@@ -115,7 +115,9 @@ async fn run(
             (protocol, reason, exchange.has_told.load(Ordering::Relaxed))
         }
         Ok(Ok(Some(Version::Two))) => {
-            (Protocol::Hls, Box::pin(multiplexed::run(context, stream, accepted, span)).await, false)
+            let reason = Box::pin(multiplexed::run(context, stream, accepted, span)).await;
+            // That files were fetched is no news.
+            (Protocol::Hls, reason, matches!(reason, Reason::Done | Reason::PeerClosed))
         }
         Ok(Ok(None) | Err(_)) => (Protocol::HttpFlv, Reason::Probe, false),
         Err(_) => (Protocol::HttpFlv, Reason::CommandTimeout, false),
@@ -157,7 +159,10 @@ async fn run_http1(
             // Bodies end by themselves; what waits for the next request ends here.
             LastRequest::Answered => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                tokio::select! {
+                    ended = connection => ended,
+                    () = stuck_when_kicked(exchange) => return (exchange.protocol(), Reason::Kicked),
+                }
             }
             LastRequest::Missing => return (Protocol::HttpFlv, Reason::CommandTimeout),
         }
@@ -344,14 +349,14 @@ async fn respond(
         && *request.method() == Method::GET
         && ws::is_wanted(request.headers())
     {
-        let admission = match Box::pin(entrance::admit(exchange, key, request, standing)).await {
-            Ok(admission) => admission,
-            Err(response) => return *response,
-        };
         let count = exchange.enter(Protocol::WsFlv, key, request, standing.is_some());
-        let answered =
-            unless_kicked(exchange, count.clone(), ws::answer(exchange, request, key, admission, count, asked_at));
-        let response = answered.await;
+        let answered = async {
+            match Box::pin(entrance::admit(exchange, key, request, standing)).await {
+                Ok(admission) => ws::answer(exchange, request, key, admission, count.clone(), asked_at).await,
+                Err(response) => *response,
+            }
+        };
+        let response = unless_kicked(exchange, count.clone(), answered).await;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             exchange.leave(exchange.latest_reason());
         }
@@ -363,14 +368,16 @@ async fn respond(
         route::loop_detected()
     } else {
         match target {
-            Target::Flv(key) => match Box::pin(entrance::admit(exchange, key, request, standing)).await {
-                Ok(admission) => {
-                    let count = exchange.enter(Protocol::HttpFlv, key, request, standing.is_some());
-                    let answered = flv::answer(exchange, key, standing, admission, count.clone(), asked_at);
-                    unless_kicked(exchange, count, answered).await
-                }
-                Err(response) => *response,
-            },
+            Target::Flv(key) => {
+                let count = exchange.enter(Protocol::HttpFlv, key, request, standing.is_some());
+                let answered = async {
+                    match Box::pin(entrance::admit(exchange, key, request, standing)).await {
+                        Ok(admission) => flv::answer(exchange, key, standing, admission, count.clone(), asked_at).await,
+                        Err(response) => *response,
+                    }
+                };
+                unless_kicked(exchange, count.clone(), answered).await
+            }
             Target::File(resource) => {
                 let client = Client {
                     peer: exchange.requester(),
@@ -383,6 +390,8 @@ async fn respond(
                 *exchange.reason.lock() = Some(Reason::PeerClosed);
                 let (response, reason) = hls::answer(&exchange.context, client, resource, request).await;
                 *exchange.reason.lock() = Some(reason);
+                // That a file was fetched is no news.
+                exchange.has_told.store(response.status().is_success(), Ordering::Relaxed);
                 response
             }
         }

@@ -13,6 +13,7 @@ use crate::media::stream_key::StreamKey;
 use crate::metrics::Reason;
 use crate::rtmp::server::ServerEvent;
 use crate::rtmp::status::Status;
+use crate::seldom::warn_seldom;
 use crate::sessions::{Count, Kind};
 
 use super::access::{Admission, Expiry};
@@ -216,7 +217,8 @@ async fn take(
             return Err(Reason::PublishSilent);
         }
         if !allowance.note(connection.link.take_received(), Instant::now()) {
-            tracing::warn!("the publisher sends more than limits.publish_bitrate allows");
+            let address = connection.accepted.peer.ip();
+            warn_seldom!(key = address, "the publisher sends more than limits.publish_bitrate allows");
             return Err(Reason::PublishTooFast);
         }
         connection.link.flush().await?;

@@ -44,6 +44,8 @@ pub(super) struct Connection<'a> {
     about: About,
     /// What it does at present.
     pub(super) session: Option<Session>,
+    /// Whether the log knows of a session that has ended.
+    has_told: bool,
     /// Whether the peer has had a part of something, behind which nothing else can be said.
     pub(super) is_cut: bool,
     /// What the peer is, if it is a server that pulls.
@@ -55,7 +57,7 @@ pub(super) struct Connection<'a> {
 /// Serves a connection until it ends, for whatever reason.
 pub async fn serve(context: Arc<ServeContext>, stream: Stream, accepted: Accepted) {
     let id = context.sessions.next_id();
-    let span = tracing::info_span!("rtmp", peer = %accepted.peer, %id);
+    let span = tracing::error_span!("rtmp", peer = %accepted.peer, %id);
     let (reason, has_told) = run(&context, stream, &accepted, &span, id).await;
     span.in_scope(|| context.connection_ended(Protocol::Rtmp, reason, has_told));
 }
@@ -81,6 +83,7 @@ async fn run(context: &ServeContext, stream: Stream, accepted: &Accepted, span: 
         app: String::new(),
         about: About::peer(accepted.peer),
         session: None,
+        has_told: false,
         is_cut: false,
         caller: Arc::new(caller),
         attendance: None,
@@ -88,8 +91,8 @@ async fn run(context: &ServeContext, stream: Stream, accepted: &Accepted, span: 
         can_reconnect: false,
     };
     let Err(reason) = connection.run().await;
-    let has_told = connection.session.is_some();
     connection.leave(reason);
+    let has_told = connection.has_told;
     // What the session has left to say explains the end to the peer.
     let hears_nothing = matches!(reason, Reason::PeerClosed | Reason::PeerLost | Reason::Probe | Reason::SlowPlayer);
     if !hears_nothing && !connection.is_cut {
@@ -203,6 +206,7 @@ impl Connection<'_> {
         self.link.count = None;
         if let Some(session) = self.session.take() {
             session.end(reason.label());
+            self.has_told = true;
         }
     }
 

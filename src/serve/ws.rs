@@ -281,14 +281,14 @@ impl Player<'_> {
         self.count.sent(self.outbound.bytes() as u64);
         let Self { socket, outbound, count, .. } = self;
         // A pong that is half out goes first.
-        let flushed = poll_fn(|context| Pin::new(&mut *socket).poll_flush(context)).await;
-        let written = match flushed {
-            Ok(()) => tokio::select! {
-                biased;
-                written = poll_fn(|context| outbound.poll_write(socket.get_mut(), context)) => written.map_err(Error::Io),
-                () = count.kicked() => return Err(Reason::Kicked),
-            },
-            Err(error) => Err(error),
+        let write = async {
+            poll_fn(|context| Pin::new(&mut *socket).poll_flush(context)).await?;
+            poll_fn(|context| outbound.poll_write(socket.get_mut(), context)).await.map_err(Error::Io)
+        };
+        let written = tokio::select! {
+            biased;
+            written = write => written,
+            () = count.kicked() => return Err(Reason::Kicked),
         };
         written.map_err(|error| {
             tracing::debug!(%error, "the player takes nothing");

@@ -12,6 +12,7 @@ use crate::net::preamble::{self, PreambleError};
 use crate::net::socket;
 use crate::net::stream::Stream;
 use crate::net::tls::{Alpn, ServerTls};
+use crate::seldom::warn_seldom;
 use crate::serve::{Accepted, HANDSHAKE_TIMEOUT, ServeContext};
 
 /// What a connection has to go through.
@@ -46,7 +47,7 @@ impl Arrival {
                 Err(End::Failed(reason)) => reason,
             },
         };
-        let span = tracing::info_span!("arrival", peer = %accepted.peer);
+        let span = tracing::error_span!("arrival", peer = %accepted.peer);
         span.in_scope(|| context.connection_ended(self.protocol, reason, false));
         None
     }
@@ -94,7 +95,7 @@ impl Arrival {
             Ok(Ok(named)) => named,
             Ok(Err(PreambleError::Io(_))) => return Err(End::Failed(Reason::Probe)),
             Ok(Err(PreambleError::Header(error))) => {
-                tracing::warn!(proxy = %accepted.peer, %error, "a proxy sent a header that cannot be used");
+                warn_seldom!(key = accepted.peer.ip(), proxy = %accepted.peer, %error, "a proxy sent a header that cannot be used");
                 return Err(End::Failed(Reason::ProxyHeaderInvalid));
             }
             Err(_) => return Err(End::Failed(Reason::HandshakeTimeout)),

@@ -13,7 +13,7 @@ pub(super) fn log(client: &Client, delay: Option<Delay>, reason: &str) {
         peer = %client.peer,
         kind = client.kind.label(),
         server = client.is_server,
-        stream = %client.key,
+        stream = client.key.as_str(),
         seconds = (client.since.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0,
         sent_bytes = client.sent(),
         received_bytes = client.received(),

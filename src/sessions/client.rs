@@ -84,7 +84,8 @@ pub(super) struct Client {
     received: AtomicU64,
     /// Milliseconds until the first media was written, and one; 0 before.
     first_frame: AtomicU32,
-    sampled: Sample,
+    /// The last but one, and the last.
+    samples: [Sample; 2],
     is_kicked: AtomicBool,
     /// Of the task that is to look when it is kicked.
     waker: AtomicWaker,
@@ -97,6 +98,18 @@ struct Sample {
     at: AtomicU64,
     sent: AtomicU64,
     received: AtomicU64,
+}
+
+impl Sample {
+    fn get(&self) -> [u64; 3] {
+        [&self.at, &self.sent, &self.received].map(|number| number.load(Ordering::Relaxed))
+    }
+
+    fn set(&self, at: u64, sent: u64, received: u64) {
+        self.at.store(at, Ordering::Relaxed);
+        self.sent.store(sent, Ordering::Relaxed);
+        self.received.store(received, Ordering::Relaxed);
+    }
 }
 
 impl Client {
@@ -115,7 +128,7 @@ impl Client {
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
             first_frame: AtomicU32::new(0),
-            sampled: Sample::default(),
+            samples: Default::default(),
             is_kicked: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         }
@@ -147,21 +160,21 @@ impl Client {
         self.first_frame.load(Ordering::Relaxed).checked_sub(1)
     }
 
-    /// Notes the totals, for rates from now on.
+    /// Notes the totals, for rates from the next time on.
     pub(super) fn sample(&self) {
-        self.sampled.at.store(self.since.elapsed().as_millis() as u64, Ordering::Relaxed);
-        self.sampled.sent.store(self.sent(), Ordering::Relaxed);
-        self.sampled.received.store(self.received(), Ordering::Relaxed);
+        let [before, last] = &self.samples;
+        let [at, sent, received] = last.get();
+        before.set(at, sent, received);
+        last.set(self.since.elapsed().as_millis() as u64, self.sent(), self.received());
     }
 
-    /// Kilobits a second received and sent since the last sample, or since the session began.
+    /// Kilobits a second received and sent since the last sample but one, or since the session began.
     pub(super) fn kilobits(&self) -> (u64, u64) {
         let now = self.since.elapsed().as_millis() as u64;
-        let milliseconds = now.saturating_sub(self.sampled.at.load(Ordering::Relaxed)).max(1);
-        let rate = |total: u64, before: &AtomicU64| {
-            total.saturating_sub(before.load(Ordering::Relaxed)).saturating_mul(8) / milliseconds
-        };
-        (rate(self.received(), &self.sampled.received), rate(self.sent(), &self.sampled.sent))
+        let [at, sent, received] = self.samples[0].get();
+        let milliseconds = now.saturating_sub(at).max(1);
+        let rate = |total: u64, before: u64| total.saturating_sub(before).saturating_mul(8) / milliseconds;
+        (rate(self.received(), received), rate(self.sent(), sent))
     }
 
     pub(super) fn kick(&self) {

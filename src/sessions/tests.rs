@@ -54,7 +54,7 @@ fn pages_follow_each_other_in_the_order_of_the_connections() {
 }
 
 #[test]
-fn bytes_are_counted_and_their_rate_is_of_the_time_since_the_last_sample() {
+fn bytes_are_counted_and_their_rate_is_of_the_time_since_the_last_sample_but_one() {
     let sessions = Sessions::new();
     let session = enter(&sessions, PLAY);
     let count = session.count();
@@ -63,6 +63,8 @@ fn bytes_are_counted_and_their_rate_is_of_the_time_since_the_last_sample() {
     let view = sessions.view(session.id()).unwrap();
     assert_eq!((view.sent_bytes, view.received_bytes), (1_000_000_000, 7));
     assert!(view.sent_kilobits > 0);
+    sessions.sample();
+    assert!(sessions.view(session.id()).unwrap().sent_kilobits > 0);
     sessions.sample();
     assert_eq!(sessions.view(session.id()).unwrap().sent_kilobits, 0);
 }

@@ -66,6 +66,14 @@ fn who_is_refused_has_a_line_with_the_stream_that_it_wanted() {
         assert_eq!((&line["stream"], &line["reason"]), (&STREAM.into(), &"stream_not_found".into()), "{line}");
         assert!(line["sent_bytes"].as_u64() < Some(1_000), "{line}");
     }
+    let closed = Server::origin("[auth]\nplay_key = \"0123456789abcdef\"\n");
+    for (protocol, kind) in
+        [(Protocol::Rtmp, "rtmp-play"), (Protocol::HttpFlv, "flv-play"), (Protocol::WsFlv, "ws-flv-play")]
+    {
+        Player::join(protocol, &closed, STREAM).wait_for_end();
+        let line = line(&closed, kind);
+        assert_eq!((&line["stream"], &line["reason"]), (&STREAM.into(), &"access_denied".into()), "{line}");
+    }
     let _first = Publisher::start(&origin, STREAM).feed();
     assert!(Publisher::attempt(origin.rtmp, STREAM, Content::default()).is_err());
     assert_eq!(line(&origin, "fmle-publish")["reason"], "publish_conflict");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::harness::hook_server::{HookServer, Say};
 use super::harness::http::{self, Response};
 use super::harness::metrics::new_disconnects;
 use super::harness::paced::Pace;
@@ -160,6 +161,19 @@ fn a_kicked_player_that_waits_for_its_stream_is_refused() {
 }
 
 #[test]
+fn a_player_that_is_being_asked_about_is_listed_and_may_be_kicked() {
+    let hooks = HookServer::start(|_| Say::Nothing);
+    let origin = Server::origin(&format!("[hooks]\non_play = {:?}\ntimeout = \"1m\"\n", hooks.url()));
+    for (protocol, kind) in EVERY.into_iter().zip(["rtmp-play", "flv-play", "ws-flv-play"]) {
+        let waits = Player::join(protocol, &origin, STREAM);
+        let entry = client(&origin, kind);
+        assert_eq!(kick(&origin, &entry).head.status, 200);
+        waits.wait_for_end();
+        wait_until("it is not in the list", || clients_of_kind(&origin, kind).is_empty());
+    }
+}
+
+#[test]
 fn a_kicked_publisher_is_closed_and_may_come_again() {
     let origin = Server::origin("");
     let publisher = Publisher::start(&origin, STREAM);
@@ -183,11 +197,13 @@ fn a_kicked_pull_begins_again_and_its_players_stay() {
     assert_eq!(edge.stream(STREAM).unwrap()["publish"]["cid"], pull["id"]);
     let at_origin = client(&origin, "rtmp-play");
     assert_eq!(at_origin["server"], true, "another server is told from a player: {at_origin}");
+    let since = |client: &Value| client["alive"].as_f64().expect("a number");
+    wait_until("it goes on for a while", || since(&client(&edge, "rtmp-pull")) > 0.5);
     assert_eq!(kick(&edge, &pull).head.status, 200);
-    let next = wait_for("there is another pull", || {
-        clients_of_kind(&edge, "rtmp-pull").into_iter().find(|client| client["id"] != pull["id"])
+    let next = wait_for("it has begun again", || {
+        clients_of_kind(&edge, "rtmp-pull").into_iter().find(|client| since(client) < 0.5)
     });
-    assert_eq!(next["name"], "seen");
+    assert_eq!((&next["name"], &next["id"]), (&"seen".into(), &pull["id"]), "the pull is the same");
     player.wait_for_frame(feed.session, feed.last_number() + 25);
     player.assert_no_frame_missing();
     assert_eq!(edge.metrics().labelled("rillcast_upstream_reconnects_total", "reason", "kicked"), 1.0);
@@ -241,6 +257,12 @@ fn streams_come_in_parts_when_that_is_asked_for() {
     };
     assert_eq!(names("").len(), 12);
     assert_eq!(names("?start=3&count=2"), ["03", "04"]);
+    let stream = origin.stream("live/00").unwrap();
+    assert_eq!(stream["tcUrl"], format!("rtmp://{}/live", origin.rtmp), "{stream}");
+    for query in ["?start=x", "?start=-1", "?count=10001"] {
+        let answer = origin.admin(&format!("/api/v1/streams{query}"));
+        assert_eq!((answer.head.status, &answer.json()["code"]), (400, &400.into()), "{query}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::harness::http;
 use super::harness::player::{Player, Protocol};
 use super::harness::process::Process;
+use super::harness::publisher::{Content, Publisher};
 use super::harness::server::{Server, free_address};
 use super::harness::{wait_for, wait_until};
 
@@ -45,7 +46,7 @@ fn every_line_of_a_connection_has_its_id() {
 }
 
 #[test]
-fn a_log_for_people_has_no_colours_where_nobody_sees_them() {
+fn a_log_for_people_has_no_colours_where_nobody_sees_them_and_no_words_of_strangers_as_its_own() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("text.toml");
     let listen = "listen = \"127.0.0.1:0\"\n";
@@ -60,9 +61,23 @@ fn a_log_for_people_has_no_colours_where_nobody_sees_them() {
         })
     });
     assert_eq!(http::get(address, "/live/nobody.flv?token=secret").head.status, 404);
+    assert_eq!(http::get(address, "/live/x%20reason=%22kicked%22%20.flv").head.status, 404);
     wait_until("the session's line is there", || origin.stderr.all().iter().any(|line| line.contains("session ended")));
+    wait_until("the other's is, too", || origin.stderr.all().iter().any(|line| line.contains("\"live/x reason=")));
     for line in origin.stderr.all() {
+        assert!(!line.contains(" reason=\"kicked\""), "{line:?}");
         assert!(!line.contains('\u{1b}'), "{line:?}");
         assert!(!line.contains("secret"), "{line:?}");
     }
+}
+
+#[test]
+fn a_line_has_its_connection_whatever_the_level() {
+    let origin = Server::origin("[log]\nlevel = \"warn,rillcast::server=info\"\n[limits]\npublish_bitrate = \"1Mbit\"\n");
+    let heavy = Publisher::start_with(&origin, STREAM, Content { frame_size: 50_000, ..Content::default() }).feed();
+    wait_until("it is ended", || heavy.is_closed());
+    const MESSAGE: &str = "the publisher sends more than limits.publish_bitrate allows";
+    let warning = wait_for("the log says so", || warnings(&origin, MESSAGE).pop());
+    assert!(warning["span"]["peer"].as_str().is_some_and(|peer| peer.starts_with("127.0.0.1:")), "{warning}");
+    assert_eq!(warning["span"]["id"].as_str().map(str::len), Some(24), "{warning}");
 }

@@ -51,9 +51,8 @@ fn demands_in(expression: &str) -> Vec<(String, String)> {
     let mut demands = Vec::new();
     for selector in expression.split('{').skip(1).filter_map(|rest| rest.split('}').next()) {
         for demand in selector.split(',').map(str::trim) {
-            let (name, value) = demand.split_once('=').expect("a demand is an equation");
-            let name = name.trim_end_matches(['!', '=']);
-            let value = value.trim_start_matches('~').trim_matches('"');
+            let (name, value) = demand.split_at(demand.find(['=', '!']).expect("a demand compares"));
+            let value = value.trim_start_matches(['=', '!', '~']).trim_matches('"');
             demands.extend(value.split('|').map(|value| (name.to_owned(), value.to_owned())));
         }
     }

@@ -129,7 +129,7 @@ spec:
             summary: "{{ `{{ $labels.pod }}` }} drains for longer than it takes to end"
         {{- if eq (include "rillcast.role" .) "edge" }}
         - alert: RillcastUpstreamUnstable
-          expr: sum by (namespace, reason) (rate(rillcast_upstream_reconnects_total{ {{- $series -}} , reason!="moved"}[5m])) > 0.1
+          expr: sum by (namespace, reason) (rate(rillcast_upstream_reconnects_total{ {{- $series -}} , reason!~"moved|ended|kicked"}[5m])) > 0.1
           for: 10m
           labels: { severity: warning }
           annotations:

@@ -67,12 +67,12 @@ struct Client {
 }
 
 pub(in crate::admin) async fn list(State(context): State<Arc<AdminContext>>, Query(page): Query<Page>) -> Response {
-    let count = match page.count(USUAL_COUNT) {
-        Ok(count) => count,
+    let (start, count) = match page.part(USUAL_COUNT) {
+        Ok(part) => part,
         Err(error) => return Failure::of(&context, StatusCode::BAD_REQUEST, error),
     };
     let total = context.sessions.len();
-    let views = context.sessions.page(page.start, count);
+    let views = context.sessions.page(start, count);
     let clients = views.into_iter().map(|view| Client::of(&context, view)).collect();
     Envelope::of(&context, Clients { total, clients }).into_response()
 }

@@ -32,6 +32,9 @@ struct Stream {
     vhost: &'static str,
     app: String,
     url: String,
+    /// The URL that its publisher connected to; empty if there is none, or it says none.
+    #[serde(rename = "tcUrl")]
+    tc_url: String,
     live_ms: u64,
     clients: usize,
     frames: u64,
@@ -74,13 +77,13 @@ struct Upstream {
 
 pub(in crate::admin) async fn list(State(context): State<Arc<AdminContext>>, Query(page): Query<Page>) -> Response {
     // Who does not ask for a part gets all: there are not as many streams as clients.
-    let count = match page.count(usize::MAX) {
-        Ok(count) => count,
+    let (start, count) = match page.part(usize::MAX) {
+        Ok(part) => part,
         Err(error) => return Failure::of(&context, StatusCode::BAD_REQUEST, error),
     };
     let views = context.hub.streams();
     let total = views.len();
-    let wanted = views.into_iter().skip(page.start).take(count);
+    let wanted = views.into_iter().skip(start).take(count);
     let streams = wanted.map(|view| Stream::of(&context, view)).collect();
     Envelope::of(&context, Streams { total, streams }).into_response()
 }
@@ -97,11 +100,12 @@ pub(in crate::admin) async fn show(State(context): State<Arc<AdminContext>>, Pat
 
 impl Stream {
     fn of(context: &AdminContext, view: StreamView) -> Self {
+        let publisher = view.live.as_ref().and_then(|_| context.sessions.publisher_of(&view.key));
         let publish = match &view.live {
             None => Publish { active: false, cid: None, session: None, ip: None },
             Some(live) => Publish {
                 active: true,
-                cid: context.sessions.publisher_of(&view.key).map(|id| id.to_string()),
+                cid: publisher.map(|id| id.to_string()),
                 session: Some(live.session.to_string()),
                 ip: match &live.source {
                     Source::Client { address, .. } => Some(address.to_string()),
@@ -115,6 +119,7 @@ impl Stream {
             vhost: VHOST,
             app: view.key.app().to_owned(),
             url: format!("/{}", view.key),
+            tc_url: publisher.and_then(|id| context.sessions.view(id)).map_or_else(String::new, |view| view.url.into()),
             live_ms: view.live.as_ref().map_or(0, |live| live.age.as_millis() as u64),
             // As SRS counts: players, and the publisher if it is a client of ours.
             clients: view.players + usize::from(publish.ip.is_some()),

@@ -8,6 +8,7 @@ use crate::cluster::message::{Answer, How, Item, Known};
 use crate::cluster::place::Place;
 use crate::hub::Identity;
 use crate::media::stream_key::StreamKey;
+use crate::seldom::warn_seldom;
 
 use super::decisions::Asker;
 use super::{Action, AskId, Directory, HOME_PATIENCE, HoldId, Home, Purpose};
@@ -163,7 +164,11 @@ impl Directory {
             Home::Unlinked(since) if now < until.min(since + HOME_PATIENCE) => return,
             Home::Us => return self.decide_for(id, claim, now),
             Home::Unlinked(_) | Home::Nowhere => {
-                tracing::warn!(stream = %claim.lease.key, "the home cannot be asked: deciding without it");
+                warn_seldom!(
+                    key = (),
+                    stream = claim.lease.key.as_str(),
+                    "the home cannot be asked: deciding without it"
+                );
                 return self.decide_for(id, claim, now);
             }
         };
@@ -187,7 +192,11 @@ impl Directory {
             Some(Answer::Denied(_)) => self.denied(id, now),
             _ => {
                 if let Some(claim) = self.holds.get(&id).map(|hold| hold.claim.clone()) {
-                    tracing::warn!(stream = %claim.lease.key, "the home does not answer: deciding without it");
+                    warn_seldom!(
+                        key = (),
+                        stream = claim.lease.key.as_str(),
+                        "the home does not answer: deciding without it"
+                    );
                     self.decide_for(id, claim, now);
                 }
             }

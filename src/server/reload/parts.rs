@@ -13,7 +13,7 @@ use super::super::recording::Recording;
 use super::super::settings::player_limits;
 
 /// Sets what is logged from now on, or says why it cannot.
-pub type SetLogLevel = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+pub type SetLogLevel = crate::logging::SetLevel;
 
 /// What is told.
 pub(in crate::server) struct Parts {
