@@ -97,7 +97,7 @@ fn every_scenario_is_ok_where_all_is_well() {
 #[test]
 fn it_is_said_how_often_players_were_disconnected_and_for_how_long() {
     let roll = WELL.line("roll edges under load");
-    assert!(roll.contains("3 players sent to another pod 3 times, longest gap 300 ms"), "{roll}");
+    assert!(roll.contains("3 players disconnected 3 times, longest gap 300 ms"), "{roll}");
     let origins = WELL.line("roll origins");
     assert!(origins.contains("the publisher began again 1 times"), "{origins}");
     let all = WELL.line("uninstall leaves nothing");
