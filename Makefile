@@ -54,7 +54,7 @@ lint: $(CARGO_DENY)
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 	$(CARGO_DENY) --locked check bans licenses sources
 	@command -v shellcheck >/dev/null || $(call install,shellcheck)
-	shellcheck .ci/run image/build loadtest/compare-hls tests/k8s/run
+	shellcheck .ci/run image/build loadtest/compare-hls tests/k8s/run tests/charts/fakes/*
 
 charts: $(TOOLS)/bin/kubernetes-validate
 	$(TOOLS)/bin/python charts/generate.py

@@ -14,7 +14,7 @@ use crate::config::{Role, Sources};
 pub use crate::rtmp::url::RtmpUrl;
 use crate::server::{Server, Service};
 
-pub use publisher::publish;
+pub use publisher::{publish, publish_again};
 
 /// The ports of the demo's origin and edge: RTMP, HTTP, admin.
 const ORIGIN_PORTS: [u16; 3] = [1935, 8080, 1985];

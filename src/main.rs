@@ -1,6 +1,6 @@
 //! The command line: reads arguments and configuration, starts a role, waits for a signal.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ use rillcast::config::{self, Config, ConfigError, Log, Network, Role, Secret};
 use rillcast::demo::{self, RtmpUrl};
 use rillcast::drain::Purpose;
 use rillcast::logging::start as start_log;
-use rillcast::probe::{self, ProbeUrl};
+use rillcast::probe::{self, ProbeUrl, Watch};
 use rillcast::server::Server;
 use rillcast::sign::SignTarget;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -43,6 +43,10 @@ enum Command {
         /// The file with the certificates of authorities that rtmps:// is believed of, instead of the system's.
         #[arg(long)]
         ca_file: Option<PathBuf>,
+        /// Publish again whenever the server or the connection ends it, with a line each time; give up, with exit code 1, when
+        /// that does not succeed for so many seconds.
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+        reconnect: Option<u64>,
         /// Where to: rtmp://host[:port]/app/stream, or rtmps://
         url: RtmpUrl,
     },
@@ -54,11 +58,15 @@ enum Command {
         #[arg(long)]
         ca_file: Option<PathBuf>,
         /// For how long, from the first picture or sound on.
-        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=86_400))]
         seconds: u64,
         /// How many seconds to keep trying while the server or the stream is not there.
         #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=3600))]
         wait: u64,
+        /// Play again whenever the server sends the player away, the connection breaks or media stops, with a line each time, until
+        /// the time is up or a signal comes; give up, with exit code 1, when media is missing for so many seconds.
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+        reconnect: Option<u64>,
     },
     /// Read a configuration as a server would at its start, and say what is wrong with it, or else what is set by which file
     /// or variable, and what is open to whom: exit code 0 if it is valid, 78 if not.
@@ -170,19 +178,32 @@ fn run(command: Command) -> anyhow::Result<()> {
                 demo::run(stop).await
             })
         }
-        Command::Publish { demo: _, seconds, ca_file, url } => {
+        Command::Publish { demo: _, seconds, ca_file, reconnect, url } => {
             drop(start_log(&Log::default())?);
             control_runtime()?.block_on(async {
                 let mut signals = Signals::listen()?;
-                let started = || demo::say(&format!("publishing to {url}; Ctrl-C stops"));
                 tokio::select! {
                     _ = signals.next() => Ok(()),
                     () = time_is_up(seconds) => Ok(()),
-                    ended = demo::publish(&url, ca_file.as_deref(), started) => ended,
+                    ended = publish(&url, ca_file.as_deref(), reconnect) => ended,
                 }
             })
         }
-        Command::Probe { url, ca_file, seconds, wait } => {
+        Command::Probe { url, ca_file, seconds, wait, reconnect: Some(patience) } => {
+            drop(start_log(&Log { level: "error".to_owned(), ..Log::default() })?);
+            let [duration, wait, patience] = [seconds, wait, patience].map(Duration::from_secs);
+            let watch = Watch { url: &url, ca_file: ca_file.as_deref(), duration, wait, patience };
+            let watched = control_runtime()?.block_on(async {
+                let mut signals = Signals::listen()?;
+                let stop = async move {
+                    signals.next().await;
+                };
+                watch.run(stop, |event| demo::say(&event.to_string())).await.with_context(|| url.to_string())
+            })?;
+            demo::say(&watched.to_string());
+            Ok(())
+        }
+        Command::Probe { url, ca_file, seconds, wait, reconnect: None } => {
             drop(start_log(&Log { level: "error".to_owned(), ..Log::default() })?);
             let (duration, wait) = (Duration::from_secs(seconds), Duration::from_secs(wait));
             let played = probe::play_when_there(&url, ca_file.as_deref(), duration, wait);
@@ -192,6 +213,16 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Check { role, sources } => check(role.into(), &sources),
         Command::Sign(arguments) => sign(&arguments),
+    }
+}
+
+/// Publishes the clip once, or again and again with so many seconds for each new beginning.
+async fn publish(url: &RtmpUrl, ca_file: Option<&Path>, reconnect: Option<u64>) -> anyhow::Result<()> {
+    let started = || demo::say(&format!("publishing to {url}; Ctrl-C stops"));
+    let lost = |error: &anyhow::Error| demo::say(&format!("lost: {error:#}"));
+    match reconnect.map(Duration::from_secs) {
+        Some(patience) => demo::publish_again(url, ca_file, patience, started, lost).await,
+        None => demo::publish(url, ca_file, started).await,
     }
 }
 

@@ -1,11 +1,12 @@
 //! The probe: a player that tells whether media flows.
 //!
-//! Owns one play of one stream, and the judgement of it. The command line calls it, for people and for checks of a
-//! deployment. It never plays again after a failure, decodes nothing, and follows no redirect: it tells what the server
-//! says to a public player.
+//! Owns the plays of one stream, and the judgement of them. The command line calls it, for people and for checks of a
+//! deployment. It decodes nothing and follows no redirect: it tells what the server says to a public player. Only a
+//! [`Watch`] plays again after a play has ended.
 
 mod connection;
 mod url;
+mod watch;
 
 use std::fmt;
 use std::io;
@@ -20,6 +21,7 @@ use crate::media::{Kind, Tag};
 use crate::net::dial::DialError;
 
 pub use url::{ProbeUrl, ProbeUrlError};
+pub use watch::{Watch, WatchEvent, Watched};
 
 use connection::Connection;
 
@@ -62,6 +64,14 @@ pub enum ProbeError {
     EndedEarly {
         /// What came before.
         seen: Seen,
+    },
+    /// Media came, and then for too long no other play.
+    #[error("not playing again within {} s: {reason}", patience.as_secs())]
+    Lost {
+        /// How long would have been good enough.
+        patience: Duration,
+        /// Why the last attempt failed, or else why the play before ended.
+        reason: Box<Self>,
     },
 }
 
@@ -142,51 +152,70 @@ pub async fn play_when_there(
     duration: Duration,
     wait: Duration,
 ) -> Result<Seen, ProbeError> {
-    let give_up_at = Instant::now() + wait;
-    loop {
-        let error = match play(url, ca_file, duration).await {
-            Err(error) if error.is_before_media() && Instant::now() + RETRY_AFTER < give_up_at => error,
-            decided => return decided,
-        };
-        tracing::debug!(%error, "trying again");
-        sleep(RETRY_AFTER).await;
-    }
+    let mut play = Play::begin_when_there(url, ca_file, wait).await?;
+    play.play_until(play.first + duration).await?;
+    Ok(play.seen)
 }
 
-/// Plays `url` for `duration` from its first picture or sound on. Over TLS the server has to prove its name by an authority in
-/// `ca_file`, or else by one that the system knows.
-///
-/// # Errors
-///
-/// Says why it did not play, or not until the end: not reached, refused, no media within 15 s, none for 5 s, ended.
-pub async fn play(url: &ProbeUrl, ca_file: Option<&Path>, duration: Duration) -> Result<Seen, ProbeError> {
-    let began = Instant::now();
-    let mut seen = Seen::default();
-    let begin = async {
-        let mut connection = Connection::open(url, ca_file).await?;
-        while seen.packets() == 0 {
-            connection.read(|tag| seen.take(&tag)).await?;
-        }
-        Ok::<_, ProbeError>(connection)
-    };
-    let mut connection = timeout(PATIENCE, begin).await.map_err(|_| ProbeError::NoMedia)??;
-    seen.first = began.elapsed();
-    let first = Instant::now();
-    let mut last = first;
-    while first.elapsed() < duration {
-        let until = (last + SILENCE).min(first + duration);
-        let before = seen.packets();
-        match timeout_at(until, connection.read(|tag| seen.take(&tag))).await {
-            Ok(Ok(())) => {}
-            Ok(Err(ProbeError::Ended)) => return Err(ProbeError::EndedEarly { seen }),
-            Ok(Err(error)) => return Err(error),
-            Err(_) if last.elapsed() >= SILENCE => return Err(ProbeError::Silent { seen }),
-            Err(_) => {}
-        }
-        if seen.packets() > before {
-            last = Instant::now();
-            seen.played = last - first;
+/// A connection from which media has come.
+struct Play {
+    connection: Connection,
+    seen: Seen,
+    /// When the first audio or video came, and the last.
+    first: Instant,
+    last: Instant,
+}
+
+impl Play {
+    /// [`Self::begin`], again and again for as long as `wait`.
+    async fn begin_when_there(url: &ProbeUrl, ca_file: Option<&Path>, wait: Duration) -> Result<Self, ProbeError> {
+        let give_up_at = Instant::now() + wait;
+        loop {
+            let error = match Self::begin(url, ca_file).await {
+                Err(error) if error.is_before_media() && Instant::now() + RETRY_AFTER < give_up_at => error,
+                decided => return decided,
+            };
+            tracing::debug!(%error, "trying again");
+            sleep(RETRY_AFTER).await;
         }
     }
-    Ok(seen)
+
+    /// Connects, and waits for the first picture or sound. Over TLS the server has to prove its name by an authority in
+    /// `ca_file`, or else by one that the system knows.
+    async fn begin(url: &ProbeUrl, ca_file: Option<&Path>) -> Result<Self, ProbeError> {
+        let began = Instant::now();
+        let mut seen = Seen::default();
+        let begin = async {
+            let mut connection = Connection::open(url, ca_file).await?;
+            while seen.packets() == 0 {
+                connection.read(|tag| seen.take(&tag)).await?;
+            }
+            Ok::<_, ProbeError>(connection)
+        };
+        let connection = timeout(PATIENCE, begin).await.map_err(|_| ProbeError::NoMedia)??;
+        let first = Instant::now();
+        seen.first = first - began;
+        Ok(Self { connection, seen, first, last: first })
+    }
+
+    /// Plays on until `end`: an error if the media ends or pauses for 5 s before that. Dropping the future loses nothing.
+    async fn play_until(&mut self, end: Instant) -> Result<(), ProbeError> {
+        let Self { connection, seen, first, last } = self;
+        while Instant::now() < end {
+            let until = (*last + SILENCE).min(end);
+            let before = seen.packets();
+            match timeout_at(until, connection.read(|tag| seen.take(&tag))).await {
+                Ok(Ok(())) => {}
+                Ok(Err(ProbeError::Ended)) => return Err(ProbeError::EndedEarly { seen: *seen }),
+                Ok(Err(error)) => return Err(error),
+                Err(_) if last.elapsed() >= SILENCE => return Err(ProbeError::Silent { seen: *seen }),
+                Err(_) => {}
+            }
+            if seen.packets() > before {
+                *last = Instant::now();
+                seen.played = *last - *first;
+            }
+        }
+        Ok(())
+    }
 }

@@ -8,6 +8,7 @@
 
 mod charts {
     mod cases;
+    mod cluster_script;
     mod configuration;
     mod documentation;
     mod helm;

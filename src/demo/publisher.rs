@@ -17,6 +17,8 @@ use super::clip::Clip;
 
 /// How long the server may take for anything it is asked.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How far apart attempts begin at least.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The size in bytes of the chunks sent.
 const CHUNK_SIZE: u32 = 4_096;
 
@@ -45,6 +47,38 @@ pub async fn publish(url: &RtmpUrl, ca_file: Option<&Path>, started: impl FnOnce
         .with_context(|| format!("cannot publish to {}", url.authority()))?;
     started();
     connection.send(&clip).await
+}
+
+/// [`publish`], and again whenever the server or the connection ends it, until it has not begun again for as long as
+/// `patience`: at once, but not before a second after the attempt before. Calls `started` at each beginning, and `lost` at the
+/// end of what had begun.
+pub async fn publish_again(
+    url: &RtmpUrl,
+    ca_file: Option<&Path>,
+    patience: Duration,
+    started: impl Fn(),
+    lost: impl Fn(&anyhow::Error),
+) -> anyhow::Result<()> {
+    let mut give_up_at = Instant::now() + patience;
+    loop {
+        let attempt = Instant::now();
+        let mut has_begun = false;
+        let begin = || {
+            has_begun = true;
+            started();
+        };
+        let Err(error) = publish(url, ca_file, begin).await else { return Ok(()) };
+        let ended = Instant::now();
+        if has_begun {
+            give_up_at = ended + patience;
+            lost(&error);
+        }
+        let next = ended.max(attempt + RETRY_AFTER);
+        if next > give_up_at {
+            return Err(error.context(format!("not publishing again within {} s", patience.as_secs())));
+        }
+        sleep_until(next).await;
+    }
 }
 
 struct Connection {

@@ -49,6 +49,37 @@ fn publish_demo_publishes_the_clip_anywhere_and_loops_it() {
     assert_eq!(publisher.wait_for_exit(), Some(0));
 }
 
+#[test]
+fn a_publisher_that_reconnects_is_there_again_after_it_was_ended() {
+    let origin = Server::origin("");
+    let mut publisher = Process::rillcast(&["publish", "--demo", "--reconnect", "60", &origin.rtmp_url("live/again")]);
+    let begun = |count| {
+        let lines = publisher.stdout.all();
+        lines.iter().filter(|line| line.starts_with("publishing to")).count() == count
+    };
+    wait_until("it publishes", || begun(1));
+    let clients = origin.admin("/api/v1/clients/").json();
+    let id = clients["clients"][0]["id"].as_str().expect("the publisher is a client");
+    http::request(origin.admin, "DELETE", &format!("/api/v1/clients/{id}"));
+    wait_until("it publishes again", || begun(2));
+    assert!(publisher.stdout.find(|line| line.starts_with("lost: ").then_some(())).is_some());
+    publisher.signal(Signal::INT);
+    assert_eq!(publisher.wait_for_exit(), Some(0));
+}
+
+#[test]
+fn a_publisher_that_cannot_begin_again_for_too_long_is_exit_code_1_with_the_reason() {
+    let mut origin = Server::origin("");
+    let mut publisher = Process::rillcast(&["publish", "--demo", "--reconnect", "1", &origin.rtmp_url("live/over")]);
+    wait_until("it publishes", || {
+        publisher.stdout.find(|line| line.starts_with("publishing to").then_some(())).is_some()
+    });
+    origin.kill();
+    assert_eq!(publisher.wait_for_exit(), Some(1));
+    let said = publisher.stderr.all().join("\n");
+    assert!(said.contains("not publishing again within 1 s: cannot reach"), "{said}");
+}
+
 /// The URLs of the printed commands that begin with a program's name.
 fn urls_after(program: &str, demo: &Process) -> Vec<String> {
     let lines = demo.stdout.all();

@@ -1,9 +1,13 @@
 //! `rillcast probe`: whether media flows, with an exit code for scripts.
 
+use rustix::process::Signal;
+
 use super::harness::authority::Authority;
+use super::harness::http;
 use super::harness::process::Process;
 use super::harness::publisher::Publisher;
 use super::harness::server::{Server, free_address};
+use super::harness::wait_until;
 
 struct Probed {
     code: Option<i32>,
@@ -63,7 +67,7 @@ fn a_publisher_that_stops_sending_is_told_from_one_that_flows() {
 
 #[test]
 fn what_cannot_be_probed_is_wrong_usage() {
-    for url in ["https://edge/live/x.flv", "http://edge/live/x.m3u8", "rtmp://edge"] {
+    for url in ["ws://edge/live/x.flv", "http://edge/live/x.m3u8", "rtmp://edge"] {
         assert_eq!(probe(&[url]).code, Some(2), "{url}");
     }
 }
@@ -91,4 +95,65 @@ fn over_tls_a_stream_is_published_and_probed_by_who_knows_the_authority() {
         assert!(probed.stderr.contains("certificate"), "{}", probed.stderr);
     }
     assert!(probe(&["--ca-file", &another, &rtmps]).stderr.contains("cannot be read"), "its directory has gone");
+}
+
+/// Waits until a process has written so many lines that begin with a text.
+#[track_caller]
+fn wait_for_lines(process: &Process, start: &str, count: usize) {
+    wait_until(&format!("{count} lines begin with {start:?}"), || {
+        process.stdout.all().iter().filter(|line| line.starts_with(start)).count() >= count
+    });
+}
+
+/// Disconnects all clients of a kind, such as `rtmp-play`.
+#[track_caller]
+fn kick(server: &Server, kind: &str) {
+    let clients = server.admin("/api/v1/clients/").json();
+    for client in clients["clients"].as_array().unwrap().iter().filter(|client| client["type"] == kind) {
+        let path = format!("/api/v1/clients/{}", client["id"].as_str().unwrap());
+        assert_eq!(http::request(server.admin, "DELETE", &path).head.status, 200);
+    }
+}
+
+#[test]
+fn a_player_that_reconnects_plays_again_and_counts_how_often_it_was_sent_away() {
+    let origin = Server::origin("");
+    let _publisher = Process::rillcast(&["publish", "--demo", &origin.rtmp_url("live/left")]);
+    for (url, kind) in [(origin.rtmp_url("live/left"), "rtmp-play"), (origin.flv_url("live/left"), "flv-play")] {
+        let arguments = ["probe", "--reconnect", "60", "--wait", "60", "--seconds", "3600", &url];
+        let mut player = Process::rillcast(&arguments);
+        wait_for_lines(&player, "playing after", 1);
+        for count in 1..=2 {
+            kick(&origin, kind);
+            wait_for_lines(&player, "lost: the server ended the stream, after", count);
+            wait_for_lines(&player, "playing again after", count);
+        }
+        player.signal(Signal::TERM);
+        assert_eq!(player.wait_for_exit(), Some(0), "{:?}", player.stderr.all());
+        let said = player.stdout.all().pop().unwrap();
+        assert!(said.contains("s of media, lost 2 times, at most"), "{said}");
+    }
+}
+
+#[test]
+fn a_player_that_reconnects_ends_when_its_time_is_up() {
+    let origin = Server::origin("");
+    let _publisher = Process::rillcast(&["publish", "--demo", &origin.rtmp_url("live/left")]);
+    let probed = probe(&["--reconnect", "60", "--wait", "60", "--seconds", "1", &origin.flv_url("live/left")]);
+    assert_eq!(probed.code, Some(0), "{}", probed.stderr);
+    assert!(probed.stdout.contains("lost 0 times, at most 0 ms without media"), "{}", probed.stdout);
+}
+
+#[test]
+fn a_player_without_media_for_too_long_is_exit_code_1_with_the_last_reason() {
+    let mut origin = Server::origin("[play]\nplay_wait = \"100ms\"\n");
+    let mut publisher = Process::rillcast(&["publish", "--demo", &origin.rtmp_url("live/over")]);
+    let mut player = Process::rillcast(&["probe", "--reconnect", "2", "--wait", "60", &origin.flv_url("live/over")]);
+    wait_for_lines(&player, "playing after", 1);
+    origin.kill();
+    assert_eq!(player.wait_for_exit(), Some(1));
+    wait_for_lines(&player, "lost: ", 1);
+    let said = player.stderr.all().join("\n");
+    assert!(said.contains("not playing again within 2 s: cannot connect to"), "{said}");
+    assert_eq!(publisher.wait_for_exit(), Some(1), "one that does not reconnect");
 }
