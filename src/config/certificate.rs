@@ -5,8 +5,7 @@
 //! memory as long as it is in use, and no message ever shows any of it.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ use sha2::{Digest, Sha256};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::files::read_regular;
 use super::form::{Form, Shape, quoted};
 use super::mistake::Mistake;
 use super::section::known_table;
@@ -150,12 +150,7 @@ fn content(path: &Path, what: &str) -> CertificateError {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
-    let open = || {
-        let mut bytes = Vec::new();
-        File::open(path)?.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    open().map_err(|error| CertificateError::Io { path: path.to_owned(), error })
+    read_regular(path, MAX_FILE_BYTES).map_err(|error| CertificateError::Io { path: path.to_owned(), error })
 }
 
 fn digest(cert: &[u8], key: &[u8]) -> [u8; 32] {
