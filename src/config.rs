@@ -6,6 +6,7 @@
 //! resolves, binds or reads the process's environment by itself.
 
 mod apps;
+mod authorities;
 mod certificate;
 mod check;
 mod credentials;
@@ -53,7 +54,8 @@ use std::path::PathBuf;
 use apps::AppRule;
 use layer::Layer;
 
-pub use certificate::{CertificateError, CertificatePair, LoadedCertificate, load_certificates};
+pub use authorities::{AuthoritiesError, add_authorities, load_authorities};
+pub use certificate::{CertificateError, CertificatePair, LoadedCertificate};
 pub use credentials::{Credentials, CredentialsError, Password};
 pub use difference::AppSettings;
 pub use duration::{DurationError, MAX_DURATION, format_duration, parse_duration};

@@ -105,11 +105,11 @@ impl Form<PublicKey> for PublicKeyFile {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// Made by `openssl genrsa 2048 | openssl rsa -pubout` and `openssl ecparam -name prime256v1 -genkey | openssl ec -pubout`.
-    const RSA: &str = "-----BEGIN PUBLIC KEY-----\n\
+    pub(in crate::config) const RSA: &str = "-----BEGIN PUBLIC KEY-----\n\
         MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAuRzCEfXKHn1dWpZpkEE2\n\
         wmYHri3UruatteRRby72SinozISuiTWi9ZkK3ohmFsdmHcBuJ8HTc4lrZgVbMZOM\n\
         P8VT338OkGH9GPvAtBYUxeZQb5ix6Kc/LfrYbBS5HKDt3NwO3JgKbkp+QCXdbSWm\n\
@@ -118,7 +118,7 @@ mod tests {
         CMxpfPqLX3EzIp0xy08LaHQ4IlWD0TVCfi4U8Pj8k04ju9eFXpaKVGXBFtQhH3Hc\n\
         TwIDAQAB\n\
         -----END PUBLIC KEY-----";
-    const EC: &str = "-----BEGIN PUBLIC KEY-----\n\
+    pub(in crate::config) const EC: &str = "-----BEGIN PUBLIC KEY-----\n\
         MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAENriaAr9MuphREI4lL1PfuBIfKK/b\n\
         cFwvzaSRVLGcnS0DMAc0Lc/aHAUJGcOkwip4PK1akwe9dsoFc14dYCRgZg==\n\
         -----END PUBLIC KEY-----";

@@ -406,9 +406,19 @@ fn no_secret_is_ever_shown_whatever_is_done_with_it() {
         "admin.edit_auth = [\"admin:S3CR3T-edit\"]",
         "admin = \"admin:S3CR3T-edit\"",
         "admin.edit_auth = \"admin:S3CR3T-edit",
+        "admin.edit_auth_file = \"admin:S3CR3T-edit\"",
+        "cluster.key_file = \"S3CR3T-cluster-key-1\"",
+        "cluster.key_file = \"S3CR3T/cluster+key/1\"",
+        "hooks.on_publish = \"http://ops:S3CR3T@control.example/x\"",
+        "hooks.on_play = \"control.example/x?key=S3CR3T\"",
+        "auth.play_callback = \"https://a.example/x?key=S3CR3T#f\"",
+        "cluster.peers = [\"rtmp://u:S3CR3T@a.example/app\"]",
+        "auth.play_jwt_public_keys = \"S3CR3T-cluster-key-1\"",
     ] {
         assert_eq!(ask("PUT", "/api/v1/config", &format!("{invalid}\n")), 400, "{invalid}");
     }
+    assert_eq!(ask("PUT", "/api/v1/config", "hooks.on_play = \"http://127.0.0.1:1/x?key=S3CR3T\"\n"), 200);
+    assert_eq!(ask("GET", "/api/v1/config", ""), 200);
     assert_eq!(ask("POST", "/api/v1/reload", ""), 200);
     assert_eq!(ask("DELETE", "/api/v1/config", ""), 200);
     server.ask_admin("GET", "/api/v1/config", &[("Authorization", "Bearer S3CR3T-guess")], "");
