@@ -6,6 +6,7 @@
 //! resolves, binds or reads the process's environment by itself.
 
 mod apps;
+mod authorities;
 mod certificate;
 mod check;
 mod credentials;
@@ -14,6 +15,7 @@ mod duration;
 mod environment;
 mod explanation;
 mod exposure;
+mod files;
 mod fingerprint;
 mod form;
 mod hls_path;
@@ -52,12 +54,14 @@ use std::path::PathBuf;
 use apps::AppRule;
 use layer::Layer;
 
-pub use certificate::{CertificateError, CertificatePair, LoadedCertificate, load_certificates};
+pub use authorities::{AuthoritiesError, add_authorities, load_authorities};
+pub use certificate::{CertificateError, CertificatePair, LoadedCertificate};
 pub use credentials::{Credentials, CredentialsError, Password};
 pub use difference::AppSettings;
 pub use duration::{DurationError, MAX_DURATION, format_duration, parse_duration};
 pub use explanation::{Explanation, explain};
 pub use exposure::{Exposure, exposures};
+pub use files::Stamp;
 pub use fingerprint::Fingerprints;
 pub use form::Shape;
 pub use hls_path::{HlsPath, HlsPathError, HlsPathPart, PlaylistPath, SegmentPath};
@@ -85,7 +89,7 @@ pub use sections::{
     RtmpPatch, SCHEMAS, Tls, TlsPatch, Upstream, UpstreamPatch, UpstreamProtocol,
 };
 pub use size::{SizeError, format_size, parse_size};
-pub use sources::{Attempt, Loaded, Sources, Stamp};
+pub use sources::{Attempt, Loaded, Sources};
 pub use upstream::{OriginAddress, OriginAddressError, RTMP_PORT};
 pub use web_host::HostPattern;
 

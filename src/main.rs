@@ -1,5 +1,6 @@
 //! The command line: reads arguments and configuration, starts a role, waits for a signal.
 
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -146,6 +147,8 @@ struct Sources {
 
 /// The configuration cannot be used (EX_CONFIG of sysexits.h).
 const EXIT_CONFIG: u8 = 78;
+/// How long threads that read files have to end when everything else has.
+const LAST_THREADS_TIMEOUT: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -170,7 +173,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Edge(sources) => serve(Role::Edge, &sources),
         Command::Demo => {
             drop(start_log(&Log { level: "warn".to_owned(), ..Log::default() })?);
-            control_runtime()?.block_on(async {
+            on_control_runtime(async {
                 let mut signals = Signals::listen()?;
                 let stop = async move {
                     signals.next().await;
@@ -180,7 +183,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Publish { demo: _, seconds, ca_file, reconnect, url } => {
             drop(start_log(&Log::default())?);
-            control_runtime()?.block_on(async {
+            on_control_runtime(async {
                 let mut signals = Signals::listen()?;
                 tokio::select! {
                     _ = signals.next() => Ok(()),
@@ -207,8 +210,8 @@ fn run(command: Command) -> anyhow::Result<()> {
             drop(start_log(&Log { level: "error".to_owned(), ..Log::default() })?);
             let (duration, wait) = (Duration::from_secs(seconds), Duration::from_secs(wait));
             let played = probe::play_when_there(&url, ca_file.as_deref(), duration, wait);
-            let seen = control_runtime()?.block_on(played);
-            demo::say(&seen.with_context(|| url.to_string())?.to_string());
+            let seen = on_control_runtime(async { played.await.with_context(|| url.to_string()) })?;
+            demo::say(&seen.to_string());
             Ok(())
         }
         Command::Check { role, sources } => check(role.into(), &sources),
@@ -284,7 +287,7 @@ fn serve(role: Role, sources: &Sources) -> anyhow::Result<()> {
     let sources = config::Sources::new(role, &sources.config, environment());
     let loaded = sources.load(None).result?;
     let log_level = start_log(&loaded.config.log)?;
-    control_runtime()?.block_on(async {
+    on_control_runtime(async {
         let mut signals = Signals::listen()?;
         // From here on it no longer ends the process.
         let hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
@@ -325,14 +328,18 @@ async fn until_stopped(server: &Server, signals: &mut Signals) {
     }
 }
 
-/// The runtime of everything that is not media: accepting, the admin port, signals.
-fn control_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
+/// Runs what is not media on a runtime of its own: accepting, the admin port, signals.
+fn on_control_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("control")
         .enable_all()
         .build()
-        .context("cannot start the runtime")
+        .context("cannot start the runtime")?;
+    let done = runtime.block_on(work);
+    // A thread that waits for a file system which does not answer ends with the process.
+    runtime.shutdown_timeout(LAST_THREADS_TIMEOUT);
+    done
 }
 
 /// SIGTERM and SIGINT, which no longer end the process by themselves.

@@ -55,6 +55,7 @@ mod system {
     mod publishing;
     mod reload;
     mod reload_effects;
+    mod reload_sources;
     mod resume;
     mod shield;
     mod shutdown;

@@ -210,7 +210,7 @@ fn wrong_keys(error: &ConfigError) -> Vec<WrongKey> {
 
 impl From<InForce> for Shown {
     fn from(in_force: InForce) -> Self {
-        let Loaded { config, provenance } = in_force.loaded;
+        let Loaded { config, provenance, .. } = in_force.loaded;
         let mut settings: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
         for Setting { section, key, value } in config.settings() {
             let source = provenance.source_of(section, key);

@@ -5,8 +5,7 @@
 //! memory as long as it is in use, and no message ever shows any of it.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ use sha2::{Digest, Sha256};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::files::read_regular;
 use super::form::{Form, Shape, quoted};
 use super::mistake::Mistake;
 use super::section::known_table;
@@ -133,7 +133,7 @@ impl CertificatePair {
 /// # Errors
 ///
 /// Where it cannot be read, or holds none.
-pub fn load_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+pub(super) fn load_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     certificates(path, &read(path)?)
 }
 
@@ -150,12 +150,7 @@ fn content(path: &Path, what: &str) -> CertificateError {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
-    let open = || {
-        let mut bytes = Vec::new();
-        File::open(path)?.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    open().map_err(|error| CertificateError::Io { path: path.to_owned(), error })
+    read_regular(path, MAX_FILE_BYTES).map_err(|error| CertificateError::Io { path: path.to_owned(), error })
 }
 
 fn digest(cert: &[u8], key: &[u8]) -> [u8; 32] {
@@ -205,6 +200,11 @@ impl fmt::Debug for LoadedCertificate {
     }
 }
 
+/// Whether a text is what a file should hold, so no path, and not to be repeated.
+fn is_pem(text: &str) -> bool {
+    text.contains("-----BEGIN") || text.contains('\n')
+}
+
 /// The form of a pair.
 pub(super) struct Pair;
 
@@ -215,13 +215,17 @@ impl Form<CertificatePair> for Pair {
         const EXPECTED: &str =
             "a directory that holds tls.crt and tls.key, or { cert_file = \"...\", key_file = \"...\" }";
         match &value.kind {
+            ValueKind::String(text) if is_pem(text) => {
+                mistakes.push(Mistake::at(value, key, format!("expected {EXPECTED}, found what belongs into them")));
+                None
+            }
             ValueKind::String(directory) if !directory.is_empty() => {
                 Some(CertificatePair::in_directory(Path::new(directory)))
             }
             ValueKind::Table(_) => {
                 let table = known_table(value, key, ["cert_file", "key_file"].into_iter(), mistakes)?;
                 let mut path = |name: &str| match table.get(name).map(|value| &value.kind) {
-                    Some(ValueKind::String(path)) if !path.is_empty() => Some(PathBuf::from(path)),
+                    Some(ValueKind::String(path)) if !path.is_empty() && !is_pem(path) => Some(PathBuf::from(path)),
                     _ => {
                         let at = table.get(name).unwrap_or(value);
                         mistakes.push(Mistake::at(

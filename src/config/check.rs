@@ -5,7 +5,7 @@
 use ::config::{Value, ValueKind};
 
 use super::apps::{AppEntry, AppRule};
-use super::certificate::load_certificates;
+use super::authorities::load_authorities;
 use super::duration::format_duration;
 use super::environment::variable;
 use super::layer::Layer;
@@ -23,7 +23,8 @@ pub(super) fn sections(config: &Config, tree: &Layer, complete: bool, mistakes: 
     recordings(config, &config.dvr, "", |key| tree.get("dvr", key), mistakes);
     node_address(config, tree, mistakes);
     certificates(config, tree, mistakes);
-    upstream_tls(&config.upstream, tree, mistakes);
+    upstream_tls(config, tree, mistakes);
+    hook_authorities(config, tree, mistakes);
     match config.role {
         Role::Origin => {
             signed_peers(config, tree, mistakes);
@@ -40,15 +41,39 @@ pub(super) fn sections(config: &Config, tree: &Layer, complete: bool, mistakes: 
     }
 }
 
-/// Authorities that nobody asks are a mistake: somebody believes that nobody listens in.
-fn upstream_tls(upstream: &Upstream, tree: &Layer, mistakes: &mut Vec<Mistake>) {
-    let (Some(value), Some(path)) = (tree.get("upstream", "ca_file"), &upstream.ca_file) else { return };
-    let message = match load_certificates(path) {
-        _ if !upstream.tls => "does nothing without TLS: set tls = true, too".to_owned(),
-        Err(error) => error.to_string(),
-        Ok(_) => return,
-    };
-    mistakes.push(Mistake::at(value, "upstream.ca_file", message));
+/// Authorities that nobody asks are a mistake: somebody believes that nobody listens in. An edge that is to ask some has them.
+fn upstream_tls(config: &Config, tree: &Layer, mistakes: &mut Vec<Mistake>) {
+    let upstream = &config.upstream;
+    match (tree.get("upstream", "ca_file"), &upstream.ca_file) {
+        (Some(value), Some(_)) if !upstream.tls => {
+            let message = "does nothing without TLS: set tls = true, too".to_owned();
+            mistakes.push(Mistake::at(value, "upstream.ca_file", message));
+        }
+        (Some(value), Some(path)) => {
+            if let Err(error) = load_authorities(Some(path)) {
+                mistakes.push(Mistake::at(value, "upstream.ca_file", error.to_string()));
+            }
+        }
+        // One that could not be read is the mistake.
+        (Some(_), None) => {}
+        (None, _) => {
+            let asks_system = upstream.tls && config.role == Role::Edge;
+            if let Some(value) = tree.get("upstream", "tls").filter(|_| asks_system)
+                && let Err(error) = load_authorities(None)
+            {
+                mistakes.push(Mistake::at(value, "upstream.tls", format!("{error} as upstream.ca_file")));
+            }
+        }
+    }
+}
+
+/// Hooks prove who they are by the authorities that there are beside the public ones.
+fn hook_authorities(config: &Config, tree: &Layer, mistakes: &mut Vec<Mistake>) {
+    if let (Some(value), Some(path)) = (tree.get("hooks", "ca_file"), &config.hooks.ca_file)
+        && let Err(error) = load_authorities(Some(path))
+    {
+        mistakes.push(Mistake::at(value, "hooks.ca_file", error.to_string()));
+    }
 }
 
 /// Whoever listens for TLS has a certificate to show, and each that is named can be used.

@@ -26,7 +26,7 @@ pub fn explain(
     paths: &[PathBuf],
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Explanation, ConfigError> {
-    let Loaded { config, provenance } = Sources::new(role, paths, environment).load(None).result?;
+    let Loaded { config, provenance, .. } = Sources::new(role, paths, environment).load(None).result?;
     Ok(Explanation { config, provenance })
 }
 

@@ -6,7 +6,7 @@
 use super::listen::ListenAddress;
 use super::{Config, Role};
 
-use audience::{ANYBODY, players, publishers, viewers};
+use audience::{ANYBODY, by_app, players, publishers, viewers};
 
 mod audience;
 
@@ -88,13 +88,23 @@ fn servers(config: &Config) -> &'static str {
 
 /// Who may play HLS, where that is not served of every app.
 fn hls(config: &Config) -> String {
-    let differs = |rule: &&super::apps::AppRule| rule.hls.enabled.is_some_and(|enabled| enabled != config.hls.enabled);
-    let apps: Vec<String> = config.apps.iter().filter(differs).map(|rule| rule.pattern.to_string()).collect();
-    match (config.hls.enabled, apps.is_empty()) {
-        (_, true) => viewers(config),
-        (true, false) => format!("{}; not {}", viewers(config), apps.join(", ")),
-        (false, false) => format!("{}; only {}", viewers(config), apps.join(", ")),
+    let (is_served, others) = by_app(config, |rules| rules.hls.enabled);
+    let apps = |served: bool| {
+        let apps: Vec<String> = others.iter().filter(|(_, here)| *here == served).map(|(apps, _)| apps.clone()).collect();
+        apps.join(", ")
+    };
+    let (served, not_served) = (apps(true), apps(false));
+    let mut said = viewers(config);
+    if !is_served {
+        said.push_str(&format!("; only {served}"));
     }
+    if !not_served.is_empty() {
+        said.push_str(&format!("; not {not_served}"));
+    }
+    if is_served && !served.is_empty() {
+        said.push_str(&format!(", but {served}"));
+    }
+    said
 }
 
 #[cfg(test)]
@@ -164,6 +174,51 @@ mod tests {
         );
         let open = format!("{key}[[apps]]\nmatch = \"public/*\"\nauth.publish = false\n");
         assert_eq!(publish(&open), "who shows a signed URL; public/*: anybody");
+    }
+
+    #[test]
+    fn entries_that_are_for_the_same_apps_are_taken_together() {
+        const KEY: &str = "auth.play_key = \"0123456789abcdef\"\n";
+        let play = |sections: &str, entries: &[(&str, &str)]| {
+            let entry = |(pattern, what): &(&str, &str)| format!("[[apps]]\nmatch = {pattern:?}\n{what}\n");
+            let text = format!("{sections}{}", entries.iter().map(entry).collect::<String>());
+            who(Role::Origin, &text, "play").unwrap()
+        };
+        let (open, closed) = ("auth.play = false", "auth.play = true");
+        let signed = "who shows a signed URL";
+        assert_eq!(play("", &[("*", KEY), ("public/*", open)]), format!("{signed}; public/*: anybody"));
+        assert_eq!(play("", &[("public/*", open), ("*", KEY)]), format!("{signed}; public/*: anybody"));
+        // The later one wins wherever it holds.
+        assert_eq!(play(KEY, &[("public/*", open), ("*", closed)]), signed);
+        assert_eq!(play(KEY, &[("*", open), ("vip/*", closed)]), format!("anybody; vip/*: {signed}"));
+        assert_eq!(play(KEY, &[("a/*", open), ("a/b*", closed)]), format!("{signed}; a/*: anybody; a/b*: {signed}"));
+        assert_eq!(play(KEY, &[("a/b*", closed), ("a/*", open)]), format!("{signed}; a/*: anybody"));
+        assert_eq!(play(KEY, &[("a", open), ("a", closed)]), signed);
+    }
+
+    #[test]
+    fn apps_of_two_patterns_at_once_are_named_where_something_else_holds_for_them() {
+        let play = |entries: &str| {
+            let text = format!("[auth]\nplay_key = \"0123456789abcdef\"\n{entries}");
+            who(Role::Origin, &text, "play").unwrap()
+        };
+        let entries = "[[apps]]\nmatch = \"a*\"\nauth.play = false\n[[apps]]\nmatch = \"*z\"\nauth.play_deny = \"192.0.2.0/24\"\n";
+        let (signed, denied) = ("who shows a signed URL", "who shows a signed URL, not from 192.0.2.0/24");
+        assert_eq!(play(entries), format!("{signed}; a*: anybody; *z: {denied}; a* and *z: anybody"));
+        // Where both say the same there is nothing to add.
+        let entries = "[[apps]]\nmatch = \"a*\"\nauth.play = false\n[[apps]]\nmatch = \"*z\"\nauth.play = false\n";
+        assert_eq!(play(entries), format!("{signed}; a*: anybody; *z: anybody"));
+    }
+
+    #[test]
+    fn hls_is_told_of_the_apps_that_it_is_served_of() {
+        let hls = |text: &str| who(Role::Origin, text, "play as HLS").unwrap();
+        let entry = |pattern: &str, is_on: bool| format!("[[apps]]\nmatch = {pattern:?}\nhls.enabled = {is_on}\n");
+        let anybody = "anybody; on every web page";
+        assert_eq!(hls(""), anybody);
+        assert_eq!(hls(&entry("a*", false)), format!("{anybody}; not a*"));
+        assert_eq!(hls(&(entry("*", false) + &entry("a*", true))), format!("{anybody}; only a*"));
+        assert_eq!(hls(&(entry("a*", false) + &entry("ab", true))), format!("{anybody}; not a*, but ab"));
     }
 
     #[test]

@@ -49,13 +49,14 @@ fn hashed(secret: &Secret) -> String {
     }
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Role;
+    use super::super::public_key::tests::{EC, RSA};
+    use super::super::{PublicKey, Role};
     use super::*;
 
     #[test]
@@ -84,6 +85,19 @@ mod tests {
         seen.push(fingerprints.of(&config));
         config.limits.max_players = 7;
         seen.push(fingerprints.of(&config));
+        for query in ["one", "two"] {
+            config.hooks.on_play = vec![format!("http://a.example/?key={query}").parse().unwrap()];
+            seen.push(fingerprints.of(&config));
+            config.auth.play_callback = format!("http://a.example/?key={query}").parse().ok();
+            seen.push(fingerprints.of(&config));
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key.pem");
+        for pem in [RSA, EC] {
+            std::fs::write(&path, pem).unwrap();
+            config.auth.play_jwt_public_keys = vec![PublicKey::read(&path).unwrap()];
+            seen.push(fingerprints.of(&config));
+        }
         let count = seen.len();
         seen.sort();
         seen.dedup();

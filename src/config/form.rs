@@ -53,6 +53,16 @@ pub(super) type Seal<'a> = dyn Fn(&Secret) -> String + 'a;
 pub(super) trait Word: FromStr<Err: fmt::Display> + fmt::Display {
     /// Completes "expected ..." where the value is not even a string.
     const EXPECTED: &'static str;
+
+    /// Whether a message may repeat a text that is none: not if a secret may stand in it.
+    fn may_be_shown(_text: &str) -> bool {
+        true
+    }
+
+    /// The whole of it, if it shows itself without a part that may be secret.
+    fn secret(&self) -> Option<Secret> {
+        None
+    }
 }
 
 /// `true` or `false`.
@@ -119,11 +129,19 @@ impl<T: Word> Form<T> for Written<T> {
                 return None;
             }
         };
-        text.parse().map_err(|error| mistakes.push(Mistake::unexpected(value, key, &error))).ok()
+        let mistake = |error| match T::may_be_shown(&text) {
+            true => Mistake::unexpected(value, key, &error),
+            false => Mistake::at(value, key, format!("expected {error}, found another text (not shown: it may hold a secret)")),
+        };
+        text.parse().map_err(|error| mistakes.push(mistake(error))).ok()
     }
 
     fn write(value: &T) -> String {
         quoted(value)
+    }
+
+    fn sealed(value: &T, seal: &Seal<'_>) -> String {
+        value.secret().map_or_else(|| quoted(value), |secret| quoted(&seal(&secret)))
     }
 }
 
@@ -272,6 +290,47 @@ mod tests {
             Err(r#"key: expected "red" or "green", found "Green""#.to_owned())
         );
         assert_eq!(Written::write(&Colour::Red), r#""red""#);
+    }
+
+    /// Never one.
+    #[derive(Debug, PartialEq)]
+    struct Covert;
+
+    impl fmt::Display for Covert {
+        fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("***")
+        }
+    }
+
+    impl FromStr for Covert {
+        type Err = &'static str;
+
+        fn from_str(_: &str) -> Result<Self, Self::Err> {
+            Err(Self::EXPECTED)
+        }
+    }
+
+    impl Word for Covert {
+        const EXPECTED: &'static str = "something";
+
+        fn may_be_shown(text: &str) -> bool {
+            text != "covert"
+        }
+
+        fn secret(&self) -> Option<Secret> {
+            Some(Secret::new("covert"))
+        }
+    }
+
+    #[test]
+    fn a_text_that_may_hold_a_secret_is_not_repeated_but_sealed() {
+        assert_eq!(
+            read::<Covert, Written<Covert>>("covert"),
+            Err("key: expected something, found another text (not shown: it may hold a secret)".to_owned())
+        );
+        assert_eq!(read::<Covert, Written<Covert>>("plain"), Err("key: expected something, found \"plain\"".to_owned()));
+        assert_eq!(Written::sealed(&Covert, &|secret| secret.reveal().to_uppercase()), "\"COVERT\"");
+        assert_eq!(Written::write(&Covert), "\"***\"");
     }
 
     #[test]

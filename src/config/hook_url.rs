@@ -8,6 +8,7 @@ use std::str::FromStr;
 use url::Url;
 
 use super::form::Word;
+use super::secret::Secret;
 
 /// Where a hook is posted to.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -55,6 +56,14 @@ impl fmt::Debug for HookUrl {
 
 impl Word for HookUrl {
     const EXPECTED: &'static str = "a URL such as \"http://control.example:8085/hooks\"";
+
+    fn may_be_shown(_: &str) -> bool {
+        false
+    }
+
+    fn secret(&self) -> Option<Secret> {
+        self.0.query().map(|_| Secret::new(self.reveal()))
+    }
 }
 
 #[cfg(test)]
@@ -70,6 +79,13 @@ mod tests {
         for text in ["", "a:8085/x", "rtmp://a/x", "file:///etc/passwd", "http://a/x#y", "http://me:pw@a/"] {
             assert!(text.parse::<HookUrl>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_url_is_sealed_as_a_whole_where_a_part_of_it_is_not_shown() {
+        let url = |text: &str| text.parse::<HookUrl>().unwrap().secret();
+        assert_eq!(url("http://a/x?key=1"), Some(Secret::new("http://a/x?key=1")));
+        assert_eq!(url("http://a/x"), None);
     }
 
     #[test]

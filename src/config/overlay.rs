@@ -51,6 +51,12 @@ impl Overlay {
         }
     }
 
+    /// Whether it has a value for `section.key`, be it the name of the file that holds it.
+    pub fn sets(&self, key: &str) -> bool {
+        let Some((section, key)) = key.split_once('.') else { return false };
+        [key, &format!("{key}_file")].iter().any(|key| self.layer.get(section, key).is_some())
+    }
+
     pub(super) const fn layer(&self) -> &Layer {
         &self.layer
     }
@@ -83,6 +89,13 @@ mod tests {
             (layer.sections, apps)
         });
         assert_eq!(toml, json);
+    }
+
+    #[test]
+    fn it_sets_a_key_by_its_value_or_by_the_file_that_holds_it() {
+        let overlay = Overlay::parse(b"rtmp.listen = \":1\"\ncluster.key_file = \"key\"\n", OverlayFormat::Toml).unwrap();
+        let found = ["rtmp.listen", "cluster.key", "rtmp.tls_listen", "cluster.peers", "node.name", "apps"];
+        assert_eq!(found.map(|key| overlay.sets(key)), [true, true, false, false, false, false]);
     }
 
     #[test]

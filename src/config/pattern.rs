@@ -37,6 +37,37 @@ impl AppPattern {
     }
 }
 
+impl AppPattern {
+    /// Whether it matches every app that `other` matches.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        // A star of the other is a text that only a star here can stand for.
+        self.matches(&other.0)
+    }
+
+    /// Whether there can be an app that both match.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        let (ours, theirs): (Vec<char>, Vec<char>) = (self.0.chars().collect(), other.0.chars().collect());
+        // Whether the rests of the two meet, by how much of theirs is left; from the ends on.
+        let mut below = vec![false; theirs.len() + 1];
+        for our in (0..=ours.len()).rev() {
+            let mut row = vec![false; theirs.len() + 1];
+            for their in (0..=theirs.len()).rev() {
+                row[their] = match (ours.get(our), theirs.get(their)) {
+                    (None, None) => true,
+                    // A star stands for nothing, or for one more of what the other has there.
+                    (Some('*'), None) => below[their],
+                    (None, Some('*')) => row[their + 1],
+                    (Some('*'), Some(_)) | (Some(_), Some('*')) => below[their] || row[their + 1],
+                    (Some(one), Some(another)) => one == another && below[their + 1],
+                    (Some(_), None) | (None, Some(_)) => false,
+                };
+            }
+            below = row;
+        }
+        below[0]
+    }
+}
+
 impl FromStr for AppPattern {
     type Err = AppPatternError;
 
@@ -102,7 +133,37 @@ mod tests {
         }
     }
 
+    /// Every text of up to four letters.
+    fn apps() -> Vec<String> {
+        let mut apps = vec![String::new()];
+        for index in 0.. {
+            if apps[index].len() == 4 {
+                break;
+            }
+            for letter in ["a", "b", "c"] {
+                apps.push(format!("{}{letter}", apps[index]));
+            }
+        }
+        apps
+    }
+
     proptest! {
+        #[test]
+        fn one_covers_another_if_it_matches_all_of_its_apps(one in "[ab*]{1,4}", other in "[ab*]{1,4}") {
+            let [one, other] = [one, other].map(|text| AppPattern(text));
+            let covers = apps().iter().all(|app| !other.matches(app) || one.matches(app));
+            prop_assert_eq!(one.covers(&other), covers, "{} {}", one, other);
+        }
+
+        #[test]
+        fn two_meet_if_there_is_an_app_for_both(one in "[ab*]{1,4}", other in "[ab*]{1,4}") {
+            let [one, other] = [one, other].map(|text| AppPattern(text));
+            // Two that are longer than this together have one letter after the other.
+            let app = |app: &String| one.matches(app) && other.matches(app);
+            let meet = apps().iter().any(app) || apps().iter().flat_map(|head| apps().into_iter().map(move |tail| format!("{head}{tail}"))).any(|text| app(&text));
+            prop_assert_eq!(one.meets(&other), meet, "{} {}", one, other);
+        }
+
         #[test]
         fn matching_agrees_with_the_definition(pattern in "[ab*]{1,8}", app in "[ab]{0,10}") {
             let (by_pattern, by_app): (Vec<char>, Vec<char>) = (pattern.chars().collect(), app.chars().collect());

@@ -4,15 +4,17 @@
 //! other. Which token a key is good for is the part of `auth`.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use ::config::{Value, ValueKind};
 use jsonwebtoken::{Algorithm, DecodingKey};
+use sha2::{Digest, Sha256};
 
-use super::form::{Form, Shape, quoted};
+use super::files::read_regular;
+use super::fingerprint::hexadecimal;
+use super::form::{Form, Seal, Shape, quoted};
 use super::mistake::Mistake;
+use super::secret_file::shown;
 
 /// The longest file that is read, in bytes.
 const MAX_BYTES: u64 = 64 << 10;
@@ -37,9 +39,7 @@ impl PublicKey {
     ///
     /// What is wrong with the file, to follow its name.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let mut pem = Vec::new();
-        let read = File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut pem));
-        read.map_err(|error| format!("cannot be read: {error}"))?;
+        let pem = read_regular(path, MAX_BYTES).map_err(|error| format!("cannot be read: {error}"))?;
         let (algorithm, key) = parse(&pem)
             .ok_or("is not the PEM of a public key that verifies RS256 (at least 2,048 bits) or ES256 (P-256)")?;
         Ok(Self { path: path.to_owned(), pem, algorithm, key })
@@ -92,20 +92,24 @@ impl Form<PublicKey> for PublicKeyFile {
             return None;
         };
         let read = PublicKey::read(Path::new(path));
-        read.map_err(|error| mistakes.push(Mistake::at(value, key, format!("{path} {error}")))).ok()
+        read.map_err(|error| mistakes.push(Mistake::at(value, key, format!("{} {error}", shown(Path::new(path)))))).ok()
     }
 
     fn write(key: &PublicKey) -> String {
         quoted(&key.path.display())
     }
+
+    fn sealed(key: &PublicKey, _: &Seal<'_>) -> String {
+        format!("{} {}", Self::write(key), hexadecimal(&Sha256::digest(&key.pem)))
+    }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// Made by `openssl genrsa 2048 | openssl rsa -pubout` and `openssl ecparam -name prime256v1 -genkey | openssl ec -pubout`.
-    const RSA: &str = "-----BEGIN PUBLIC KEY-----\n\
+    pub(in crate::config) const RSA: &str = "-----BEGIN PUBLIC KEY-----\n\
         MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAuRzCEfXKHn1dWpZpkEE2\n\
         wmYHri3UruatteRRby72SinozISuiTWi9ZkK3ohmFsdmHcBuJ8HTc4lrZgVbMZOM\n\
         P8VT338OkGH9GPvAtBYUxeZQb5ix6Kc/LfrYbBS5HKDt3NwO3JgKbkp+QCXdbSWm\n\
@@ -114,7 +118,7 @@ mod tests {
         CMxpfPqLX3EzIp0xy08LaHQ4IlWD0TVCfi4U8Pj8k04ju9eFXpaKVGXBFtQhH3Hc\n\
         TwIDAQAB\n\
         -----END PUBLIC KEY-----";
-    const EC: &str = "-----BEGIN PUBLIC KEY-----\n\
+    pub(in crate::config) const EC: &str = "-----BEGIN PUBLIC KEY-----\n\
         MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAENriaAr9MuphREI4lL1PfuBIfKK/b\n\
         cFwvzaSRVLGcnS0DMAc0Lc/aHAUJGcOkwip4PK1akwe9dsoFc14dYCRgZg==\n\
         -----END PUBLIC KEY-----";

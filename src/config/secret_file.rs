@@ -4,44 +4,42 @@
 //! sibling called `<key>_file`. The configuration calls it once, between merging its sources and reading them; from
 //! then on the secret is found at its key, with the file as its source.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use ::config::{Value, ValueKind};
 
+use super::files::{Files, Reading};
 use super::form::{Form, Shape};
 use super::layer::Layer;
 use super::mistake::Mistake;
 use super::secret::{Secret, SecretFile};
 use super::sections::SCHEMAS;
 
-/// The longest secret that a file may hold, in bytes. Bounds what is read of a file that does not end.
+/// The longest secret that a file may hold, in bytes.
 const MAX_BYTES: usize = 64 << 10;
 
 /// Puts what each `<key>_file` holds at its `<key>`; a file that is no use, and one beside a key that is set, is a
-/// mistake. Returns the files, those of no use included.
-pub(super) fn resolve(tree: &mut Layer, mistakes: &mut Vec<Mistake>) -> Vec<PathBuf> {
-    let mut files = Vec::new();
+/// mistake.
+pub(super) fn resolve(tree: &mut Layer, reading: &mut Reading, mistakes: &mut Vec<Mistake>) {
     for schema in SCHEMAS {
         for key in schema.keys.iter().filter(|key| key.shape == Shape::Secret) {
             let file_key = format!("{}_file", key.name);
             let (found, secret) = (tree.get(schema.name, &file_key), tree.get(schema.name, key.name));
             if let Some(value) =
-                find(found, secret, key.name, &format!("{}.{file_key}", schema.name), &mut files, mistakes)
+                find(found, secret, key.name, &format!("{}.{file_key}", schema.name), reading, mistakes)
             {
                 tree.set(schema.name, key.name, value);
             }
             for entry in &mut tree.apps {
                 let (found, secret) = (entry.get(schema.name, &file_key), entry.get(schema.name, key.name));
                 let path = format!("{}.{}.{file_key}", entry.path, schema.name);
-                if let Some(value) = find(found, secret, key.name, &path, &mut files, mistakes) {
+                if let Some(value) = find(found, secret, key.name, &path, reading, mistakes) {
                     entry.set(schema.name, key.name, value);
                 }
             }
         }
     }
-    files
 }
 
 /// The files that are named by keys which read them where the configuration is read: public keys.
@@ -75,13 +73,13 @@ pub(super) fn give_way(layers: &mut [Layer], overlay: &Layer) {
     }
 }
 
-/// Adds the file that is named at `path` to `files`, and gives what it holds, for the key `name` beside it, which has to have no value of its own.
+/// What the file holds that is named at `path`, for the key `name` beside it, which has to have no value of its own.
 fn find(
     file: Option<&Value>,
     secret: Option<&Value>,
     name: &str,
     path: &str,
-    files: &mut Vec<PathBuf>,
+    reading: &mut Reading,
     mistakes: &mut Vec<Mistake>,
 ) -> Option<Value> {
     let file = file?;
@@ -92,14 +90,21 @@ fn find(
     }
     // What is no path at all is reported where the section is read.
     let file_path = SecretFile::read(file, path, &mut Vec::new())?;
-    files.push(file_path.clone());
-    match read(&file_path) {
+    match read(&file_path, reading) {
         Ok(text) => Some(Value::new(Some(&file_path.display().to_string()), ValueKind::String(text))),
         Err(error) => {
-            mistakes.push(Mistake::at(file, path, format!("{}: {error}", file_path.display())));
+            mistakes.push(Mistake::at(file, path, format!("{}: {error}", shown(&file_path))));
             None
         }
     }
+}
+
+/// The name of a file in a message about it. What is neither absolute nor there may be a secret that was put at the wrong key.
+pub(super) fn shown(path: &Path) -> String {
+    if path.is_absolute() || path.exists() {
+        return path.display().to_string();
+    }
+    "the file that is named (not shown here: it may be a secret itself)".to_owned()
 }
 
 /// Why a file holds no secret.
@@ -125,13 +130,12 @@ pub enum FileError {
 ///
 /// The file cannot be read, or holds no text.
 pub fn read_secret(path: &Path) -> Result<Secret, FileError> {
-    read(path).map(|text| Secret::new(&text))
+    read(path, &mut Files::default().reading()).map(|text| Secret::new(&text))
 }
 
 /// What a file holds, without the line end that editors and `echo` leave behind.
-fn read(path: &Path) -> Result<String, FileError> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+fn read(path: &Path, reading: &mut Reading) -> Result<String, FileError> {
+    let bytes = reading.read(path)?;
     if bytes.len() > MAX_BYTES {
         return Err(FileError::TooLong);
     }

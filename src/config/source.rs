@@ -4,11 +4,13 @@
 //! business.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use ::config::{FileFormat, Format, Map, Value, ValueKind};
 
 use super::apps::AppEntry;
+use super::files::Reading;
 use super::layer::Layer;
 use super::mistake::Mistake;
 use super::provenance::Lines;
@@ -32,7 +34,7 @@ pub(super) fn files(paths: &[PathBuf], mistakes: &mut Vec<Mistake>) -> Vec<PathB
     files
 }
 
-fn directory_files(path: &Path) -> std::io::Result<Option<Vec<PathBuf>>> {
+fn directory_files(path: &Path) -> io::Result<Option<Vec<PathBuf>>> {
     if !fs::metadata(path)?.is_dir() {
         return Ok(None);
     }
@@ -48,8 +50,9 @@ fn directory_files(path: &Path) -> std::io::Result<Option<Vec<PathBuf>>> {
 }
 
 /// Reads and parses one file; `None` after adding why that is impossible.
-pub(super) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Layer> {
-    match fs::read_to_string(path) {
+pub(super) fn read(path: &Path, reading: &mut Reading, mistakes: &mut Vec<Mistake>) -> Option<Layer> {
+    let text = reading.read(path).and_then(|bytes| String::from_utf8(bytes).map_err(|_| not_text()));
+    match text {
         Ok(text) => parse(&path.display().to_string(), &text, mistakes),
         Err(error) => {
             mistakes.push(unreadable(path, &error));
@@ -58,7 +61,11 @@ pub(super) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Layer> {
     }
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Mistake {
+fn not_text() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "not text in UTF-8")
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Mistake {
     Mistake::in_source(&path.display().to_string(), format!("cannot be read: {error}"))
 }
 

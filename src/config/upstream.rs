@@ -94,6 +94,11 @@ impl fmt::Display for OriginAddress {
 
 impl Word for OriginAddress {
     const EXPECTED: &'static str = "an origin such as \"origin.example:1935\" or \"_rtmp._tcp.origin.example\"";
+
+    /// Of a URL, userinfo, parameters and the name of the stream may be secret.
+    fn may_be_shown(text: &str) -> bool {
+        !text.contains(['/', '@', '?', '#'])
+    }
 }
 
 /// An IP address with or without a port, an IPv6 address with or without brackets if it has none.

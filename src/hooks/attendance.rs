@@ -101,7 +101,7 @@ impl Hooks {
             return Ok(Attendance(Some(begun)));
         }
         let body = begun.event(hook).into_body();
-        let question = begun.question().filter(|_| !settings.cache.is_zero());
+        let question = begun.question(&asked).filter(|_| !settings.cache.is_zero());
         if let Some(known) = question.as_ref().and_then(|question| shared.known.answer(question, settings.cache)) {
             if known == Answer::Refused {
                 begun.owes_end = false;
@@ -186,9 +186,9 @@ impl Begun {
         if hook == Hook::Close { event.with_bytes(self.bytes.0, self.bytes.1) } else { event }
     }
 
-    fn question(&self) -> Option<Question> {
+    fn question(&self, asked: &[HookUrl]) -> Option<Question> {
         let subject = self.subject.as_ref().filter(|_| self.beginning == Beginning::Play)?;
-        Some(Question::of(&self.caller, subject))
+        Some(Question::of(&self.caller, subject, asked))
     }
 
     fn tell(&self, hook: Hook) {

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
 
+use crate::config::HookUrl;
+
 use super::answer::Answer;
 use super::caller::{Caller, Subject};
 
@@ -12,20 +14,21 @@ const MAX_KNOWN: u64 = 1 << 16;
 /// For how long they are, whatever the configuration says.
 const LONGEST: Duration = Duration::from_secs(3_600);
 
-/// Everything that a hook is told of a player and that it might go by, but the player's own id.
+/// Everything that a hook is told of a player and that it might go by, but the player's own id; and who is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Question(Vec<String>);
 
 impl Question {
-    pub(super) fn of(caller: &Caller, subject: &Subject) -> Self {
+    pub(super) fn of(caller: &Caller, subject: &Subject, asked: &[HookUrl]) -> Self {
         let address = caller.address.map(|address| address.to_string()).unwrap_or_default();
-        Self(vec![
+        let about = [
             subject.key.to_string(),
             subject.query.clone(),
             address,
             caller.page_url.clone(),
             caller.tc_url.clone(),
-        ])
+        ];
+        Self(about.into_iter().chain(asked.iter().map(|url| url.reveal().to_owned())).collect())
     }
 }
 
@@ -65,9 +68,13 @@ mod tests {
     use super::*;
 
     fn question(query: &str, address: [u8; 4]) -> Question {
+        question_to("http://a.example/", query, address)
+    }
+
+    fn question_to(url: &str, query: &str, address: [u8; 4]) -> Question {
         let caller = Caller::new("1".to_owned(), IpAddr::from(address), "live".to_owned(), String::new(), None);
         let key = StreamKey::from_path("live/x").unwrap();
-        Question::of(&caller, &Subject { key, query: query.to_owned(), stream_id: None })
+        Question::of(&caller, &Subject { key, query: query.to_owned(), stream_id: None }, &[url.parse().unwrap()])
     }
 
     #[test]
@@ -78,6 +85,15 @@ mod tests {
         assert_eq!(known.answer(&question("a=1", [192, 0, 2, 1]), minute), Some(Answer::Refused));
         assert_eq!(known.answer(&question("a=2", [192, 0, 2, 1]), minute), None);
         assert_eq!(known.answer(&question("a=1", [192, 0, 2, 2]), minute), None);
+    }
+
+    #[test]
+    fn an_answer_is_that_of_whom_was_asked() {
+        let (known, minute) = (Known::default(), Duration::from_secs(60));
+        known.learn(question_to("http://a.example/?key=1", "", [192, 0, 2, 1]), Answer::Ok);
+        for url in ["http://b.example/?key=1", "http://a.example/?key=2"] {
+            assert_eq!(known.answer(&question_to(url, "", [192, 0, 2, 1]), minute), None);
+        }
     }
 
     #[test]

@@ -22,13 +22,11 @@ use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use prometheus_client::metrics::histogram::Histogram;
 use rustls::crypto::ring;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{sleep, timeout};
 use tower::Service;
 
-use crate::config::{self, HookUrl, OriginAddress};
+use crate::config::{self, AuthoritiesError, HookUrl, OriginAddress, add_authorities};
 use crate::net::dns::Names;
 
 use super::answer::Answer;
@@ -49,13 +47,8 @@ pub enum SetUpError {
     #[error("TLS for hooks cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
     /// `hooks.ca_file` is no use.
-    #[error("hooks.ca_file: {path}: {error}")]
-    Authorities {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        error: String,
-    },
+    #[error("hooks.ca_file: {0}")]
+    Authorities(#[from] AuthoritiesError),
 }
 
 /// How patient one is.
@@ -133,16 +126,7 @@ impl Poster {
 fn tls(authorities: Option<&Path>) -> Result<ClientConfig, SetUpError> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(path) = authorities {
-        let failure = |error: String| SetUpError::Authorities { path: path.display().to_string(), error };
-        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| failure(error.to_string()))?;
-        let before = roots.len();
-        for certificate in certificates {
-            let certificate = certificate.map_err(|error| failure(error.to_string()))?;
-            roots.add(certificate).map_err(|error| failure(error.to_string()))?;
-        }
-        if roots.len() == before {
-            return Err(failure("holds no certificate".to_owned()));
-        }
+        add_authorities(&mut roots, path)?;
     }
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;

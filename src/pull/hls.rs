@@ -90,7 +90,7 @@ impl HlsRelay {
     pub fn new(context: Arc<PullContext>, cache_bytes: u64) -> Self {
         let config = context.config();
         let settings = &config.upstream;
-        let client = Client::new(settings.connect_timeout);
+        let client = Client::new();
         let keep_playlists = settings.resume_timeout.max(LONGEST_KEPT);
         let weigh = |_: &Resource, object: &Object| u32::try_from(object.bytes.len()).unwrap_or(u32::MAX);
         let weigh_kept = |_: &Resource, kept: &Kept| u32::try_from(kept.object.bytes.len()).unwrap_or(u32::MAX);

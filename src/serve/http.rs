@@ -135,13 +135,16 @@ async fn run_http1(
     let answering_in = span.clone();
     // Boxed, as is what goes on over WebSocket: its room is given back while a body is sent, for hours.
     let answer = tower::service_fn(move |request| {
-        Box::pin(answer(Arc::clone(&answering), request).instrument(answering_in.clone()))
+        let (exchange, span) = (Arc::clone(&answering), answering_in.clone());
+        Box::pin(async move {
+            let answer = tower::service_fn(|request| answer(Arc::clone(&exchange), request));
+            cors::answer(&exchange.context, answer, request).instrument(span).await
+        })
     });
     let closing = exchange.accepted.closing.clone();
     let service = ServiceBuilder::new()
         .map_response(move |response| say_if_last(response, &closing))
         .map_response(route::keep_from_caches)
-        .layer(cors::layer(&exchange.context.config.current().http.cors_origins))
         .service(answer);
     let watched = Watched::new(stream, Arc::clone(&exchange.progress));
     let connection = http1::Builder::new()

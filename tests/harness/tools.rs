@@ -22,6 +22,12 @@ pub fn node_package(name: &str) -> PathBuf {
     tool("node_modules").join(name)
 }
 
+/// The Python that the tools of Python's belong to.
+#[track_caller]
+pub fn python() -> PathBuf {
+    tool("bin/python")
+}
+
 /// What checks Prometheus's rules.
 #[track_caller]
 pub fn promtool() -> PathBuf {

@@ -2,14 +2,15 @@
 
 use std::fmt::Display;
 
-use crate::config::{Auth, Config, Hooks, Publish};
+use crate::config::{AppPattern, Auth, Config, Hls, Hooks, Publish};
 
 /// Who may do what everybody may do who reaches the port.
 pub(super) const ANYBODY: &str = "anybody";
 
 /// What a stream's app can have rules of its own for.
-struct Rules {
+pub(super) struct Rules {
     publish: Publish,
+    pub(super) hls: Hls,
     auth: Auth,
     hooks: Hooks,
 }
@@ -75,22 +76,75 @@ fn player(rules: &Rules, over_rtmp: bool) -> String {
     said.finish()
 }
 
-/// What `who` says of the sections, and behind it what it says otherwise for some apps.
+/// What `who` says of most apps, and behind it what it says otherwise for some: of two patterns the narrower one counts.
 fn for_each_app(config: &Config, who: impl Fn(&Rules) -> String) -> String {
-    let sections = || Rules { publish: config.publish.clone(), auth: config.auth.clone(), hooks: config.hooks.clone() };
-    let everywhere = who(&sections());
-    let mut said = everywhere.clone();
-    for rule in &config.apps {
-        let mut rules = sections();
-        rules.publish.apply(&rule.publish);
-        rules.auth.apply(&rule.auth);
-        rules.hooks.apply(&rule.hooks);
-        let here = who(&rules);
-        if here != everywhere {
-            said.push_str(&format!("; {}: {here}", rule.pattern));
-        }
+    let (mut said, others) = by_app(config, who);
+    for (apps, here) in others {
+        said.push_str(&format!("; {apps}: {here}"));
     }
     said
+}
+
+/// What `of` says of apps that no entry names but by `*`, and of those for which it says something else.
+pub(super) fn by_app<T: PartialEq>(config: &Config, of: impl Fn(&Rules) -> T) -> (T, Vec<(String, T)>) {
+    let all = "*".parse::<AppPattern>().ok();
+    let everywhere = of(&Rules::of(config, |pattern| all.as_ref().is_some_and(|all| pattern.covers(all))));
+    let mut said: Vec<(Vec<&AppPattern>, T)> = Vec::new();
+    for apps in groups(config) {
+        let here = of(&Rules::of(config, |pattern| apps.iter().any(|apps| pattern.covers(apps))));
+        // Whoever is among these apps has been told by all lines that are about more of them.
+        let mut wider = said.iter().filter(|(others, _)| covers(others, &apps)).peekable();
+        let is_known = match wider.peek() {
+            None => here == everywhere,
+            Some(_) => wider.all(|(_, there)| *there == here),
+        };
+        if !is_known {
+            said.push((apps, here));
+        }
+    }
+    let named = |apps: Vec<&AppPattern>| apps.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+    (everywhere, said.into_iter().map(|(apps, here)| (named(apps), here)).collect())
+}
+
+/// The apps of each pattern, and those of two patterns at once where neither is a part of the other; the wider ones first.
+fn groups(config: &Config) -> Vec<Vec<&AppPattern>> {
+    let mut patterns: Vec<&AppPattern> = Vec::new();
+    for rule in &config.apps {
+        if !patterns.contains(&&rule.pattern) {
+            patterns.push(&rule.pattern);
+        }
+    }
+    let mut groups: Vec<Vec<&AppPattern>> = patterns.iter().map(|pattern| vec![*pattern]).collect();
+    for (index, one) in patterns.iter().enumerate() {
+        let cross = |other: &&&AppPattern| one.meets(other) && !one.covers(other) && !other.covers(one);
+        groups.extend(patterns[index + 1..].iter().filter(cross).map(|other| vec![*one, *other]));
+    }
+    groups.sort_by_key(|apps| patterns.iter().filter(|pattern| covers(&[pattern], apps)).count());
+    groups
+}
+
+/// Whether all apps of one group are among those of another.
+fn covers(wide: &[&AppPattern], narrow: &[&AppPattern]) -> bool {
+    wide.iter().all(|wide| narrow.iter().any(|narrow| wide.covers(narrow)))
+}
+
+impl Rules {
+    /// What holds for apps that the entries match of which `is_for` says so.
+    fn of(config: &Config, is_for: impl Fn(&AppPattern) -> bool) -> Self {
+        let mut rules = Self {
+            publish: config.publish.clone(),
+            hls: config.hls.clone(),
+            auth: config.auth.clone(),
+            hooks: config.hooks.clone(),
+        };
+        for rule in config.apps.iter().filter(|rule| is_for(&rule.pattern)) {
+            rules.publish.apply(&rule.publish);
+            rules.hls.apply(&rule.hls);
+            rules.auth.apply(&rule.auth);
+            rules.hooks.apply(&rule.hooks);
+        }
+        rules
+    }
 }
 
 /// The forms of what a client may show, any of which is enough.

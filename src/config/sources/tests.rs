@@ -74,20 +74,25 @@ fn a_mistake_in_an_overlay_names_the_request() {
 
 #[test]
 fn the_stamp_follows_the_content_and_nothing_else() {
-    let directory = directory(&[("a.toml", "[play]\n"), ("key", "0123456789abcdef\n")]);
+    let directory = directory(&[("key", "0123456789abcdef\n")]);
+    let file = |name: &str| directory.path().join(name);
+    let text = format!("cluster.key_file = {:?}\n", file("key"));
+    fs::write(file("a.toml"), &text).unwrap();
     let sources = sources(&directory, &[]);
-    let key = [directory.path().join("key")];
-    let first = sources.stamp(&key);
-    fs::write(directory.path().join("a.toml"), "[play]\n").unwrap();
-    fs::write(directory.path().join("notes.txt"), "?").unwrap();
-    assert_eq!(sources.stamp(&key), first);
-    fs::write(&key[0], "fedcba9876543210\n").unwrap();
-    let second = sources.stamp(&key);
+    let first = sources.load(None).stamp;
+    assert_eq!(sources.stamp(&first), first);
+    fs::write(file("a.toml"), &text).unwrap();
+    fs::write(file("notes.txt"), "?").unwrap();
+    assert_eq!(sources.stamp(&first), first);
+    fs::write(file("key"), "fedcba9876543210\n").unwrap();
+    let second = sources.stamp(&first);
     assert_ne!(second, first);
-    fs::write(directory.path().join("b.toml"), "").unwrap();
-    assert_ne!(sources.stamp(&key), second);
-    fs::remove_file(directory.path().join("b.toml")).unwrap();
-    assert_eq!(sources.stamp(&key), second);
+    fs::write(file("b.toml"), "").unwrap();
+    assert_ne!(sources.stamp(&first), second);
+    fs::remove_file(file("b.toml")).unwrap();
+    assert_eq!(sources.stamp(&first), second);
+    fs::remove_file(file("key")).unwrap();
+    assert_ne!(sources.stamp(&first), second);
 }
 
 #[test]
@@ -97,7 +102,43 @@ fn files_with_secrets_are_told_even_if_they_are_not_there() {
     fs::write(directory.path().join("a.toml"), format!("cluster.key_file = {key:?}\n")).unwrap();
     let attempt = sources(&directory, &[]).load(None);
     assert!(attempt.result.is_err());
-    assert!(attempt.files.contains(&key), "{:?}", attempt.files);
+    assert!(attempt.stamp.files().any(|file| file == key), "{:?}", attempt.stamp);
+}
+
+#[test]
+fn what_came_out_of_a_pipe_is_loaded_again_as_it_was() {
+    use std::io::Write as _;
+    use std::os::fd::AsRawFd as _;
+    let directory = directory(&[]);
+    let pipes = ["limits.max_players = 7\n", "0123456789abcdef\n"].map(|text| {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(text.as_bytes()).unwrap();
+        reader
+    });
+    let [limits, key] = [&pipes[0], &pipes[1]].map(|pipe| PathBuf::from(format!("/proc/self/fd/{}", pipe.as_raw_fd())));
+    fs::write(directory.path().join("a.toml"), format!("cluster.key_file = {key:?}\n")).unwrap();
+    let sources = Sources::new(Role::Origin, &[limits.clone(), directory.path().to_owned()], []);
+    let first = sources.load(None);
+    for _ in 0..2 {
+        assert_eq!(sources.stamp(&first.stamp), first.stamp);
+        let config = sources.load(None).result.unwrap().config;
+        assert_eq!(config.limits.max_players, 7);
+        assert_eq!(config.cluster.key.map(|key| key.reveal().to_owned()).as_deref(), Some("0123456789abcdef"));
+    }
+    let watched = sources.directories(&first.stamp);
+    assert!(!watched.iter().any(|directory| directory.starts_with("/proc")), "{watched:?}");
+}
+
+#[test]
+fn a_pipe_that_is_named_later_is_a_mistake() {
+    let directory = directory(&[("a.toml", "")]);
+    let (reader, _writer) = std::io::pipe().unwrap();
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
+    let sources = sources(&directory, &[]);
+    sources.load(None).result.unwrap();
+    fs::write(directory.path().join("a.toml"), format!("cluster.key_file = {path:?}\n")).unwrap();
+    let error = sources.load(None).result.unwrap_err().to_string();
+    assert!(error.contains("cluster.key_file") && error.contains("not a regular file"), "{error}");
 }
 
 #[test]
@@ -109,7 +150,7 @@ fn directories_are_those_of_the_links_and_those_that_they_lead_to() {
     symlink("..2026", path("..data")).unwrap();
     symlink("..data/a.toml", path("a.toml")).unwrap();
     let sources = Sources::new(Role::Origin, &[path("a.toml")], []);
-    let found = sources.directories(&[]);
+    let found = sources.directories(&Stamp::default());
     assert!(found.contains(&directory.path().to_owned()), "{found:?}");
     assert!(found.contains(&fs::canonicalize(path("..2026")).unwrap()), "{found:?}");
 }
@@ -134,8 +175,8 @@ fn files_that_are_part_of_the_configuration_are_named_whether_or_not_they_are_of
     );
     fs::write(file("a.toml"), text).unwrap();
     let attempt = sources(&directory, &[]).load(None);
-    assert_eq!(attempt.result.unwrap_err().mistakes.len(), 2);
+    assert_eq!(attempt.result.as_ref().unwrap_err().mistakes.len(), 2);
     for name in ["a.toml", "a.pem", "b.pem", "key"] {
-        assert!(attempt.files.contains(&file(name)), "{name} is missing in {:?}", attempt.files);
+        assert!(attempt.stamp.files().any(|named| named == file(name)), "{name} is missing in {:?}", attempt.stamp);
     }
 }

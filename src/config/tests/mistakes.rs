@@ -32,7 +32,7 @@ fn every_mistake_of_every_source_is_reported_at_once() {
             "test.toml: play.gop_cach: unknown key (did you mean gop_cache?)",
             "test.toml: play.gop_max_packets: expected a whole number of at least 1, found 0",
             r#"test.toml: play.mw_latency: expected a duration such as "350ms" or "auto", found "fast""#,
-            r#"test.toml: upstream.origins[1]: expected an origin as "name:port", without a scheme and without a path (players name the app and the stream), found "rtmp://origin/live""#,
+            r#"test.toml: upstream.origins[1]: expected an origin as "name:port", without a scheme and without a path (players name the app and the stream), found another text (not shown: it may hold a secret)"#,
             r#"test.toml: upstream.origins[2]: expected a host name or an IP address, such as "origin.example:1935", "192.0.2.1:1935" or "[2001:db8::1]:1935", found 3"#,
             r#"test.toml: apps[0].play.gop_max_bytes: expected a size such as "64KiB", "16MiB", "1GiB" or a number of bytes, found "16MB""#,
             r#"test.toml: apps[0].publish.on_conflict: expected "reject" or "replace", found "fight""#,

@@ -54,7 +54,7 @@ fn entries_for_apps_are_placed_in_the_order_in_which_they_apply() {
         ("2.toml", "\n[[apps]]\nmatch = \"b\"\nplay.play_wait = \"1s\"\n"),
     ]);
     let paths = [directory.path().to_owned()];
-    let Loaded { config, provenance } = Sources::new(Role::Origin, &paths, []).load(None).result.unwrap();
+    let Loaded { config, provenance, .. } = Sources::new(Role::Origin, &paths, []).load(None).result.unwrap();
     let places: Vec<_> = provenance.of_apps().iter().map(|place| without_directory(&format!("{place}: "))).collect();
     assert_eq!(places, ["1.toml:1: ", "2.toml:2: "]);
     let apps = config.apps();

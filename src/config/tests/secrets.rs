@@ -127,6 +127,33 @@ fn no_mistake_shows_a_key() {
 }
 
 #[test]
+fn no_mistake_shows_what_may_be_a_secret_at_the_wrong_place() {
+    for text in [
+        "hooks.on_publish = \"http://ops:S3CR3T@control/x\"",
+        "hooks.on_play = \"control.example/x?key=S3CR3T\"",
+        "hooks.on_play = { url = \"http://S3CR3T\" }",
+        "auth.play_callback = \"https://a/x?key=S3CR3T#f\"",
+        "upstream.origins = [\"rtmp://u:S3CR3T@h/app\"]",
+        "upstream.shield = \"u:S3CR3T@h\"",
+        "cluster.key_file = \"S3CR3T-0123456789abcdef\"",
+        "cluster.key_file = \"S3CR3T/0123456789+abcdef\"",
+        "admin.edit_auth_file = \"admin:S3CR3T\"",
+        "auth.play_jwt_public_keys = \"S3CR3T-0123456789abcdef\"",
+        "[[apps]]\nmatch = \"a\"\nauth.play_key_file = \"S3CR3T\"",
+        "[[apps]]\nmatch = \"a\"\nhooks.on_play = \"a?S3CR3T\"",
+        "tls.certificates = [{ cert_file = \"/a\", key_file = \"-----BEGIN PRIVATE KEY-----S3CR3T\" }]",
+        "tls.certificates = \"-----BEGIN PRIVATE KEY-----S3CR3T\"",
+    ] {
+        let found = lines(load_text(Role::Edge, &format!("upstream.http_port = 1\n{text}\n")));
+        assert!(!found.is_empty() && found.iter().all(|line| !line.contains("S3CR3T")), "{text}: {found:#?}");
+        assert!(found.iter().any(|line| line.starts_with("test.toml: ")), "{text}: {found:#?}");
+    }
+    let found = lines(load_both(Role::Origin, "", &[("RILLCAST_CLUSTER__KEY_FILE", "S3CR3T-0123456789abcdef")]));
+    assert!(found[0].starts_with("RILLCAST_CLUSTER__KEY_FILE: cluster.key_file: "), "{found:#?}");
+    assert!(!found[0].contains("S3CR3T"), "{found:#?}");
+}
+
+#[test]
 fn every_secret_can_stand_in_a_file_of_its_own() {
     let secrets: Vec<_> = SCHEMAS
         .iter()

@@ -2,35 +2,24 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
 
-use crate::config::{CertificateError, load_certificates};
+use crate::config::{AuthoritiesError, load_authorities};
 use crate::net::stream::Stream;
 
 /// Why nobody could prove to be anybody.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientTlsError {
-    /// The file of authorities cannot be used.
+    /// There are no authorities that could be asked.
     #[error(transparent)]
-    File(#[from] CertificateError),
-    /// A certificate in it is none of an authority.
-    #[error("{}: holds what is no certificate of an authority: {error}", path.display())]
-    Authority {
-        /// The file.
-        path: PathBuf,
-        /// What rustls says about it.
-        error: rustls::Error,
-    },
-    /// The system knows no authority.
-    #[error("this system has no certificates of authorities: install them, or name a file")]
-    NoAuthorities,
+    Authorities(#[from] AuthoritiesError),
     /// TLS cannot be set up.
     #[error(transparent)]
     Setup(#[from] rustls::Error),
@@ -49,26 +38,9 @@ impl ClientTls {
     ///
     /// Where there are none.
     pub fn new(ca_file: Option<&Path>) -> Result<Self, ClientTlsError> {
-        let mut roots = RootCertStore::empty();
-        match ca_file {
-            Some(path) => {
-                for certificate in load_certificates(path)? {
-                    roots
-                        .add(certificate)
-                        .map_err(|error| ClientTlsError::Authority { path: path.to_owned(), error })?;
-                }
-            }
-            None => {
-                // Among the system's there may be some that rustls cannot use.
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-                if roots.is_empty() {
-                    return Err(ClientTlsError::NoAuthorities);
-                }
-            }
-        }
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
+            .with_root_certificates(load_authorities(ca_file)?)
             .with_no_client_auth();
         Ok(Self { connector: TlsConnector::from(Arc::new(config)) })
     }

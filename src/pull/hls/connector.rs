@@ -14,6 +14,7 @@ use futures_util::future::BoxFuture;
 use http::Uri;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::time::timeout;
 use tower::Service;
 
@@ -21,21 +22,18 @@ use crate::net::stream::Stream;
 use crate::pull::dial::{Way, dial};
 
 /// Connects where a URL's authority, an address, says. Clones share what they know.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Connector {
-    connect_timeout: Duration,
+    /// How long the next one may take to connect, the handshake of TLS included.
+    connect_timeout: Arc<Mutex<Duration>>,
     /// The ways over TLS.
     ways: Arc<DashMap<SocketAddr, Way>>,
 }
 
 impl Connector {
-    /// Connecting may take `connect_timeout`, the handshake of TLS included.
-    pub(super) fn new(connect_timeout: Duration) -> Self {
-        Self { connect_timeout, ways: Arc::default() }
-    }
-
-    /// From now on this is how its address is reached, if it is over TLS.
-    pub(super) fn expect(&self, way: &Way) {
+    /// From now on this is how its address is reached, if it is over TLS, and how long connecting may take anywhere.
+    pub(super) fn expect(&self, way: &Way, connect_timeout: Duration) {
+        *self.connect_timeout.lock() = connect_timeout;
         if way.tls.is_some() {
             self.ways.insert(way.address, way.clone());
         }
@@ -61,7 +59,8 @@ impl Service<Uri> for Connector {
                 _ => Some(Way { address, tls: None }),
             };
             let way = way.ok_or_else(|| io::Error::other("nobody has said whom to expect there"))?;
-            let connected = timeout(connect_timeout, dial(&way)).await;
+            let limit = *connect_timeout.lock();
+            let connected = timeout(limit, dial(&way)).await;
             let stream = connected.map_err(|_| io::ErrorKind::TimedOut)?.map_err(io::Error::other)?;
             Ok(TokioIo::new(stream))
         })

@@ -104,9 +104,8 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Connecting may take `connect_timeout`.
-    pub(super) fn new(connect_timeout: Duration) -> Self {
-        let connector = Connector::new(connect_timeout);
+    pub(super) fn new() -> Self {
+        let connector = Connector::default();
         let client = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_FOR)
@@ -115,10 +114,10 @@ impl Client {
         Self { client, connector, gates: DashMap::new() }
     }
 
-    /// Asks once. The answer is complete, or it is none.
+    /// Asks once; connecting may take `connect_timeout`. The answer is complete, or it is none.
     pub(super) async fn get(&self, ask: Ask<'_>, connect_timeout: Duration) -> Result<Answer, FetchError> {
         let address = ask.way.address;
-        self.connector.expect(ask.way);
+        self.connector.expect(ask.way, connect_timeout);
         let scheme = if ask.way.tls.is_some() { "https" } else { "http" };
         let uri: Uri = format!("{scheme}://{address}{}", ask.path)
             .parse()

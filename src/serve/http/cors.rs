@@ -1,11 +1,30 @@
 //! Which web pages may play.
 
 use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, ORIGIN};
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, Request, Response};
+use hyper::body::Incoming;
+use tower::{Layer, Service, ServiceExt};
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer, ExposeHeaders, Vary};
 
+use crate::serve::ServeContext;
+
+use super::Body;
+
+/// Has `service` answer, and says of the answer which pages may have it, as is configured when they ask.
+pub(super) async fn answer<S>(
+    context: &ServeContext,
+    service: S,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, S::Error>
+where
+    S: Service<Request<Incoming>, Response = Response<Body>>,
+{
+    let layer = layer(&context.config.current().http.cors_origins);
+    layer.layer(service).oneshot(request).await
+}
+
 /// Lets pages of `origins` play, all if `*` is among them; answers preflight requests by itself.
-pub(super) fn layer(origins: &[String]) -> CorsLayer {
+fn layer(origins: &[String]) -> CorsLayer {
     let (allowed, vary) = if origins.iter().any(|origin| origin == "*") {
         // The same answer for everybody: caches need keep one only.
         (AllowOrigin::any(), Vary::list([]))

@@ -70,12 +70,13 @@ pub(super) async fn run(context: &Arc<ServeContext>, stream: Stream, accepted: A
     let answering = Arc::clone(&shared);
     let answering_in = span.clone();
     let answer = tower::service_fn(move |request| {
-        Box::pin(answer(Arc::clone(&answering), request).instrument(answering_in.clone()))
+        let (shared, span) = (Arc::clone(&answering), answering_in.clone());
+        Box::pin(async move {
+            let answer = tower::service_fn(|request| answer(Arc::clone(&shared), request));
+            cors::answer(&shared.context, answer, request).instrument(span).await
+        })
     });
-    let service = ServiceBuilder::new()
-        .map_response(route::keep_from_caches)
-        .layer(cors::layer(&context.config.current().http.cors_origins))
-        .service(answer);
+    let service = ServiceBuilder::new().map_response(route::keep_from_caches).service(answer);
     let header_bytes = context.config.current().limits.max_header_bytes;
     // What this gives to the executor ends with the connection, whose streams it is.
     let connection = http2::Builder::new(TokioExecutor::new())

@@ -73,6 +73,41 @@ mod tests {
         }
     }
 
+    /// The rows of the table in the documentation: what stands in the first column between backticks, and the second.
+    fn documented() -> Vec<(Vec<String>, String)> {
+        let text = include_str!("../../../docs/reload.md");
+        let (_, table) = text.split_once("## What changes when").unwrap();
+        let rows = table.lines().skip_while(|line| !line.starts_with("| `")).take_while(|line| line.starts_with('|'));
+        let row = |line: &str| {
+            let mut columns = line.trim_matches('|').split('|').map(str::trim);
+            let names = columns.next().unwrap().split('`').skip(1).step_by(2).map(str::to_owned).collect();
+            (names, columns.next().unwrap().to_owned())
+        };
+        rows.map(row).collect()
+    }
+
+    #[test]
+    fn every_section_and_every_exception_is_documented() {
+        let rows = documented();
+        let mut named: Vec<&str> = rows.iter().flat_map(|(names, _)| names.iter().map(String::as_str)).collect();
+        let mut sections: Vec<&str> = EFFECTS.iter().map(|(name, _)| *name).chain(["[[apps]]"]).collect();
+        named.sort_unstable();
+        sections.sort_unstable();
+        assert_eq!(named, sections);
+        for (section, effect) in &EFFECTS {
+            let (_, words) = rows.iter().find(|(names, _)| names.iter().any(|name| name == section)).unwrap();
+            let keys: &[&str] = match effect {
+                Effect::Live => continue,
+                Effect::Except(keys) => keys,
+                Effect::Restart => &[],
+            };
+            assert!(words.contains("restart"), "{section}");
+            for key in keys {
+                assert!(words.contains(&format!("`{key}`")), "{section}.{key}");
+            }
+        }
+    }
+
     #[test]
     fn peers_may_come_and_go_where_there_are_some() {
         let peers = |count: u16| {
