@@ -145,6 +145,11 @@ impl Hooks {
 }
 
 impl Attendance {
+    /// Whether somebody is to hear of the end.
+    pub fn tells(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Notes what went over the connection, in bytes.
     pub fn note_bytes(&mut self, sent: u64, received: u64) {
         if let Some(begun) = &mut self.0 {

@@ -230,8 +230,8 @@ async fn take(
                 }
                 Due::Close => return Err(Reason::Drained),
             },
-            read = connection.link.read() => read?,
             () = expiry.due() => return Err(Reason::AccessExpired),
+            read = connection.link.read() => read?,
             () = publisher.due() => connection.link.read_waiting()?,
             beat = heartbeat.due(last_heard) => match beat {
                 Beat::Ask => connection.link.session.ping(0),
