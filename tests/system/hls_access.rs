@@ -121,7 +121,8 @@ fn an_edge_fetches_nothing_for_who_may_not_have_it() {
     const CLUSTER: &str = "[cluster]\nkey = \"a key of the whole cluster\"\n";
     let hooks = guard();
     let (origin, _feed) = start(CLUSTER);
-    let edge = Server::edge(&[origin.rtmp], &format!("{CLUSTER}[hooks]\non_play = {:?}\n", hooks.url()));
+    let upstream = format!("[upstream]\nhttp_port = {}\n", origin.http.port());
+    let edge = Server::edge(&[origin.rtmp], &format!("{CLUSTER}{upstream}[hooks]\non_play = {:?}\n", hooks.url()));
     for file in ["guarded.m3u", "guarded.m3u8", "guarded/1.ts", "guarded/1.m4s"] {
         assert_eq!(status(&edge, "a", &format!("/live/{file}")), 403, "{file}");
     }
