@@ -3,15 +3,19 @@
 //! Owns what they are asked and told, and when that is given up. Whoever has a client asks here before it lets the client
 //! in, and gets something to hold: when that is dropped the end is told, whatever the way out was, so that each beginning that
 //! a hook has heard of is paired with its end. Everything runs on the runtime that hooks were made on, never on that of media;
-//! what is only told waits in a queue of bounded length, and nobody waits for it.
+//! what is only told waits in queues of bounded length, one for each server, and nobody waits for it.
 
 mod answer;
+mod asking;
 mod attendance;
 mod caller;
 mod event;
+mod heard;
 mod known;
+mod lane;
 mod poster;
 mod queue;
+mod telling;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +24,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use moka::sync::Cache;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
@@ -35,13 +39,14 @@ pub use event::{Recording, Segment};
 pub use poster::SetUpError;
 
 use answer::Answer;
+use asking::{Asking, Said};
 use event::Event;
+use heard::Heard;
 use known::Known;
+use lane::{Lane, Lanes};
 use poster::{Attempts, Poster};
-use queue::{Job, Queue};
+use telling::Telling;
 
-/// How many requests that somebody waits for are under way at a time.
-const MAX_ASKING: usize = 128;
 /// How many publish sessions are remembered.
 const MAX_PUBLISHERS: u64 = 1 << 16;
 
@@ -71,10 +76,9 @@ struct Shared {
     service: String,
     runtime: Handle,
     poster: Poster,
-    queue: Queue,
+    lanes: Lanes,
     /// Requests that somebody waits for, or did before it left.
     asked: TaskTracker,
-    room_to_ask: Semaphore,
     known: Known,
     /// Who publishes, by publish session.
     publishers: Cache<String, (Arc<Caller>, Subject)>,
@@ -95,7 +99,7 @@ impl Hooks {
         service: String,
     ) -> Result<Self, SetUpError> {
         let shared = Shared {
-            queue: Queue::new(Arc::clone(&metrics)),
+            lanes: Lanes::new(Arc::clone(&metrics)),
             metrics,
             server,
             service,
@@ -103,7 +107,6 @@ impl Hooks {
             poster: Poster::new(names, config.current().hooks_for("").ca_file.as_deref())?,
             config,
             asked: TaskTracker::new(),
-            room_to_ask: Semaphore::new(MAX_ASKING),
             known: Known::default(),
             publishers: Cache::new(MAX_PUBLISHERS),
         };
@@ -134,13 +137,14 @@ impl Hooks {
     fn of_session(&self, hook: Hook, key: &StreamKey, session: &str, complete: impl FnOnce(Event<'_>) -> Event<'_>) {
         let Some(shared) = &self.shared else { return };
         let settings = shared.config.current().hooks_for(key.app());
-        if urls(&settings, hook).is_empty() {
+        let (urls, attempts) = (urls(&settings, hook), Attempts::of(&settings));
+        if urls.is_empty() {
             return;
         }
         let unknown = || (Arc::new(Caller::unknown(key)), Subject::of(key.clone()));
         let (caller, subject) = shared.publishers.get(session).unwrap_or_else(unknown);
-        let event = complete(Event::new(shared, hook, &caller).with_subject(&subject));
-        shared.tell(&settings, hook, &caller, event.into_body());
+        let body = complete(Event::new(shared, hook, &caller).with_subject(&subject)).into_body();
+        shared.tell(Telling { hook, urls, attempts, caller: &caller, body, heard: None, learns: None });
     }
 
     /// Waits until everything is told, for `patience` at most. To be called when nobody begins or ends anything any more.
@@ -149,10 +153,10 @@ impl Hooks {
         let told = async {
             shared.asked.close();
             shared.asked.wait().await;
-            shared.queue.drained().await;
+            shared.lanes.drained().await;
         };
         if timeout(patience, told).await.is_err() {
-            tracing::warn!(events = shared.queue.len(), "not all hooks were told what has ended");
+            tracing::warn!(events = shared.lanes.waiting(), "not all hooks were told what has ended");
         }
     }
 }
@@ -181,75 +185,9 @@ fn urls(settings: &config::Hooks, hook: Hook) -> &[HookUrl] {
 }
 
 impl Shared {
-    /// Puts an event into the queue, behind the last one of the same caller.
-    fn tell(self: &Arc<Self>, settings: &config::Hooks, hook: Hook, caller: &Caller, body: Bytes) {
-        self.tell_and_learn(settings, hook, caller, body, None);
-    }
-
-    /// The same; what is answered counts for `learns` from then on.
-    fn tell_and_learn(
-        self: &Arc<Self>,
-        settings: &config::Hooks,
-        hook: Hook,
-        caller: &Caller,
-        body: Bytes,
-        learns: Option<known::Question>,
-    ) {
-        let urls = urls(settings, hook).to_vec();
-        if urls.is_empty() {
-            return;
-        }
-        let (after, done) = caller.next_turn();
-        let job = Job { hook, urls, body, attempts: Attempts::of(settings), after, learns, _done: done };
-        if self.queue.push(job) {
-            let shared = Arc::clone(self);
-            self.runtime.spawn(async move {
-                while let Some(job) = shared.queue.next() {
-                    shared.deliver(job).await;
-                }
-            });
-        }
-    }
-
-    /// Tells one event to all who want to know. What they answer is nobody's business, unless it is to be learned.
-    async fn deliver(&self, job: Job) {
-        if let Some(after) = job.after {
-            // Whether it was told or given up: it is over.
-            let _ = after.await;
-        }
-        let mut answer = Answer::Ok;
-        for url in &job.urls {
-            let one = self.post(job.hook, url, &job.body, job.attempts).await;
-            answer = answer.worse(one);
-        }
-        if let Some(question) = job.learns {
-            self.known.learn(question, answer);
-        }
-    }
-
-    /// Asks one after the other whether something may be, until one says that it may not.
-    async fn ask(self: Arc<Self>, asking: Asking) -> Answer {
-        if let Some(after) = asking.after {
-            // What this client did before comes first, but it does not have to wait for ever.
-            let _ = timeout(asking.attempts.timeout, after).await;
-        }
-        let Ok(Ok(_room)) = timeout(asking.attempts.timeout, self.room_to_ask.acquire()).await else {
-            tracing::warn!(hook = asking.hook.label(), "too many wait for an answer already");
-            return Answer::Failed;
-        };
-        let mut answer = Answer::Ok;
-        for url in &asking.urls {
-            answer = answer.worse(self.post(asking.hook, url, &asking.body, asking.attempts).await);
-            let is_final = answer == Answer::Refused || (answer == Answer::Failed && !asking.goes_on);
-            if is_final {
-                break;
-            }
-        }
-        answer
-    }
-
-    async fn post(&self, hook: Hook, url: &HookUrl, body: &Bytes, attempts: Attempts) -> Answer {
+    async fn post(&self, lane: &Lane, hook: Hook, url: &HookUrl, body: &Bytes, attempts: Attempts) -> Answer {
         let answer = self.poster.post(url, body, attempts, &self.metrics.hooks.duration).await;
+        lane.note(answer);
         let result = match &answer {
             Answer::Ok => HookResult::Ok,
             Answer::Refused => HookResult::Refused,
@@ -263,8 +201,8 @@ impl Shared {
         answer
     }
 
-    /// Asks on the runtime of hooks. The future may be dropped: the question goes on to its end, and what the caller does next
-    /// is told behind it.
+    /// Asks on the runtime of hooks. The future may be dropped: what the caller does next is told behind what has been asked by
+    /// then.
     async fn ask_for(
         self: &Arc<Self>,
         settings: &config::Hooks,
@@ -272,27 +210,13 @@ impl Shared {
         urls: Vec<HookUrl>,
         caller: &Caller,
         body: Bytes,
-    ) -> Answer {
-        let (after, done) = caller.next_turn();
+        heard: &Arc<Heard>,
+    ) -> Said {
         let goes_on = settings.fail == HookFailure::Open;
-        let asking = Asking { hook, urls, body, attempts: Attempts::of(settings), goes_on, after };
-        let asked = Arc::clone(self).ask(asking);
-        let task = self.asked.track_future(async move {
-            let answer = asked.await;
-            drop(done);
-            answer
-        });
-        self.runtime.spawn(task).await.unwrap_or(Answer::Failed)
+        let (turns, attempts) = (caller.next_turns(&urls), Attempts::of(settings));
+        let asking = Asking { hook, urls, body, attempts, goes_on, heard: Arc::clone(heard), turns };
+        let (waiting, said) = oneshot::channel();
+        self.runtime.spawn(self.asked.track_future(Arc::clone(self).ask(asking, waiting)));
+        said.await.unwrap_or(Said::Answer(Answer::Failed))
     }
-}
-
-/// What somebody waits for the answer to.
-struct Asking {
-    hook: Hook,
-    urls: Vec<HookUrl>,
-    body: Bytes,
-    attempts: Attempts,
-    /// Whether the next one is asked when one cannot be.
-    goes_on: bool,
-    after: Option<oneshot::Receiver<()>>,
 }

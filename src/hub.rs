@@ -64,7 +64,7 @@ pub use shielding::Missing;
 pub use state::{PublishError, PublishRequest, Source, Superseded};
 pub use tap::{Skipped, Tap, Tapped};
 pub use view::{LiveView, StreamView};
-pub use viewers::{Attendance, ViewerId};
+pub use viewers::{Attendance, Presence, ViewerId};
 
 use arrivals::Arrivals;
 use capacity::{Capacity, Full};

@@ -60,6 +60,8 @@ use shards::Shards;
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long connections of the admin port have.
 const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long it may take until those are gone that were cut off.
+const CUT_OFF_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long hooks have at least to be told what has ended.
 const HOOKS_STOP_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long the disk has for the last files of HLS.
@@ -348,7 +350,11 @@ impl Server {
         if let Some(hls) = &self.hls {
             hls.stop(HLS_STOP_TIMEOUT).await;
         }
-        // What has ended is told in the time that connections have left over.
+        // The ends of those that were cut off are told with the others.
+        self.shards.cut_off();
+        let _ = timeout(CUT_OFF_TIMEOUT, self.connections.wait()).await;
+        // What has ended is told in the time that connections have left over, or the drain.
+        let deadline = deadline.max(self.drain.order().map_or(deadline, |order| self.drain.schedule(order).ends));
         let left = deadline.saturating_duration_since(Instant::now());
         self.hooks.flush(left.max(HOOKS_STOP_TIMEOUT)).await;
         self.stop_cluster.cancel();

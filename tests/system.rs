@@ -32,11 +32,13 @@ mod system {
     mod flags;
     mod foreign;
     mod forward;
+    mod hls_access;
     mod hls_browser;
     mod hls_directory;
     mod hls_edge;
     mod hls_foreign;
     mod homes;
+    mod hook_bounds;
     mod hooks;
     mod hostile;
     mod http;

@@ -20,6 +20,11 @@ impl HookUrl {
         self.0.as_str()
     }
 
+    /// Whose it is: scheme, host and port, without what stands behind.
+    pub fn authority(&self) -> String {
+        self.0.origin().ascii_serialization()
+    }
+
     /// Whether it is spoken to over TLS.
     pub fn is_secure(&self) -> bool {
         self.0.scheme() == "https"

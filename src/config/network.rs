@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::form::Word;
 
@@ -40,8 +40,23 @@ impl FromStr for Network {
             return Ok(Self(IpNet::from(address.to_canonical())));
         }
         let network: IpNet = text.parse().map_err(|_| NetworkError::Malformed)?;
-        if network.trunc() == network { Ok(Self(network)) } else { Err(NetworkError::HostBits(network.trunc())) }
+        if network.trunc() != network {
+            return Err(NetworkError::HostBits(network.trunc()));
+        }
+        Ok(Self(canonical(network)))
     }
+}
+
+/// The same network by its own name: one of IPv4 may be written within IPv6, behind 96 bits. A larger one of IPv6 has no
+/// addresses of IPv4, for which there is a name of their own.
+fn canonical(network: IpNet) -> IpNet {
+    const MAPPED_BITS: u8 = 96;
+    let within_ipv6 = |network: IpNet| {
+        let IpNet::V6(within) = network else { return None };
+        let length = within.prefix_len().checked_sub(MAPPED_BITS)?;
+        Some(IpNet::V4(Ipv4Net::new(within.network().to_ipv4_mapped()?, length).ok()?))
+    };
+    within_ipv6(network).unwrap_or(network)
 }
 
 impl fmt::Display for Network {
@@ -82,6 +97,20 @@ mod tests {
     fn an_ipv4_address_within_ipv6_is_itself() {
         assert!(network("10.0.0.0/8").contains("::ffff:10.1.2.3".parse().unwrap()));
         assert!(network("::ffff:10.1.2.3").contains("10.1.2.3".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_network_of_ipv4_may_be_written_within_ipv6() {
+        for (text, same) in [
+            ("::ffff:127.0.0.0/104", "127.0.0.0/8"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("::ffff:192.0.2.1/128", "192.0.2.1"),
+        ] {
+            assert_eq!(network(text), network(same), "{text}");
+        }
+        assert!(network("::ffff:127.0.0.0/104").contains("127.0.0.1".parse().unwrap()));
+        assert!("::ffff:0:0/95".parse::<Network>().is_err());
+        assert!(!network("::/0").contains("127.0.0.1".parse().unwrap()), "that is all of IPv6");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::config::HookUrl;
 use crate::media::stream_key::StreamKey;
 
 /// Who connects, publishes or plays. What it does is told in the order in which it does it.
@@ -20,8 +21,24 @@ pub struct Caller {
     pub tc_url: String,
     /// The page that it is on; empty if it names none.
     pub page_url: String,
-    /// Completes when what was last told or asked is over.
-    last: Mutex<Option<oneshot::Receiver<()>>>,
+    /// For each server: completes when what it was last told or asked is over.
+    last: Mutex<Vec<(String, oneshot::Receiver<()>)>>,
+}
+
+/// The turn of one thing that a client does, at one server. Dropping it says that it is over.
+#[derive(Debug)]
+pub(super) struct Turn {
+    authority: String,
+    /// What it has to wait for.
+    pub(super) after: Option<oneshot::Receiver<()>>,
+    _done: oneshot::Sender<()>,
+}
+
+impl Turn {
+    /// Whether it is at the server of that URL.
+    pub(super) fn is_at(&self, url: &HookUrl) -> bool {
+        self.authority == url.authority()
+    }
 }
 
 impl Caller {
@@ -37,11 +54,29 @@ impl Caller {
         Self { id: empty(), address: None, app, tc_url: empty(), page_url: empty(), last: Mutex::default() }
     }
 
-    /// What the next thing has to wait for, and what says, when it is dropped, that it is over itself.
-    pub(super) fn next_turn(&self) -> (Option<oneshot::Receiver<()>>, oneshot::Sender<()>) {
-        let (done, is_done) = oneshot::channel();
-        (self.last.lock().replace(is_done), done)
+    /// The turns of the next thing, one at each server of `urls`.
+    pub(super) fn next_turns(&self, urls: &[HookUrl]) -> Vec<Turn> {
+        let mut turns: Vec<Turn> = Vec::new();
+        let mut last = self.last.lock();
+        for url in urls {
+            if !turns.iter().any(|turn| turn.is_at(url)) {
+                turns.push(next_turn(&mut last, url.authority()));
+            }
+        }
+        turns
     }
+}
+
+fn next_turn(last: &mut Vec<(String, oneshot::Receiver<()>)>, authority: String) -> Turn {
+    let (done, is_done) = oneshot::channel();
+    let after = match last.iter_mut().find(|(of, _)| *of == authority) {
+        Some((_, before)) => Some(std::mem::replace(before, is_done)),
+        None => {
+            last.push((authority.clone(), is_done));
+            None
+        }
+    };
+    Turn { authority, after, _done: done }
 }
 
 /// A stream, as a client names it.

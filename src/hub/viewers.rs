@@ -33,8 +33,21 @@ pub type ViewerId = u64;
 pub trait Attendance: Send + Sync {
     /// Adds bytes that it was sent.
     fn note_sent(&self, bytes: u64);
+    /// Whether it is one of those that are shown.
+    fn is_shown(&self) -> bool;
     /// Whether it is to be served no longer.
     fn is_dismissed(&self) -> bool;
+}
+
+/// What is known of a viewer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Nothing, or it has been silent for too long.
+    Unknown,
+    /// It watches.
+    Watching,
+    /// It is to be served no longer.
+    Dismissed,
 }
 
 /// Everybody who watches by requests.
@@ -42,7 +55,7 @@ pub trait Attendance: Send + Sync {
 pub(super) struct Viewers {
     streams: DashMap<StreamKey, Audience>,
     count: AtomicUsize,
-    /// Those of them that have an attendance.
+    /// Those of them that are shown.
     shown: AtomicUsize,
 }
 
@@ -62,6 +75,11 @@ impl fmt::Debug for Viewer {
 }
 
 impl Viewer {
+    fn presence(&self) -> Presence {
+        let is_dismissed = self.is_dismissed || self.attendance.as_ref().is_some_and(|kept| kept.is_dismissed());
+        if is_dismissed { Presence::Dismissed } else { Presence::Watching }
+    }
+
     /// Takes leave of it if it is to be served no longer. Returns its attendance, which is to be dropped under no lock.
     fn dismiss_if_told(&mut self) -> Option<Box<dyn Attendance>> {
         let attendance = self.attendance.take_if(|attendance| attendance.is_dismissed());
@@ -132,13 +150,14 @@ impl Viewers {
 
 impl Hub {
     /// Notes that a viewer of `key` asks for more; it counts as a player until it has been silent for `patience`. One that
-    /// is not known yet is let in like a player, or not; `attend` makes what others see of it.
+    /// is not known yet is let in like a player, or not; `attend` makes what is kept of it, and is told whether others may
+    /// see it.
     pub fn note_viewer(
         &self,
         key: &StreamKey,
         viewer: ViewerId,
         patience: Duration,
-        attend: impl FnOnce() -> Box<dyn Attendance>,
+        attend: impl FnOnce(bool) -> Option<Box<dyn Attendance>>,
     ) -> Result<(), End> {
         let viewers = &self.shared.viewers;
         let silent_at = now() + patience;
@@ -148,7 +167,7 @@ impl Hub {
             known.silent_at = silent_at.max(known.silent_at);
             let (left, is_dismissed) = (known.dismiss_if_told(), known.is_dismissed);
             drop(audience);
-            viewers.shown.fetch_sub(usize::from(left.is_some()), Ordering::Relaxed);
+            viewers.hide(left.iter());
             return if is_dismissed { Err(End::Dismissed) } else { Ok(()) };
         }
         if self.shared.is_ending() {
@@ -167,7 +186,7 @@ impl Hub {
         }
         let is_shown = viewers.shown.load(Ordering::Relaxed) < MAX_SHOWN;
         viewers.shown.fetch_add(usize::from(is_shown), Ordering::Relaxed);
-        let attendance = is_shown.then(attend);
+        let attendance = attend(is_shown);
         audience.viewers.insert(viewer, Viewer { silent_at, attendance, is_dismissed: false });
         viewers.count.fetch_add(1, Ordering::Relaxed);
         self.shared.metrics.players(Protocol::Hls).inc();
@@ -175,10 +194,10 @@ impl Hub {
         Ok(())
     }
 
-    /// Whether a viewer of `key` is known, and has not been silent for too long.
-    pub fn is_viewer(&self, key: &StreamKey, viewer: ViewerId) -> bool {
-        let is_known = |audience: &Audience| audience.viewers.get(&viewer).is_some_and(|known| !known.is_dismissed);
-        self.shared.viewers.of(key, is_known).unwrap_or_default()
+    /// What is known of a viewer of `key`.
+    pub fn presence(&self, key: &StreamKey, viewer: ViewerId) -> Presence {
+        let presence = |audience: &Audience| audience.viewers.get(&viewer).map(Viewer::presence);
+        self.shared.viewers.of(key, presence).flatten().unwrap_or(Presence::Unknown)
     }
 
     /// Takes leave of all viewers. To be called when nobody is let in any more.
@@ -189,7 +208,7 @@ impl Hub {
             left.extend(audience.viewers.drain().filter_map(|(_, viewer)| viewer.attendance));
             false
         });
-        self.shared.viewers.shown.fetch_sub(left.len(), Ordering::Relaxed);
+        self.shared.viewers.hide(left.iter());
         self.shared.viewers.leave(&self.shared, gone);
     }
 
@@ -211,12 +230,18 @@ impl Hub {
             gone += audience.forget_silent(now, &mut left);
             audience.len() > 0
         });
-        self.shared.viewers.shown.fetch_sub(left.len(), Ordering::Relaxed);
+        self.shared.viewers.hide(left.iter());
         self.shared.viewers.leave(&self.shared, gone);
     }
 }
 
 impl Viewers {
+    /// Gives back the places of those that were shown.
+    fn hide<'a>(&self, left: impl Iterator<Item = &'a Box<dyn Attendance>>) {
+        let shown = left.filter(|attendance| attendance.is_shown()).count();
+        self.shown.fetch_sub(shown, Ordering::Relaxed);
+    }
+
     fn leave(&self, shared: &Arc<Shared>, gone: usize) {
         self.count.fetch_sub(gone, Ordering::Relaxed);
         let players = shared.metrics.players(Protocol::Hls);

@@ -65,6 +65,8 @@ pub struct ServerSession {
     events: EventQueue<ServerEvent>,
     /// How many of the events are not media.
     requests: usize,
+    /// The memory in bytes that the events take which are media.
+    media_bytes: usize,
     /// Whether the peer is a server of the cluster that may ask as such.
     takes_calls: bool,
 }
@@ -72,6 +74,10 @@ pub struct ServerSession {
 /// How many requests may wait for the caller. Many need no reply, so nothing else bounds what a peer piles up while the
 /// caller is busy writing to it.
 const MAX_REQUESTS: usize = 64;
+
+/// How much media of a publisher that is still to be decided about may wait for the caller: enough for an encoder's headers,
+/// of which some send the first before they are told to begin.
+const MAX_EARLY_BYTES: usize = 256 << 10;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Phase {
@@ -106,6 +112,7 @@ impl ServerSession {
             activity: Activity::Idle,
             events: EventQueue::new(),
             requests: 0,
+            media_bytes: 0,
             takes_calls: false,
         }
     }
@@ -122,7 +129,15 @@ impl ServerSession {
                 Incoming::Media(message)
                     if matches!(self.activity, Activity::PublishPending | Activity::Publishing) =>
                 {
-                    media_message::for_each_tag(message, |tag| self.events.push(ServerEvent::Media(tag)))?;
+                    // Whoever decides takes nothing meanwhile, so that nothing else bounds it. Once it is accepted, its
+                    // media is taken as it comes.
+                    if self.activity == Activity::PublishPending && self.media_bytes >= MAX_EARLY_BYTES {
+                        return Err(Error::Protocol("too much media before the publish is answered"));
+                    }
+                    media_message::for_each_tag(message, |tag| {
+                        self.media_bytes += memory_of(&tag);
+                        self.events.push(ServerEvent::Media(tag));
+                    })?;
                 }
                 Incoming::Pong(timestamp) => self.request(ServerEvent::Pong(timestamp))?,
                 // Players have no media to send.
@@ -134,11 +149,12 @@ impl ServerSession {
 
     /// The next thing to act on, in the order in which the peer made them.
     pub fn next_event(&mut self) -> Option<ServerEvent> {
-        let event = self.events.pop();
-        if event.as_ref().is_some_and(|event| !matches!(event, ServerEvent::Media(_))) {
-            self.requests -= 1;
+        let event = self.events.pop()?;
+        match &event {
+            ServerEvent::Media(tag) => self.media_bytes -= memory_of(tag),
+            _ => self.requests -= 1,
         }
-        event
+        Some(event)
     }
 
     fn request(&mut self, event: ServerEvent) -> Result<(), Error> {
@@ -169,4 +185,9 @@ impl ServerSession {
     pub const fn partial_bytes(&self) -> usize {
         self.link.partial_bytes()
     }
+}
+
+/// What a tag takes as an event: small ones take more than they hold.
+fn memory_of(tag: &Tag) -> usize {
+    size_of::<ServerEvent>() + tag.payload.len()
 }

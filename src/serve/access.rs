@@ -84,6 +84,13 @@ impl ServeContext {
         self.hooks.begin(beginning, &caller, subject, callback).await
     }
 
+    /// Whether somebody decides about players of `app`, beyond what they show.
+    pub(super) fn asks_about_players(&self, app: &str) -> bool {
+        let config = self.config.current();
+        let settings = config.auth_for(app);
+        (settings.play && settings.play_callback.is_some()) || !config.hooks_for(app).on_play.is_empty()
+    }
+
     /// Counts and logs a refusal.
     pub(super) fn note_refusal(&self, action: Action, key: &StreamKey, refusal: &Refusal) {
         self.metrics.access.refusals(label_of(action), refusal.label()).inc();

@@ -16,9 +16,9 @@ use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, E
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use crate::auth::{Action, Denial, Standing, access};
-use crate::hls::{Absent, Freshness, Object, Resource};
-use crate::hooks::{self, Attendance, Caller};
-use crate::hub::End;
+use crate::hls::{Absent, Object, Resource};
+use crate::hooks::{self, Caller};
+use crate::hub::{End, Presence};
 use crate::metrics::{FileKind, FileResult, Protocol, Reason};
 use crate::net::byte_range::ByteRange;
 use crate::net::progress::Progress;
@@ -26,6 +26,7 @@ use crate::net::progress::Progress;
 use super::access::Refusal;
 use super::http::{Body, FileBody, entrance, route, text};
 use super::{ServeContext, reason_of, retry_after};
+use viewer::{Arrival, Visit};
 
 /// Who asks, and how it is answered.
 pub(super) struct Client<'a> {
@@ -69,15 +70,17 @@ async fn answer_uncounted<B>(
     let Some(library) = library else {
         return (text(StatusCode::NOT_FOUND, "this stream is not to be had as HLS here\n"), Reason::StreamNotFound);
     };
-    let access = match may_have(context, &client, resource, request) {
+    let visit = Visit::of(context, &client, resource, request);
+    let access = match may_have(context, &client, resource, request, &visit) {
         Ok(access) => access,
         Err(denial) => {
             return refused(context, resource, &denial.into());
         }
     };
-    let attendance = match Box::pin(attend(context, &client, resource, request)).await {
-        Ok(attendance) => attendance,
-        Err(refusal) => return refused(context, resource, &refusal.into()),
+    let arrival = match Box::pin(attend(context, &client, resource, request, &visit)).await {
+        Ok(arrival) => arrival,
+        Err(Rejection::Dismissed) => return refusal(&client, End::Dismissed),
+        Err(Rejection::Refused(refusal)) => return refused(context, resource, &refusal.into()),
     };
     if let Some(redirect) = redirect_early(context, &client, resource).await {
         return (redirect, Reason::Redirected);
@@ -96,46 +99,55 @@ async fn answer_uncounted<B>(
             return elsewhere.map_or_else(|| not_there(&absent), |redirect| (redirect, Reason::Redirected));
         }
     };
-    if client.standing.is_none()
-        && let Freshness::Changing { target, .. } = object.freshness
-        && resource.file.is_playlist()
-    {
-        let viewer = viewer::id(client.peer.ip(), request);
-        let attend = || viewer::attend(context, client.peer, &resource.key, request, attendance);
-        let patience = target * viewer::PATIENCE_IN_TARGETS;
-        if let Err(end) = context.hub.note_viewer(&resource.key, viewer, patience, attend) {
+    if let Some(patience) = visit.patience(resource.file, object.freshness) {
+        let attend = |is_shown| viewer::attend(context, client.peer, &resource.key, request, arrival, is_shown);
+        if let Err(end) = context.hub.note_viewer(&resource.key, visit.viewer, patience, attend) {
             return refusal(&client, end);
         }
     }
     tracing::trace!(file = %resource, bytes = object.bytes.len(), "found");
-    let object = match request.uri().query() {
-        Some(query) if access.needs_token && resource.file.is_playlist() => tokens::carry(object, query),
+    let object = match request.uri().query().filter(|_| resource.file.is_playlist()) {
+        Some(query) if visit.is_asked_about => tokens::carry_all(object, query),
+        Some(query) if access.needs_token => tokens::carry(object, query),
         _ => object,
     };
-    (respond(context, client, resource, request, object, access.is_restricted), Reason::Done)
+    (respond(context, client, resource, request, object, &visit, access.is_restricted), Reason::Done)
 }
 
-/// Asks about a viewer that is not known yet, by the playlist that it begins with. What it gives is held until the viewer has
-/// gone.
+/// Why a viewer does not begin.
+enum Rejection {
+    /// An operator has ended what it had begun, and it has not been silent since.
+    Dismissed,
+    /// Who was asked about it is against it.
+    Refused(hooks::Refusal),
+}
+
+/// Asks about a viewer that is not known yet, by what it begins with: its first playlist, or, where somebody decides about
+/// viewers, its first file of any kind. What it gives is held until the viewer has gone.
 async fn attend<B>(
     context: &ServeContext,
     client: &Client<'_>,
     resource: &Resource,
     request: &Request<B>,
-) -> Result<Option<Attendance>, hooks::Refusal> {
-    let viewer = viewer::id(client.peer.ip(), request);
-    if matches!(client.standing, Some(Standing::Verified(_)))
-        || !resource.file.is_playlist()
-        || context.hub.is_viewer(&resource.key, viewer)
-    {
+    visit: &Visit,
+) -> Result<Option<Arrival>, Rejection> {
+    let may_begin = visit.is_asked_about || resource.file.is_playlist();
+    if matches!(client.standing, Some(Standing::Verified(_))) || !may_begin {
         return Ok(None);
     }
+    match context.hub.presence(&resource.key, visit.viewer) {
+        Presence::Watching => return Ok(None),
+        Presence::Dismissed => return Err(Rejection::Dismissed),
+        Presence::Unknown => {}
+    }
+    let id = context.sessions.next_id();
     let visitor = route::visitor(client.peer, request);
     let (app, page) = (resource.key.app().to_owned(), visitor.page.map(str::to_owned));
     let url = entrance::url_of_app(request, &app);
-    let caller = Arc::new(Caller::new(format!("{viewer:016x}"), client.peer.ip(), app, url, page));
+    let caller = Arc::new(Caller::new(id.to_string(), client.peer.ip(), app, url, page));
     let query = visitor.query.to_owned();
-    context.attend(Action::Play, caller, resource.key.clone(), query, false).await.map(Some)
+    let asked = context.attend(Action::Play, caller, resource.key.clone(), query, false);
+    asked.await.map(|hooked| Some(Arrival { id, hooked })).map_err(Rejection::Refused)
 }
 
 fn refused(context: &ServeContext, resource: &Resource, refusal: &Refusal) -> (Response<Body>, Reason) {
@@ -159,24 +171,25 @@ fn may_have<B>(
     client: &Client<'_>,
     resource: &Resource,
     request: &Request<B>,
+    visit: &Visit,
 ) -> Result<Access, Denial> {
     if matches!(client.standing, Some(Standing::Verified(_))) {
         return Ok(Access::default());
     }
     let settings = context.config.current().auth_for(resource.key.app());
-    let is_restricted = access::is_restricted(&settings, Action::Play);
+    let is_restricted = visit.is_asked_about || access::is_restricted(&settings, Action::Play);
     let needs_token = access::needs_token(&settings, Action::Play);
     let visitor = route::visitor(client.peer, request);
     match context.decide(Action::Play, &resource.key, &visitor, client.standing) {
-        Err(Denial::Expired) if !settings.end_at_expiry && is_watching(context, client, resource, request) => {}
+        Err(Denial::Expired) if !settings.end_at_expiry && is_watching(context, resource, visit) => {}
         Err(denial) => return Err(denial),
         Ok(_) => {}
     }
     Ok(Access { needs_token, is_restricted })
 }
 
-fn is_watching<B>(context: &ServeContext, client: &Client<'_>, resource: &Resource, request: &Request<B>) -> bool {
-    context.hub.is_viewer(&resource.key, viewer::id(client.peer.ip(), request))
+fn is_watching(context: &ServeContext, resource: &Resource, visit: &Visit) -> bool {
+    context.hub.presence(&resource.key, visit.viewer) == Presence::Watching
 }
 
 /// The answer with a file, or with as much of it as is asked for.
@@ -186,6 +199,7 @@ fn respond<B>(
     resource: &Resource,
     request: &Request<B>,
     object: Object,
+    visit: &Visit,
     is_private: bool,
 ) -> Response<Body> {
     let length = object.bytes.len();
@@ -209,14 +223,14 @@ fn respond<B>(
                 // Within the object's length, and so within what can be addressed.
                 let part = object.bytes.slice(part.start as usize..part.end as usize);
                 set(response.headers_mut(), CONTENT_RANGE, content_range.as_deref());
-                *response.body_mut() = file(context, client, resource, request, part);
+                *response.body_mut() = file(context, client, resource, visit, part);
                 response
             }
             ByteRange::Whole => {
                 let mut response = status(StatusCode::OK);
                 set(response.headers_mut(), CONTENT_LENGTH, Some(&length.to_string()));
                 if *request.method() == Method::GET {
-                    *response.body_mut() = file(context, client, resource, request, object.bytes);
+                    *response.body_mut() = file(context, client, resource, visit, object.bytes);
                 }
                 response
             }
@@ -233,18 +247,11 @@ fn respond<B>(
 }
 
 /// The body, which the client has to take at a pace.
-fn file<B>(
-    context: &ServeContext,
-    client: Client<'_>,
-    resource: &Resource,
-    request: &Request<B>,
-    bytes: Bytes,
-) -> Body {
+fn file(context: &ServeContext, client: Client<'_>, resource: &Resource, visit: &Visit, bytes: Bytes) -> Body {
     let limit = context.config.current().play_for(resource.key.app()).hard_lag;
     client.progress.limit(limit);
-    if client.standing.is_none() {
-        let viewer = viewer::id(client.peer.ip(), request);
-        context.hub.note_sent_to_viewer(&resource.key, viewer, bytes.len() as u64);
+    if visit.counts {
+        context.hub.note_sent_to_viewer(&resource.key, visit.viewer, bytes.len() as u64);
     }
     let sent = context.metrics.egress_bytes(Protocol::Hls);
     Body::File(Box::new(FileBody::new(bytes, client.progress, client.is_multiplexed, sent)))

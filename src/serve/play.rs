@@ -96,11 +96,11 @@ async fn wait(
     loop {
         tokio::select! {
             biased;
-            read = connection.link.read() => read?,
             () = count.kicked() => {
                 connection.link.session.reject_play(Status::PlayFailed, "an operator has ended the session");
                 return Err(Reason::Kicked);
             }
+            read = connection.link.read() => read?,
             live = poll_fn(|context| reader.poll_live(context)) => return Ok(Some(live)),
         }
         if heard(connection, &mut None)? == Heard::Closed {
@@ -149,11 +149,16 @@ async fn send(
             let last_heard = connection.link.last_heard;
             tokio::select! {
                 biased;
-                read = connection.link.read() => read?,
+                // What ends it goes first: the peer may send without end, and may always be a little behind.
                 () = count.kicked() => {
                     connection.link.session.end_play(Status::PlayUnpublishNotify);
                     return Err(Reason::Kicked);
                 }
+                () = expiry.due() => {
+                    connection.link.session.end_play(Status::PlayFailed);
+                    return Err(Reason::AccessExpired);
+                }
+                read = connection.link.read() => read?,
                 wire = poll_fn(|context| match paused {
                     false => reader.poll_wire(context),
                     true => reader.poll_end(context).map(Err),
@@ -164,10 +169,6 @@ async fn send(
                     }
                     Err(end) => ended = Some(end),
                 },
-                () = expiry.due() => {
-                    connection.link.session.end_play(Status::PlayFailed);
-                    return Err(Reason::AccessExpired);
-                }
                 beat = heartbeat.due(last_heard) => match beat {
                     Beat::Ask => connection.link.session.ping(0),
                     Beat::Dead => return Err(Reason::PeerLost),

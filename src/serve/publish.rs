@@ -36,7 +36,7 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
         return Err(Reason::PublishDisabled);
     }
     let Some(admission) = Box::pin(connection.admit(Action::Publish, &named, &mut count)).await? else { return Ok(()) };
-    let Admission { expiry, attendance } = match admission {
+    let Admission { expiry, mut attendance } = match admission {
         Ok(admission) => admission,
         Err(refusal) => {
             connection.link.session.reject_publish(Status::PublishDenied, &refusal.to_string());
@@ -59,6 +59,8 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
             return Err(reason);
         }
     };
+    attendance.note_stream(connection.context.hub.stream_id(&named.key).map(|id| id.to_string()));
+    attendance.note_session(publisher.session().as_str());
     connection.link.session.accept_publish();
     if let Some(session) = &connection.session {
         session.has_name();
@@ -232,8 +234,8 @@ async fn take(
                 }
                 Due::Close => return Err(Reason::Drained),
             },
-            read = connection.link.read() => read?,
             () = expiry.due() => return Err(Reason::AccessExpired),
+            read = connection.link.read() => read?,
             () = publisher.due() => connection.link.read_waiting()?,
             beat = heartbeat.due(last_heard) => match beat {
                 Beat::Ask => connection.link.session.ping(0),

@@ -230,9 +230,10 @@ impl Connection<'_> {
                 biased;
                 () = context.stop.cancelled() => return Err(Reason::Shutdown),
                 begun = asked.as_mut() => break begun,
-                // What it wants next stays in the session.
+                // What it wants next stays in the session, as far as there is room.
                 read = self.link.read() => read?,
             }
+            self.link.check()?;
         };
         match begun {
             Ok(attendance) => self.attendance = Some(attendance),

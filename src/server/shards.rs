@@ -23,7 +23,9 @@ pub(super) fn count() -> usize {
 #[derive(Debug)]
 pub(super) struct Shards {
     shards: Vec<Shard>,
-    /// Dropping it ends the threads.
+    /// Ends the threads when it is cancelled.
+    cut: CancellationToken,
+    /// Dropping it does so.
     stop: DropGuard,
 }
 
@@ -41,8 +43,8 @@ impl Shards {
         let stop = CancellationToken::new();
         let shards = each.into_iter().enumerate().map(|(number, dispatcher)| Shard::start(number, dispatcher, &stop));
         let shards = shards.collect::<io::Result<_>>();
-        let stop = stop.clone().drop_guard();
-        Ok((Self { shards: shards?, stop }, dispatchers))
+        let (cut, stop) = (stop.clone(), stop.drop_guard());
+        Ok((Self { shards: shards?, cut, stop }, dispatchers))
     }
 
     /// Runs the task that `make` makes for the shard that has the fewest.
@@ -59,6 +61,11 @@ impl Shards {
             task.await;
             drop(counted);
         });
+    }
+
+    /// Drops whatever still runs there. Nothing can be run there from now on.
+    pub(super) fn cut_off(&self) {
+        self.cut.cancel();
     }
 
     /// Ends the threads, and with them whatever still runs there.

@@ -7,6 +7,7 @@ use rillcast::auth::Action;
 use rillcast::auth::signed_url::{Permission, sign};
 use rillcast::config::Secret;
 use rillcast::media::stream_key::StreamKey;
+use rml_rtmp::rml_amf0::Amf0Value;
 
 use super::harness::client::{Client, Purpose};
 use super::harness::ffmpeg::{self, Tracks};
@@ -15,7 +16,7 @@ use super::harness::jwt;
 use super::harness::player::{Ending, Player, Protocol};
 use super::harness::process::Process;
 use super::harness::publisher::{Content, Publisher};
-use super::harness::rtmp::RtmpClient;
+use super::harness::rtmp::{Message, RtmpClient};
 use super::harness::server::Server;
 use super::harness::{wait_for, wait_until};
 
@@ -121,6 +122,10 @@ fn an_edge_refuses_before_it_pulls_and_its_own_pull_needs_no_url() {
     for protocol in EVERY_PROTOCOL {
         assert!(Player::join(protocol, &edge, STREAM).answer().is_err());
     }
+    for file in ["secret.m3u", "secret.m3u8", "secret/1.ts", "secret/1.m4s"] {
+        assert_eq!(http::get(edge.http, &format!("/live/{file}")).head.status, 401, "{file}");
+    }
+    assert_eq!(edge.metrics().sum("rillcast_hls_relayed_total"), 0.0);
     assert_eq!(refusal(edge.rtmp, "live/through"), "NetStream.Publish.Denied");
     assert_eq!(edge.metrics().sum("rillcast_upstream_connects_total"), 0.0);
     for protocol in EVERY_PROTOCOL {
@@ -162,6 +167,40 @@ fn a_session_ends_with_its_url_where_that_is_configured() {
         origin.metrics().labelled("rillcast_disconnects_total", "reason", "access_expired") == 4.0
     });
     assert!(!feed.is_closed());
+}
+
+#[test]
+fn a_publisher_that_always_has_more_is_ended_by_its_url_s_expiry() {
+    let origin = Server::origin(&format!("{KEYS}end_at_expiry = true\n"));
+    let mut publisher = Publisher::start(&origin, &signed_until(STREAM, Action::Publish, second_in(3)));
+    while publisher.try_push(1).is_ok() {}
+    wait_until("it is counted", || {
+        origin.metrics().labelled("rillcast_disconnects_total", "reason", "access_expired") == 1.0
+    });
+}
+
+#[test]
+fn a_player_that_never_stops_talking_is_ended_by_its_url_s_expiry() {
+    let origin = Server::origin(&format!("{KEYS}end_at_expiry = true\n"));
+    let _feed = Publisher::start(&origin, &signed(STREAM, Action::Publish)).feed();
+    let (app, name) = signed_until(STREAM, Action::Play, second_in(3))
+        .split_once('/')
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .unwrap();
+    let mut client = RtmpClient::open(origin.rtmp).unwrap();
+    client.connect(&app, &[]).unwrap();
+    client.play(&name).unwrap();
+    let sink = client.sink.clone();
+    let talking = std::thread::spawn(move || {
+        // Nobody answers it.
+        let chatter = Message::command(1, "bufferTime", 0.0, &[Amf0Value::Null, Amf0Value::Null]);
+        while sink.send(&chatter).is_ok() {}
+    });
+    while let Ok(Some(_)) = client.receive() {}
+    wait_until("it is counted", || {
+        origin.metrics().labelled("rillcast_disconnects_total", "reason", "access_expired") == 1.0
+    });
+    talking.join().unwrap();
 }
 
 #[test]
@@ -307,10 +346,12 @@ fn json_web_tokens_stand_in_the_query_or_in_a_header() {
             let other = Player::join(protocol, &origin, &format!("other/x?token={token}"));
             assert_eq!(other.answer(), Err(forbidden(protocol).to_owned()));
         }
-        let head = format!(
-            "HEAD /{STREAM}.flv HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
-        );
-        assert_eq!(http::exchange(origin.http, head.as_bytes(), false).unwrap().head.status, 200);
+        for scheme in ["Bearer", "bearer"] {
+            let head = format!(
+                "HEAD /{STREAM}.flv HTTP/1.1\r\nHost: a\r\nAuthorization: {scheme} {token}\r\nConnection: close\r\n\r\n"
+            );
+            assert_eq!(http::exchange(origin.http, head.as_bytes(), false).unwrap().head.status, 200, "{scheme}");
+        }
     }
     assert!(refusals(&origin, "other_stream") >= 9.0);
     let expired = format!(r#"{{"exp":{},"action":"play","stream":"live/*"}}"#, second_in(0));

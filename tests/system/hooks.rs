@@ -90,6 +90,7 @@ fn events_have_the_fields_of_srs() {
     assert_eq!((text(&published, "param"), text(&unpublished, "param")), ("?token=a&b=c", "?token=a&b=c"));
     assert_eq!((text(&played, "param"), text(&stopped, "param")), ("?d=e", "?d=e"));
     assert_eq!(text(&played, "stream_id"), text(&stopped, "stream_id"));
+    assert_eq!(text(&played, "stream_id"), text(&unpublished, "stream_id"), "it is known by then");
     assert!(fields(&played).contains(&"pageUrl") && fields(&connected).contains(&"pageUrl"));
     assert!(!fields(&connected).contains(&"stream"));
     assert_eq!(text(&published, "client_id"), text(&unpublished, "client_id"));
@@ -269,10 +270,30 @@ fn of_several_urls_each_is_asked_and_each_is_told() {
     let mut publisher = Publisher::start(&origin, STREAM);
     publisher.push(1);
     publisher.close();
-    for hooks in [&first, &second] {
-        hooks.wait_for("on_unpublish", 1);
+    // The first has consented to what the second refused.
+    for (hooks, ended) in [(&first, ["bad", "hooked"].as_slice()), (&second, &["hooked"])] {
+        let heard = hooks.wait_for("on_unpublish", ended.len());
+        assert_eq!(heard.iter().map(|event| text(event, "stream")).collect::<Vec<_>>(), ended);
         assert_eq!(hooks.heard_of("on_publish").len(), 2);
     }
+}
+
+#[test]
+fn who_has_heard_of_a_beginning_hears_of_its_end_though_the_configuration_has_changed() {
+    let (first, second) = (HookServer::consenting(), HookServer::consenting());
+    let config =
+        |end: &HookServer| format!("[hooks]\non_publish = {:?}\non_unpublish = {:?}\n", first.url(), end.url());
+    let origin = Server::origin(&config(&first));
+    let mut publisher = Publisher::start(&origin, STREAM);
+    publisher.push(1);
+    origin.write_config(&config(&second));
+    origin.signal(Signal::HUP);
+    wait_until("the configuration is in force", || {
+        origin.setting("hooks.on_unpublish").to_string().contains(&second.url())
+    });
+    publisher.close();
+    first.wait_for("on_unpublish", 1);
+    assert!(second.heard().is_empty());
 }
 
 #[test]

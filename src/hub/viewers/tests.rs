@@ -17,28 +17,35 @@ struct Seats {
     is_dismissed: AtomicBool,
 }
 
-struct Seat(Arc<Seats>);
+struct Seat {
+    seats: Arc<Seats>,
+    is_shown: bool,
+}
 
 impl Seat {
-    fn take(seats: &Arc<Seats>) -> Self {
+    fn take(seats: &Arc<Seats>, is_shown: bool) -> Self {
         seats.taken.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(seats))
+        Self { seats: Arc::clone(seats), is_shown }
     }
 }
 
 impl Attendance for Seat {
     fn note_sent(&self, bytes: u64) {
-        self.0.sent.fetch_add(bytes as usize, Ordering::Relaxed);
+        self.seats.sent.fetch_add(bytes as usize, Ordering::Relaxed);
+    }
+
+    fn is_shown(&self) -> bool {
+        self.is_shown
     }
 
     fn is_dismissed(&self) -> bool {
-        self.0.is_dismissed.load(Ordering::Relaxed)
+        self.seats.is_dismissed.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::Relaxed);
+        self.seats.taken.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -46,6 +53,8 @@ struct Bench {
     hub: Hub,
     metrics: Arc<Metrics>,
     seats: Arc<Seats>,
+    /// Whether something is kept of viewers that are not shown.
+    keeps_all: bool,
 }
 
 impl Bench {
@@ -54,11 +63,15 @@ impl Bench {
         let (dispatchers, _) = Dispatchers::new(1);
         let hub = Hub::new(Box::new(|_| StreamSettings::default()), 1 << 30, Arc::clone(&metrics), dispatchers);
         hub.limit(limits);
-        Self { hub, metrics, seats: Arc::default() }
+        Self { hub, metrics, seats: Arc::default(), keeps_all: false }
     }
 
     fn note(&self, name: &str, viewer: ViewerId) -> Result<(), End> {
-        self.hub.note_viewer(&key(name), viewer, PATIENCE, || Box::new(Seat::take(&self.seats)))
+        let attend = |is_shown: bool| {
+            let seat = (is_shown || self.keeps_all).then(|| Seat::take(&self.seats, is_shown));
+            seat.map(|seat| Box::new(seat) as Box<dyn Attendance>)
+        };
+        self.hub.note_viewer(&key(name), viewer, PATIENCE, attend)
     }
 
     fn seats(&self) -> usize {
@@ -158,4 +171,30 @@ async fn a_viewer_that_is_dismissed_is_shown_no_longer_though_it_asks_for_nothin
     bench.seats.is_dismissed.store(true, Ordering::Relaxed);
     bench.hub.forget_silent_viewers();
     assert_eq!(bench.seats(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_to_be_told_of_a_viewer_is_kept_until_it_has_gone_though_it_is_not_shown() {
+    let bench = Bench { keeps_all: true, ..Bench::new(Limits::default()) };
+    for viewer in 0..MAX_SHOWN as u64 + 100 {
+        bench.note("live/x", viewer).unwrap();
+    }
+    assert_eq!(bench.seats(), MAX_SHOWN + 100);
+    tokio::time::advance(PATIENCE).await;
+    bench.hub.forget_silent_viewers();
+    assert_eq!(bench.seats(), 0);
+    assert_eq!(bench.hub.shared.viewers.shown.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_is_known_to_be_dismissed_before_it_asks_for_a_playlist_again() {
+    let bench = Bench::new(Limits::default());
+    let presence = || bench.hub.presence(&key("live/x"), 1);
+    assert_eq!(presence(), Presence::Unknown);
+    bench.note("live/x", 1).unwrap();
+    assert_eq!(presence(), Presence::Watching);
+    bench.seats.is_dismissed.store(true, Ordering::Relaxed);
+    assert_eq!(presence(), Presence::Dismissed);
+    bench.hub.forget_silent_viewers();
+    assert_eq!(presence(), Presence::Dismissed);
 }

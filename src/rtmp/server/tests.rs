@@ -450,3 +450,34 @@ fn a_peer_whose_requests_nobody_takes_cannot_pile_them_up() {
         assert!(server_events(&mut session).len() < 200);
     }
 }
+
+#[test]
+fn media_before_the_answer_is_kept_up_to_a_bound() {
+    let (mut session, _) = fresh_server();
+    let early = raw(type_id::VIDEO, 1, 0, &[0x27; 1_000]);
+    session.feed(&[connect_command(&[]), publish_command()].concat()).unwrap();
+    let taken = (0..10_000).take_while(|_| session.feed(&early).is_ok()).count();
+    assert!((100..1_000).contains(&taken), "{taken}");
+    // Small ones take more memory than they hold.
+    let (mut session, _) = fresh_server();
+    session.feed(&[connect_command(&[]), publish_command()].concat()).unwrap();
+    let small = raw(type_id::VIDEO, 1, 0, &[0x27]);
+    let taken = (0..1_000_000).take_while(|_| session.feed(&small).is_ok()).count();
+    assert!(taken * size_of::<ServerEvent>() <= MAX_EARLY_BYTES, "{taken}");
+}
+
+#[test]
+fn media_behind_the_answer_or_taken_as_it_comes_has_no_such_bound() {
+    let media = raw(type_id::VIDEO, 1, 0, &[0x27; 50_000]);
+    let (mut session, _) = publishing();
+    for _ in 0..20 {
+        session.feed(&media).unwrap();
+    }
+    assert_eq!(server_events(&mut session).len(), 20);
+    let (mut session, _) = connected_server();
+    session.feed(&publish_command()).unwrap();
+    for _ in 0..20 {
+        session.feed(&media).unwrap();
+        server_events(&mut session);
+    }
+}

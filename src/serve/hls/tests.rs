@@ -10,7 +10,7 @@ use crate::auth::{Mark, Verifier};
 use crate::cluster::place::TlsPorts;
 use crate::config::{Config, Live, Role};
 use crate::drain::{Drain, Times};
-use crate::hls::{File, Library, MediaType};
+use crate::hls::{File, Freshness, Library, MediaType};
 use crate::hooks::Hooks;
 use crate::hub::{Dispatchers, Hub, Limits, StreamSettings};
 use crate::media::stream_key::StreamKey;

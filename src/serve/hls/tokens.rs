@@ -13,9 +13,26 @@ use crate::hls::Object;
 /// The attribute of a tag that holds a URL (RFC 8216, section 4.3.2.5).
 const URI: &str = "URI=\"";
 
+/// What parameters begin with by which players choose what they get (RFC 8216bis, section 6.2.5).
+const DIRECTIVE: &str = "_HLS_";
+
 /// `playlist` for a client that showed what is in `query`: with it in every URL, and an entity tag of its own.
 pub(super) fn carry(playlist: Object, query: &str) -> Object {
-    let shown = access::shown(query);
+    carry_parameters(playlist, access::shown(query))
+}
+
+/// The same with all of the client's parameters: who decides about it may go by any of them.
+pub(super) fn carry_all(playlist: Object, query: &str) -> Object {
+    let of_client: Vec<&str> = query.split('&').filter(|parameter| is_client_s(parameter)).collect();
+    carry_parameters(playlist, of_client.join("&"))
+}
+
+/// Whether a parameter is the client's own, and not one by which it chooses what it gets.
+pub(super) fn is_client_s(parameter: &str) -> bool {
+    !parameter.starts_with(DIRECTIVE)
+}
+
+fn carry_parameters(playlist: Object, shown: String) -> Object {
     let Ok(text) = std::str::from_utf8(&playlist.bytes) else { return playlist };
     if shown.is_empty() {
         return playlist;
@@ -80,5 +97,13 @@ mod tests {
         assert!(tags[0] != tags[1] && tags[1] != tags[2] && tags[0] != tags[2], "{tags:?}");
         assert_eq!(carry(object(), "sign=ab").etag, tags[0]);
         assert_eq!(carry(object(), "a=1"), object());
+    }
+
+    #[test]
+    fn where_a_client_is_decided_about_all_of_its_parameters_are_carried() {
+        let carried = carry_all(object(), "a=1&_HLS_msn=3&sign=ab&_HLS_skip=YES");
+        let text = String::from_utf8(carried.bytes.to_vec()).unwrap();
+        assert!(text.ends_with("x/2.m4s?a=1&sign=ab\n"), "{text}");
+        assert_eq!(carry_all(object(), "_HLS_msn=3"), object());
     }
 }

@@ -36,7 +36,8 @@ fn layer(origins: &[String]) -> CorsLayer {
         .allow_origin(allowed)
         .vary(vary)
         .allow_methods(AllowMethods::list([Method::GET, Method::HEAD, Method::OPTIONS]))
-        .allow_headers(AllowHeaders::any())
+        // `*` would not cover `Authorization`, in which a player may have its token.
+        .allow_headers(AllowHeaders::mirror_request())
         // Players reckon with the age of a playlist and the size of a segment.
         .expose_headers(ExposeHeaders::list([AGE, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG]))
         // A page on the Internet may play from a server in the house of whoever looks at it.

@@ -23,8 +23,8 @@ use super::{Body, text};
 /// The header by which nginx is told whether to gather an answer before it passes it on. It keeps only what it gathers.
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// What a token is announced by (RFC 6750, section 2.1).
-const BEARER: &str = "Bearer ";
+/// What a token is announced by (RFC 6750, section 2.1), in any case (RFC 9110, section 11.1).
+const BEARER: &str = "Bearer";
 
 /// What is asked for.
 #[derive(Debug)]
@@ -128,10 +128,16 @@ pub(in crate::serve) fn visitor<B>(peer: SocketAddr, request: &Request<B>) -> Vi
     Visitor {
         address: peer.ip(),
         query: request.uri().query().unwrap_or_default(),
-        bearer: field(AUTHORIZATION).and_then(|value| value.strip_prefix(BEARER)),
+        bearer: field(AUTHORIZATION).and_then(bearer_token),
         // A page that wants to be private names its origin only.
         page: field(REFERER).or_else(|| field(ORIGIN)),
     }
+}
+
+/// The token in the value of `Authorization`, if there is one.
+fn bearer_token(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case(BEARER).then(|| token.trim_start_matches(' '))
 }
 
 /// The answer to who may not play.
