@@ -10,6 +10,7 @@ use rillcast::auth::Action;
 use rillcast::config::{self, Config, ConfigError, Log, LogFormat, Network, Role, Secret};
 use rillcast::demo::{self, RtmpUrl};
 use rillcast::drain::Purpose;
+use rillcast::net::descriptors;
 use rillcast::probe::{self, ProbeUrl};
 use rillcast::server::{Server, SetLogLevel};
 use rillcast::sign::SignTarget;
@@ -211,6 +212,16 @@ fn check(role: Role, sources: &Sources) -> anyhow::Result<()> {
     }
     let explanation = config::explain(role, &sources.config, environment())?;
     demo::say(explanation.to_string().trim_end());
+    let max_connections = load(role, sources)?.limits.max_connections;
+    if let Some(open_files) = descriptors::most()
+        && max_connections > descriptors::left_to_connections(open_files)
+    {
+        let room = descriptors::left_to_connections(open_files);
+        demo::say(&format!(
+            "limits.max_connections: {max_connections} is beyond what this system allows a process: with {open_files} open \
+             files (ulimit -Hn) there is room for {room} connections"
+        ));
+    }
     demo::say(&format!("this is a valid configuration of an {role}"));
     Ok(())
 }

@@ -20,6 +20,7 @@ mod system {
     mod browser;
     mod clients;
     mod demo;
+    mod descriptors;
     mod dns;
     mod drain;
     mod dvr;
@@ -40,6 +41,7 @@ mod system {
     mod hooks;
     mod hostile;
     mod http;
+    mod http2;
     mod interoperation;
     mod late_joiners;
     mod limits;

@@ -33,8 +33,6 @@ pub(super) struct Client<'a> {
     pub(super) is_tls: bool,
     /// Told when there is room for more of the answer.
     pub(super) progress: Arc<Progress>,
-    /// Whether the connection has other answers under way.
-    pub(super) is_multiplexed: bool,
     /// What it is, if it is no viewer but a server.
     pub(super) standing: Option<&'a Standing>,
 }
@@ -101,7 +99,7 @@ async fn answer_uncounted<B>(
         && resource.file.is_playlist()
     {
         let viewer = viewer::id(client.peer.ip(), request);
-        let attend = || viewer::attend(context, client.peer, &resource.key, request, attendance);
+        let attend = || viewer::attend(context, &client, &resource.key, request, attendance);
         let patience = target * viewer::PATIENCE_IN_TARGETS;
         if let Err(end) = context.hub.note_viewer(&resource.key, viewer, patience, attend) {
             return refusal(&client, end);
@@ -132,7 +130,7 @@ async fn attend<B>(
     }
     let visitor = route::visitor(client.peer, request);
     let (app, page) = (resource.key.app().to_owned(), visitor.page.map(str::to_owned));
-    let url = entrance::url_of_app(request, &app);
+    let url = entrance::url_of_app(request, client.is_tls, &app);
     let caller = Arc::new(Caller::new(format!("{viewer:016x}"), client.peer.ip(), app, url, page));
     let query = visitor.query.to_owned();
     context.attend(Action::Play, caller, resource.key.clone(), query, false).await.map(Some)
@@ -247,7 +245,7 @@ fn file<B>(
         context.hub.note_sent_to_viewer(&resource.key, viewer, bytes.len() as u64);
     }
     let sent = context.metrics.egress_bytes(Protocol::Hls);
-    Body::File(Box::new(FileBody::new(bytes, client.progress, client.is_multiplexed, sent)))
+    Body::File(Box::new(FileBody::new(bytes, client.progress, sent)))
 }
 
 /// The same where the stream was published here and is no longer: what is left of it must not hide where it goes on.

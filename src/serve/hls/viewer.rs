@@ -4,7 +4,7 @@
 //! ever having anything twice. So a viewer is recognised by what it says anyway.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName, Request};
@@ -16,6 +16,8 @@ use crate::media::stream_key::StreamKey;
 use crate::metrics::{Protocol, Reason};
 use crate::serve::{ServeContext, http as server};
 use crate::sessions::{Count, Kind, Session};
+
+use super::Client;
 
 /// For how many target durations a viewer counts after its last request.
 pub(super) const PATIENCE_IN_TARGETS: u32 = 3;
@@ -43,12 +45,12 @@ pub(super) fn id<B>(address: IpAddr, request: &Request<B>) -> ViewerId {
 /// Enters a viewer among the sessions, which it stays in until it has been silent for too long.
 pub(super) fn attend<B>(
     context: &ServeContext,
-    peer: SocketAddr,
+    client: &Client<'_>,
     key: &StreamKey,
     request: &Request<B>,
     hooked: Option<hooks::Attendance>,
 ) -> Box<dyn Attendance> {
-    let (sessions, about) = (&context.sessions, server::about(peer, request, false));
+    let (sessions, about) = (&context.sessions, server::about(client.peer, request, client.is_tls));
     let session = sessions.enter(sessions.next_id(), Kind::Play(Protocol::Hls), key, about);
     Box::new(Attending { count: session.count(), session: Some(session), stop: context.stop.clone(), _hooked: hooked })
 }
