@@ -12,6 +12,7 @@ use rillcast::config::{self, Config, ConfigError, Log, Network, Role, Secret};
 use rillcast::demo::{self, RtmpUrl};
 use rillcast::drain::Purpose;
 use rillcast::logging::start as start_log;
+use rillcast::net::descriptors;
 use rillcast::probe::{self, ProbeUrl, Watch};
 use rillcast::server::Server;
 use rillcast::sign::SignTarget;
@@ -196,7 +197,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             drop(start_log(&Log { level: "error".to_owned(), ..Log::default() })?);
             let [duration, wait, patience] = [seconds, wait, patience].map(Duration::from_secs);
             let watch = Watch { url: &url, ca_file: ca_file.as_deref(), duration, wait, patience };
-            let watched = control_runtime()?.block_on(async {
+            let watched = on_control_runtime(async {
                 let mut signals = Signals::listen()?;
                 let stop = async move {
                     signals.next().await;
@@ -243,6 +244,16 @@ fn check(role: Role, sources: &Sources) -> anyhow::Result<()> {
     }
     let explanation = config::explain(role, &sources.config, environment())?;
     demo::say(explanation.to_string().trim_end());
+    let max_connections = load(role, sources)?.limits.max_connections;
+    if let Some(open_files) = descriptors::most()
+        && max_connections > descriptors::left_to_connections(open_files)
+    {
+        let room = descriptors::left_to_connections(open_files);
+        demo::say(&format!(
+            "limits.max_connections: {max_connections} is beyond what this system allows a process: with {open_files} open \
+             files (ulimit -Hn) there is room for {room} connections"
+        ));
+    }
     demo::say(&format!("this is a valid configuration of an {role}"));
     Ok(())
 }

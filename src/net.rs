@@ -6,11 +6,13 @@
 
 pub mod admission;
 pub mod byte_range;
+pub mod descriptors;
 pub mod dial;
 pub mod dns;
 pub mod forwarded;
 pub mod handshakes;
 pub mod listener;
+pub mod peek;
 pub mod preamble;
 pub mod progress;
 pub mod proxy_protocol;

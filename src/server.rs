@@ -36,7 +36,7 @@ use crate::hls::{Library, OriginLibrary};
 use crate::hooks::{self, Hooks};
 use crate::hub::{Hub, Identity, OnSession};
 use crate::media::stream_key::StreamKey;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Protocol};
 use crate::net::admission::Admission;
 use crate::net::dns::{Names, SetUpError};
 use crate::net::handshakes::Handshakes;
@@ -52,7 +52,7 @@ use draining::Draining;
 use recording::Recording;
 pub use reload::SetLogLevel;
 use reload::{Parts, Reload};
-use settings::{player_limits, stream_settings};
+use settings::{player_limits, room_for_connections, stream_settings};
 use shards::Shards;
 
 /// How long connections have to end when the server stops: together with the admin port's, less than the five seconds
@@ -138,6 +138,14 @@ impl Service {
         matches!(self, Self::Rtmps | Self::Https | Self::AdminTls)
     }
 
+    /// What its connections count as before they have said more.
+    const fn protocol(self) -> Protocol {
+        match self {
+            Self::Rtmp | Self::Rtmps => Protocol::Rtmp,
+            Self::Http | Self::Https | Self::Admin | Self::AdminTls => Protocol::HttpFlv,
+        }
+    }
+
     const fn is_admin(self) -> bool {
         matches!(self, Self::Admin | Self::AdminTls)
     }
@@ -200,7 +208,8 @@ impl Server {
         let records: Arc<dyn OnSession> = Arc::new(recording.clone());
         hub.tell_of_sessions(packages.chain([records]).collect());
         let limits = &config.limits;
-        let admission = Arc::new(Admission::new(limits.max_connections, limits.max_connections_per_address));
+        let admission = Admission::new(limits.max_connections, limits.max_connections_per_address);
+        let admission = Arc::new(admission.within(room_for_connections(limits.max_connections)));
         let drain = Drain::new(draining::times(&config.drain));
         let parts = Parts {
             log_level,

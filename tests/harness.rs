@@ -14,6 +14,7 @@ pub mod flv;
 pub mod haproxy;
 pub mod hook_server;
 pub mod http;
+pub mod http2;
 pub mod jwt;
 pub mod metrics;
 pub mod nginx;

@@ -20,6 +20,7 @@ mod system {
     mod browser;
     mod clients;
     mod demo;
+    mod descriptors;
     mod dns;
     mod drain;
     mod dvr;
@@ -42,6 +43,7 @@ mod system {
     mod hooks;
     mod hostile;
     mod http;
+    mod http2;
     mod interoperation;
     mod late_joiners;
     mod limits;

@@ -2,7 +2,8 @@
 //!
 //! A mark is one string of `name=value` fields joined by `;`, sent as the property [`PROPERTY`] of the RTMP connect
 //! object. Unknown fields are ignored, so that versions can stand side by side. Without a signature it gives a pull its
-//! behaviour (an absent stream is answered at once, a pull ends with its publisher) and no rights.
+//! behaviour (an absent stream is answered at once, a pull ends with its publisher) and no rights, and that only where
+//! there is no `cluster.key`.
 //!
 //! A signed mark holds `t=SECONDS` and `nonce=NONCE` and ends in `;mac=MAC`: the seconds since 1970 (UTC) in decimal
 //! digits, 32 hexadecimal digits that no other mark has, and in 64 hexadecimal digits the HMAC-SHA256 under

@@ -23,7 +23,8 @@ const MAX_NONCES: usize = 1 << 16;
 pub enum Standing {
     /// A server that has our key.
     Verified(Mark),
-    /// Says that it is a server. It is served as a pull, and may do what any client may.
+    /// Says that it is a server, where nobody can prove it for want of a key. It is served as a pull, and may do what any
+    /// client may.
     Unsigned(Mark),
     /// As if it had sent no mark.
     Refused(Refusal),
@@ -45,6 +46,9 @@ pub enum Refusal {
     /// The text is no mark, or its signature none.
     #[error("it is malformed")]
     Malformed,
+    /// It is not signed, and we have a key that it could be signed with.
+    #[error("it is not signed: cluster.key is not set there")]
+    Unsigned,
     /// It was not signed with our key, or changed since.
     #[error("its signature is wrong: cluster.key is another one there")]
     Wrong,
@@ -79,7 +83,8 @@ impl Verifier {
         let Some(ReceivedMark { mark, signature }) = ReceivedMark::parse(text) else {
             return Standing::Refused(Refusal::Malformed);
         };
-        let (Some(key), Some(signature)) = (&self.key, signature) else { return Standing::Unsigned(mark) };
+        let Some(key) = &self.key else { return Standing::Unsigned(mark) };
+        let Some(signature) = signature else { return Standing::Refused(Refusal::Unsigned) };
         match self.verify(key, &signature, seconds(now)) {
             Ok(()) => Standing::Verified(mark),
             Err(refusal) => Standing::Refused(refusal),

@@ -3,7 +3,7 @@
 //! Owns the count. Beyond the total, a few more are let in as surplus: long enough to be told that there is no room, or to
 //! prove that they are servers, who are exempt.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -19,8 +19,11 @@ const SURPLUS_AT_LEAST: usize = 16;
 pub struct Admission {
     max_connections: AtomicUsize,
     max_per_address: AtomicUsize,
+    /// The most connections, surplus ones included, whatever the limits say.
+    most: usize,
     connections: AtomicUsize,
-    /// Also kept without a limit, which may come later; an address without connections has no entry.
+    /// Also kept without a limit, which may come later; an address without connections has no entry. Of an IPv6 address,
+    /// its /64: whoever has one address there has them all.
     by_address: DashMap<IpAddr, usize>,
 }
 
@@ -46,9 +49,16 @@ impl Admission {
         Self {
             max_connections: AtomicUsize::new(max_connections),
             max_per_address: AtomicUsize::new(max_per_address),
+            most: usize::MAX,
             connections: AtomicUsize::new(0),
             by_address: DashMap::new(),
         }
+    }
+
+    /// Never lets in more than `most`, for which there are files.
+    #[must_use]
+    pub fn within(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 
     /// Changes both limits, for connections that come from now on. Who is in stays.
@@ -64,7 +74,13 @@ impl Admission {
 
     /// The share of the total that is in use, 1 being all of it.
     pub fn used(&self) -> f64 {
-        self.open_connections() as f64 / self.max_connections.load(Ordering::Relaxed).max(1) as f64
+        self.open_connections() as f64 / self.max_connections().max(1) as f64
+    }
+
+    /// The limit, or what of it leaves room for some surplus.
+    fn max_connections(&self) -> usize {
+        let spared = SURPLUS_AT_LEAST.max(self.most / (SURPLUS_SHARE + 1) + 1);
+        self.max_connections.load(Ordering::Relaxed).min(self.most.saturating_sub(spared).max(1))
     }
 
     /// Lets a connection in, or not.
@@ -75,7 +91,7 @@ impl Admission {
 
     /// Lets a connection of a proxy in, or not: it is for any number of clients, and is not counted for its own address.
     pub fn admit_proxy(self: &Arc<Self>) -> Option<Admitted> {
-        let max_connections = self.max_connections.load(Ordering::Relaxed);
+        let max_connections = self.max_connections();
         let others = self.connections.fetch_add(1, Ordering::Relaxed);
         let surplus = SURPLUS_AT_LEAST.max(max_connections / SURPLUS_SHARE);
         if others >= max_connections.saturating_add(surplus) {
@@ -91,7 +107,7 @@ impl Admission {
     ///
     /// Where it has as many as it may have.
     fn place_of(self: &Arc<Self>, address: IpAddr) -> Result<OfAddress, TooManyOfAddress> {
-        let address = address.to_canonical();
+        let address = counted(address);
         let mut count = self.by_address.entry(address).or_insert(0);
         *count += 1;
         let most = self.max_per_address.load(Ordering::Relaxed);
@@ -100,6 +116,17 @@ impl Admission {
         drop(count);
         let place = OfAddress { admission: Arc::clone(self), address };
         if fits { Ok(place) } else { Err(TooManyOfAddress) }
+    }
+}
+
+/// What is counted as one address.
+fn counted(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        address => address,
     }
 }
 
@@ -175,6 +202,32 @@ mod tests {
         assert_eq!(admitted.iter().filter(|admitted| admitted.is_surplus()).count(), SURPLUS_AT_LEAST);
         drop(admitted);
         assert_eq!(admission.open_connections(), 0);
+    }
+
+    #[test]
+    fn there_are_never_more_than_there_are_files_for() {
+        let admission = Arc::new(Admission::new(100_000, 0).within(100));
+        let admitted: Vec<Admitted> = std::iter::from_fn(|| admission.admit(ONE)).collect();
+        assert_eq!(admitted.len(), 100);
+        assert_eq!(admitted.iter().filter(|admitted| admitted.is_surplus()).count(), SURPLUS_AT_LEAST);
+        // Nor after a reload that allows for more.
+        admission.limit(200_000, 0);
+        assert!(admission.admit(ONE).is_none());
+        let admission = Arc::new(Admission::new(100_000, 0).within(10_000));
+        let admitted: Vec<Admitted> = std::iter::from_fn(|| admission.admit(ONE)).collect();
+        assert!((9_900..=10_000).contains(&admitted.len()), "{}", admitted.len());
+        assert!((admission.used() - 1.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn addresses_of_one_network_of_ipv6_are_one() {
+        let admission = Arc::new(Admission::new(10, 1));
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let first = admission.admit(address("2001:db8:0:1::1")).unwrap();
+        assert!(admission.admit(address("2001:db8:0:1:ffff::2")).is_none());
+        let other = admission.admit(address("2001:db8:0:2::1")).unwrap();
+        drop((first, other));
+        assert!(admission.by_address.is_empty());
     }
 
     #[test]

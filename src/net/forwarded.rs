@@ -19,9 +19,12 @@ pub fn client(headers: &HeaderMap, peer: IpAddr, is_trusted: impl Fn(IpAddr) -> 
     let mut client = None;
     // Several fields are one list (RFC 9110, section 5.3).
     for value in headers.get_all(HEADER).iter().rev() {
-        for item in value.to_str().ok()?.rsplit(',') {
+        // Byte by byte: what a client has put in front must not make what proxies have added unreadable.
+        for item in value.as_bytes().rsplit(|byte| *byte == b',') {
             // A proxy that hides an address, or writes none, ends what can be known.
-            let Some(address) = address(item.trim()) else { return client };
+            let Some(address) = std::str::from_utf8(item).ok().and_then(|item| address(item.trim())) else {
+                return client;
+            };
             client = Some(address);
             if !is_trusted(address) {
                 return client;
@@ -48,9 +51,14 @@ mod tests {
     const PROXY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
 
     fn found(fields: &[&str], peer: &str) -> Option<String> {
+        let fields: Vec<&[u8]> = fields.iter().map(|field| field.as_bytes()).collect();
+        found_in(&fields, peer)
+    }
+
+    fn found_in(fields: &[&[u8]], peer: &str) -> Option<String> {
         let mut headers = HeaderMap::new();
         for field in fields {
-            headers.append(HEADER, HeaderValue::from_str(field).unwrap());
+            headers.append(HEADER, HeaderValue::from_bytes(field).unwrap());
         }
         let is_trusted = |address: IpAddr| matches!(address, IpAddr::V4(address) if address.octets()[0] == 10);
         client(&headers, peer.parse().unwrap(), is_trusted).map(|address| address.to_string())
@@ -87,11 +95,34 @@ mod tests {
         assert_eq!(found(&[""], "10.0.0.1"), None);
     }
 
+    #[test]
+    fn bytes_that_are_no_text_hide_nothing_that_stands_to_their_right() {
+        for (fields, expected) in [
+            (&[&b"\xff, 192.0.2.7"[..]][..], Some("192.0.2.7")),
+            (&[b"203.0.113.1 \xe2\x28, 192.0.2.7, 10.0.0.2"], Some("192.0.2.7")),
+            (&[b"203.0.113.1, \x80, 10.0.0.2"], Some("10.0.0.2")),
+            (&[b"\xff", b"192.0.2.7"], Some("192.0.2.7")),
+            (&[b"192.0.2.7, \xff"], None),
+            (&["\u{fc}, 192.0.2.7".as_bytes()], Some("192.0.2.7")),
+        ] {
+            assert_eq!(found_in(fields, "10.0.0.1").as_deref(), expected, "{fields:?}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn no_text_panics(text in "[ -~]*") {
+        fn whatever_a_client_writes_a_proxy_names_it(written in prop::collection::vec(b' '..=b'\xff', 0..64)) {
+            prop_assume!(!written.contains(&0x7f));
+            let field = [&written[..], b", 192.0.2.7"].concat();
+            let found = found_in(&[&field], "10.0.0.1");
+            prop_assert_eq!(found.as_deref(), Some("192.0.2.7"));
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(b' '..=b'\xff', 0..128)) {
+            prop_assume!(!bytes.contains(&0x7f));
             let mut headers = HeaderMap::new();
-            headers.append(HEADER, HeaderValue::from_str(&text).unwrap());
+            headers.append(HEADER, HeaderValue::from_bytes(&bytes).unwrap());
             let _ = client(&headers, PROXY, |_| true);
         }
     }

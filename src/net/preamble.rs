@@ -5,17 +5,12 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::time::sleep;
 
+use super::peek;
 use super::proxy_protocol::{HeaderError, MAX_HEADER_BYTES, Preamble, parse};
-
-/// How often it is looked again after bytes that could still become a header. That takes a proxy that sends it piece by
-/// piece, which none does, and the system has no way to wait for more.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// Why there is no header where one has begun.
 #[derive(Debug, thiserror::Error)]
@@ -36,8 +31,9 @@ pub enum PreambleError {
 /// Where what comes begins like a header and is none, or the connection breaks.
 pub async fn take(socket: &mut TcpStream) -> Result<Option<SocketAddr>, PreambleError> {
     let mut start = [0; MAX_HEADER_BYTES];
+    let mut least = 1;
     loop {
-        let count = socket.peek(&mut start).await?;
+        let count = peek::at_least(socket, &mut start, least).await?;
         match parse(&start[..count])? {
             Preamble::Header { length, client } => {
                 // It is there already.
@@ -47,7 +43,9 @@ pub async fn take(socket: &mut TcpStream) -> Result<Option<SocketAddr>, Preamble
             Preamble::None => return Ok(None),
             // The peer has closed without a word: that is for the session to say.
             Preamble::Incomplete if count == 0 => return Ok(None),
-            Preamble::Incomplete => sleep(LOOK_AGAIN_AFTER).await,
+            // Nor will it say any more.
+            Preamble::Incomplete if count < least => return Err(HeaderError::Malformed.into()),
+            Preamble::Incomplete => least = count + 1,
         }
     }
 }
@@ -104,6 +102,14 @@ mod tests {
         let (client, mut server) = pair().await;
         drop(client);
         assert_eq!(take(&mut server).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_header_that_is_closed_in_the_middle_is_an_error() {
+        let (mut proxy, mut server) = pair().await;
+        proxy.write_all(&HEADER[..20]).await.unwrap();
+        drop(proxy);
+        assert!(matches!(take(&mut server).await, Err(PreambleError::Header(HeaderError::Malformed))));
     }
 
     #[tokio::test]

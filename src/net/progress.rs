@@ -8,10 +8,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How often it is looked whether there is a limit.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// When the body last had room to hand out bytes: as long as it has, the peer keeps up.
 #[derive(Debug)]
@@ -52,9 +55,16 @@ impl Progress {
         self.stalled.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether there has been no room for longer than the limit.
-    pub fn is_overdue(&self) -> bool {
-        self.deadline().is_some_and(|deadline| deadline < Instant::now())
+    /// Completes once there has been no room for longer than the limit. A limit that is set meanwhile is noticed in a while.
+    pub async fn overdue(&self) {
+        loop {
+            let (now, deadline) = (Instant::now(), self.deadline());
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                self.stalled.store(1, Ordering::Relaxed);
+                return;
+            }
+            sleep_until(deadline.unwrap_or(now + LOOK_AGAIN_AFTER)).await;
+        }
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -68,6 +78,8 @@ impl Progress {
 pub struct Watched<S> {
     stream: S,
     progress: Arc<Progress>,
+    /// Whether every write that is taken is progress, and not what a body says.
+    counts_writes: bool,
     /// Only while a write is blocked.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -75,23 +87,31 @@ pub struct Watched<S> {
 impl<S> Watched<S> {
     /// Watches `stream`.
     pub fn new(stream: S, progress: Arc<Progress>) -> Self {
-        Self { stream, progress, timer: None }
+        Self { stream, progress, counts_writes: false, timer: None }
+    }
+
+    /// Watches `stream`, where no one body can tell whether the peer keeps up: it does as long as it takes something.
+    pub const fn as_written(stream: S, progress: Arc<Progress>) -> Self {
+        Self { stream, progress, counts_writes: true, timer: None }
     }
 
     fn watch<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if self.counts_writes && (written.is_ready() || self.timer.is_none()) {
+            self.progress.advance();
+        }
         if written.is_ready() {
             self.timer = None;
             return written;
         }
-        while let Some(deadline) = self.progress.deadline().map(tokio::time::Instant::from_std) {
-            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        while let Some(deadline) = self.progress.deadline() {
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
             if timer.deadline() != deadline {
                 timer.as_mut().reset(deadline);
             }
             if timer.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
-            if self.progress.deadline().is_none_or(|now| now <= deadline.into_std()) {
+            if self.progress.deadline().is_none_or(|now| now <= deadline) {
                 self.progress.stalled.store(1, Ordering::Relaxed);
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
@@ -154,6 +174,37 @@ mod tests {
         let error = watched.write_all(&[0; 64]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(progress.has_stalled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_writes_count_only_one_that_is_blocked_for_long_fails() {
+        let (one, mut other) = duplex(16);
+        let progress = Progress::new();
+        let mut watched = Watched::as_written(one, Arc::clone(&progress));
+        progress.limit(Duration::from_secs(5));
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        let write = tokio::spawn(async move { watched.write_all(&[0; 64]).await });
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            other.read_exact(&mut [0; 16]).await.unwrap();
+        }
+        assert!(!progress.has_stalled());
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        write.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_it_is_told_when_it_is_overdue_and_not_before() {
+        let progress = Progress::new();
+        let began = Instant::now();
+        let told = Arc::clone(&progress);
+        let overdue = tokio::spawn(async move { told.overdue().await });
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        assert!(!overdue.is_finished(), "there is no limit");
+        progress.limit(Duration::from_secs(5));
+        overdue.await.unwrap();
+        assert!(progress.has_stalled());
+        assert!(began.elapsed() < Duration::from_secs(3_620));
     }
 
     #[tokio::test(start_paused = true)]

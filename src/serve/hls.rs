@@ -34,8 +34,6 @@ pub(super) struct Client<'a> {
     pub(super) is_tls: bool,
     /// Told when there is room for more of the answer.
     pub(super) progress: Arc<Progress>,
-    /// Whether the connection has other answers under way.
-    pub(super) is_multiplexed: bool,
     /// What it is, if it is no viewer but a server.
     pub(super) standing: Option<&'a Standing>,
 }
@@ -100,7 +98,7 @@ async fn answer_uncounted<B>(
         }
     };
     if let Some(patience) = visit.patience(resource.file, object.freshness) {
-        let attend = |is_shown| viewer::attend(context, client.peer, &resource.key, request, arrival, is_shown);
+        let attend = |is_shown| viewer::attend(context, &client, &resource.key, request, arrival, is_shown);
         if let Err(end) = context.hub.note_viewer(&resource.key, visit.viewer, patience, attend) {
             return refusal(&client, end);
         }
@@ -143,7 +141,7 @@ async fn attend<B>(
     let id = context.sessions.next_id();
     let visitor = route::visitor(client.peer, request);
     let (app, page) = (resource.key.app().to_owned(), visitor.page.map(str::to_owned));
-    let url = entrance::url_of_app(request, &app);
+    let url = entrance::url_of_app(request, client.is_tls, &app);
     let caller = Arc::new(Caller::new(id.to_string(), client.peer.ip(), app, url, page));
     let query = visitor.query.to_owned();
     let asked = context.attend(Action::Play, caller, resource.key.clone(), query, false);
@@ -254,7 +252,7 @@ fn file(context: &ServeContext, client: Client<'_>, resource: &Resource, visit: 
         context.hub.note_sent_to_viewer(&resource.key, visit.viewer, bytes.len() as u64);
     }
     let sent = context.metrics.egress_bytes(Protocol::Hls);
-    Body::File(Box::new(FileBody::new(bytes, client.progress, client.is_multiplexed, sent)))
+    Body::File(Box::new(FileBody::new(bytes, client.progress, sent)))
 }
 
 /// The same where the stream was published here and is no longer: what is left of it must not hide where it goes on.

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use http::header::{CONNECTION, CONTENT_TYPE, HOST, REFERER, USER_AGENT};
+use http::header::{CONNECTION, CONTENT_TYPE, REFERER, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -115,7 +115,7 @@ async fn run(
             (protocol, reason, exchange.has_told.load(Ordering::Relaxed))
         }
         Ok(Ok(Some(Version::Two))) => {
-            let reason = Box::pin(multiplexed::run(context, stream, accepted, span)).await;
+            let reason = Box::pin(multiplexed::run(context, stream, accepted, deadline, span)).await;
             // That files were fetched is no news.
             (Protocol::Hls, reason, matches!(reason, Reason::Done | Reason::PeerClosed))
         }
@@ -247,7 +247,7 @@ impl Exchange {
 
     /// Enters a player of a stream, until it [leaves](Self::leave).
     fn enter<B>(&self, protocol: Protocol, key: &StreamKey, request: &Request<B>, is_server: bool) -> Count {
-        let about = about(self.requester(), request, is_server);
+        let about = About { is_server, ..about(self.requester(), request, self.accepted.is_tls) };
         let session = self.context.sessions.enter(self.id, Kind::Play(protocol), key, about);
         let count = session.count();
         *self.session.lock() = Some(session);
@@ -386,7 +386,6 @@ async fn respond(
                     peer: exchange.requester(),
                     is_tls: exchange.accepted.is_tls,
                     progress: Arc::clone(&exchange.progress),
-                    is_multiplexed: false,
                     standing,
                 };
                 // A client that goes away while it waits lets hyper drop this future.
@@ -426,16 +425,16 @@ async fn unless_kicked(
 }
 
 /// What a request tells of its sender.
-pub(super) fn about<B>(peer: SocketAddr, request: &Request<B>, is_server: bool) -> About {
+pub(super) fn about<B>(peer: SocketAddr, request: &Request<B>, is_tls: bool) -> About {
     let text = |name| {
         let value = request.headers().get(name);
         value.and_then(|value| value.to_str().ok()).unwrap_or_default()
     };
     About {
         peer,
-        is_server,
+        is_server: false,
         agent: text(USER_AGENT).to_owned(),
-        url: format!("http://{}{}", text(HOST), request.uri().path()),
+        url: format!("{}{}", route::server_url(request, is_tls), request.uri().path()),
         page: text(REFERER).to_owned(),
     }
 }

@@ -41,7 +41,7 @@ impl Marks {
 const fn result_of(standing: &Standing) -> MarkResult {
     match standing {
         Standing::Verified(_) => MarkResult::Verified,
-        Standing::Unsigned(_) => MarkResult::Unsigned,
+        Standing::Unsigned(_) | Standing::Refused(Refusal::Unsigned) => MarkResult::Unsigned,
         Standing::Refused(Refusal::Malformed) => MarkResult::Malformed,
         Standing::Refused(Refusal::Wrong) => MarkResult::Wrong,
         Standing::Refused(Refusal::Old | Refusal::Future) => MarkResult::Old,
@@ -93,8 +93,9 @@ mod tests {
             judge(&marks(), Some(&mark.to_text(Some(&key("ours")), now))),
             (Some(Standing::Verified(mark.clone())), count("verified"))
         );
+        let without_key = Marks::new(Verifier::new(None), Arc::default());
         assert_eq!(
-            judge(&marks(), Some(&mark.to_text(None, now))),
+            judge(&without_key, Some(&mark.to_text(None, now))),
             (Some(Standing::Unsigned(mark)), count("unsigned"))
         );
     }
@@ -105,6 +106,7 @@ mod tests {
         let ours = key("ours");
         for (text, result) in [
             ("not a mark".to_owned(), "malformed"),
+            (mark.to_text(None, now), "unsigned"),
             (mark.to_text(Some(&key("theirs")), now), "wrong"),
             (mark.to_text(Some(&ours), now - hour), "old"),
             (mark.to_text(Some(&ours), now + hour), "old"),

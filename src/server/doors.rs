@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::ListenAddress;
 use crate::metrics::{ConnectionResult, Protocol};
-use crate::net::admission::Admission;
+use crate::net::admission::{Admission, Admitted};
 use crate::net::handshakes::{Handshake, Handshakes};
 use crate::net::listener::{self, BindError};
 use crate::net::stream::Stream;
@@ -96,18 +96,21 @@ async fn accept(gate: Arc<Gate>, service: Service, listener: TcpListener, closin
             biased;
             () = closing.cancelled() => break,
             (socket, peer) = listener::accept(&listener) => {
+                // Who has no place takes nobody else's turn.
+                let Some(visitor) = gate.admit(service, peer) else { continue };
                 let handshake = tokio::select! {
                     biased;
                     handshake = gate.handshakes.begin() => handshake,
                     // Nobody else is accepted meanwhile: the others wait in the system's queue.
                     () = closing.cancelled() => gate.handshakes.begin_at_once(),
                 };
-                gate.enter(service, socket, peer, handshake, &closing);
+                gate.enter(service, socket, visitor, handshake, &closing);
             }
         }
     }
     for (socket, peer) in listener::accept_waiting(listener) {
-        gate.enter(service, socket, peer, gate.handshakes.begin_at_once(), &closing);
+        let Some(visitor) = gate.admit(service, peer) else { continue };
+        gate.enter(service, socket, visitor, gate.handshakes.begin_at_once(), &closing);
     }
 }
 
@@ -122,35 +125,47 @@ pub(super) struct Gate {
     pub(super) connections: TaskTracker,
 }
 
+/// Who has come in at a listener, with a place among the connections.
+struct Visitor {
+    peer: SocketAddr,
+    /// Whether the peer is a proxy that may say who its client is.
+    is_proxy: bool,
+    admitted: Admitted,
+}
+
 impl Gate {
-    fn enter(
-        &self,
-        service: Service,
-        socket: TcpStream,
-        peer: SocketAddr,
-        handshake: Handshake,
-        closing: &CancellationToken,
-    ) {
+    /// Lets a peer in, if there is a place for it.
+    fn admit(&self, service: Service, peer: SocketAddr) -> Option<Visitor> {
         // IPv4 by its own name, also on a socket for both families.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let (protocol, alpn) = match service {
-            Service::Rtmp | Service::Rtmps => (Protocol::Rtmp, Alpn::Any),
-            Service::Http | Service::Https | Service::Admin | Service::AdminTls => (Protocol::HttpFlv, Alpn::Http),
-        };
         let is_proxy = self.context.config.current().trusts_proxy(peer.ip());
-        let tls = self.tls.clone().filter(|_| service.is_tls()).map(|tls| (tls, alpn));
-        let arrival = Arrival { protocol, is_proxy, tls };
-        let count = |result| self.context.metrics.connections(protocol, result).inc();
+        let count = |result| self.context.metrics.connections(service.protocol(), result).inc();
         // The clients of a proxy are counted when they are known.
         let admitted = if is_proxy { self.admission.admit_proxy() } else { self.admission.admit(peer.ip()) };
         let Some(admitted) = admitted else {
             count(ConnectionResult::Refused);
             tracing::debug!(%peer, "no room for another connection");
-            return;
+            return None;
         };
         if !admitted.is_surplus() && !is_proxy {
             count(ConnectionResult::Accepted);
         }
+        Some(Visitor { peer, is_proxy, admitted })
+    }
+
+    fn enter(
+        &self,
+        service: Service,
+        socket: TcpStream,
+        visitor: Visitor,
+        handshake: Handshake,
+        closing: &CancellationToken,
+    ) {
+        let Visitor { peer, is_proxy, admitted } = visitor;
+        let protocol = service.protocol();
+        let alpn = if protocol == Protocol::Rtmp { Alpn::Any } else { Alpn::Http };
+        let tls = self.tls.clone().filter(|_| service.is_tls()).map(|tls| (tls, alpn));
+        let arrival = Arrival { protocol, is_proxy, tls };
         // The socket moves from the listener's runtime to a shard's.
         let Ok(socket) = socket.into_std() else { return };
         let context = Arc::clone(&self.context);

@@ -1,10 +1,12 @@
 //! The configuration as the hub wants it.
 //!
-//! Owns the translation. The server asks it at its start and for each stream that begins, and after a reload.
+//! Owns the translation, and what the system leaves of it. The server asks it at its start and for each stream that begins,
+//! and after a reload.
 
 use crate::config::{Config, MergeWindow, OnConflict};
 use crate::hub::{self, RingLimits, StreamSettings};
 use crate::media::stream_key::StreamKey;
+use crate::net::descriptors;
 
 /// How many players there may be in all, and what they may take.
 pub(super) fn player_limits(config: &Config) -> hub::Limits {
@@ -35,4 +37,15 @@ pub(super) fn stream_settings(config: &Config, key: &StreamKey) -> StreamSetting
             OnConflict::Replace => hub::OnConflict::Replace,
         },
     }
+}
+
+/// How many connections there are files for. Asks the system for as many as it gives, and says if those are too few.
+pub(super) fn room_for_connections(max_connections: usize) -> usize {
+    let Some(open_files) = descriptors::raise() else { return usize::MAX };
+    let room = descriptors::left_to_connections(open_files);
+    tracing::info!(open_files, connections = room, "files that may be open");
+    if max_connections > room {
+        tracing::warn!(max_connections, room, open_files, "limits.max_connections is beyond what files may be open");
+    }
+    room
 }

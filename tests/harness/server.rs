@@ -97,6 +97,12 @@ impl Server {
         Self::start_reading(&prefix, &[more], "origin", &[], config, [any_port(); 3])
     }
 
+    /// Starts an edge that the system allows so many open files and no more.
+    #[track_caller]
+    pub fn edge_with_files(files: usize, origins: &[SocketAddr]) -> Self {
+        Self::start_under(&with_files(files), "edge", origins, "", [any_port(); 3])
+    }
+
     /// Writes another configuration in the place of the one it was started with, on top of its ports.
     #[track_caller]
     pub fn write_config(&self, config: &str) {
@@ -269,6 +275,11 @@ impl Server {
         let kibibytes: u64 = line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number");
         kibibytes * 1024
     }
+}
+
+/// What runs a program with so many open files at most.
+pub fn with_files(files: usize) -> Vec<String> {
+    ["bash", "-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")].map(str::to_owned).to_vec()
 }
 
 fn any_port() -> SocketAddr {

@@ -73,7 +73,8 @@ fn a_log_for_people_has_no_colours_where_nobody_sees_them_and_no_words_of_strang
 
 #[test]
 fn a_line_has_its_connection_whatever_the_level() {
-    let origin = Server::origin("[log]\nlevel = \"warn,rillcast::server=info\"\n[limits]\npublish_bitrate = \"1Mbit\"\n");
+    let origin =
+        Server::origin("[log]\nlevel = \"warn,rillcast::server=info\"\n[limits]\npublish_bitrate = \"1Mbit\"\n");
     let heavy = Publisher::start_with(&origin, STREAM, Content { frame_size: 50_000, ..Content::default() }).feed();
     wait_until("it is ended", || heavy.is_closed());
     const MESSAGE: &str = "the publisher sends more than limits.publish_bitrate allows";

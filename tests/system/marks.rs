@@ -12,7 +12,7 @@ use super::harness::client::Client;
 use super::harness::player::{Player, Protocol};
 use super::harness::publisher::Publisher;
 use super::harness::server::Server;
-use super::harness::{wait_for, wait_until};
+use super::harness::{http, wait_for, wait_until};
 
 const KEY: &str = "correct horse battery staple";
 const OTHER_KEY: &str = "quite another horse's battery";
@@ -22,7 +22,11 @@ const STREAM: &str = "live/marked";
 
 /// An origin with a key, or without, where ordinary players wait for ever.
 fn origin(key: Option<&str>) -> Server {
-    Server::origin(&format!("[play]\nplay_wait = 0\n{}", cluster(key)))
+    origin_with(&cluster(key))
+}
+
+fn origin_with(config: &str) -> Server {
+    Server::origin(&format!("[play]\nplay_wait = 0\n{config}"))
 }
 
 fn cluster(key: Option<&str>) -> String {
@@ -99,12 +103,59 @@ fn a_verified_mark_is_acknowledged_as_a_pull() {
 }
 
 #[test]
-fn an_unsigned_mark_is_acknowledged_as_a_pull_with_and_without_a_key_here() {
-    for key in [Some(KEY), None] {
-        let origin = origin(key);
-        assert_pull(&origin, &mark(None, Duration::ZERO));
-        assert_counted(&origin, &[("unsigned", 1.0)]);
+fn an_unsigned_mark_is_acknowledged_as_a_pull_where_there_is_no_key() {
+    let origin = origin(None);
+    assert_pull(&origin, &mark(None, Duration::ZERO));
+    assert_counted(&origin, &[("unsigned", 1.0)]);
+}
+
+#[test]
+fn an_unsigned_mark_makes_an_ordinary_client_where_there_is_a_key() {
+    let origin = origin(Some(KEY));
+    assert_ordinary_client(&origin, Some(&mark(None, Duration::ZERO)));
+    assert_counted(&origin, &[("unsigned", 1.0)]);
+}
+
+#[test]
+fn an_unsigned_mark_is_no_way_around_the_limits_where_there_is_a_key() {
+    let origin = origin_with(&format!("[limits]\nmax_players = 1\n{}", cluster(Some(KEY))));
+    let feed = Publisher::start(&origin, STREAM).feed();
+    let player = Player::join(Protocol::Rtmp, &origin, STREAM);
+    player.expect_media();
+    let unsigned = mark(None, Duration::ZERO);
+    let mut client = connect(&origin, Some(&unsigned));
+    match client.next_event() {
+        Ok(ClientEvent::Refused { code, .. }) => assert_eq!(code, "NetStream.Play.Failed"),
+        other => panic!("play was answered by {other:?}"),
     }
+    for path in ["/live/marked.flv", "/live/marked.m3u8"] {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nRillcast-Mark: {unsigned}\r\n\r\n");
+        // A viewer is refused once there is a playlist to be had.
+        wait_until("there is no room", || {
+            http::exchange(origin.http, head.as_bytes(), false).is_ok_and(|answer| answer.head.status == 503)
+        });
+    }
+    // Who proves to be a server is no player.
+    let mut verified = connect(&origin, Some(&fresh_mark(KEY)));
+    assert!(matches!(verified.next_event(), Ok(ClientEvent::Started { .. })));
+    player.wait_for_frame(feed.session, feed.last_number());
+}
+
+#[test]
+fn who_sends_an_unsigned_mark_where_there_is_a_key_can_be_ended_like_any_player() {
+    let origin = origin(Some(KEY));
+    let _feed = Publisher::start(&origin, STREAM).feed();
+    let mut client = connect(&origin, Some(&mark(None, Duration::ZERO)));
+    assert!(matches!(client.next_event(), Ok(ClientEvent::Started { .. })));
+    let id = wait_for("it is listed as a player", || {
+        let clients = origin.admin("/api/v1/clients").json()["clients"].clone();
+        let listed = clients.as_array()?.iter().find(|client| client["publish"] == false)?;
+        assert_eq!(listed["server"], false, "{listed}");
+        listed["id"].as_str().map(str::to_owned)
+    });
+    assert_eq!(origin.ask_admin("DELETE", &format!("/api/v1/clients/{id}"), &[], "").head.status, 200);
+    wait_until("it is ended", || origin.metrics().labelled("rillcast_players", "protocol", "rtmp") == 0.0);
+    wait_until("and told so", || !matches!(client.next_event(), Ok(ClientEvent::Media(_))));
 }
 
 #[test]

@@ -98,11 +98,13 @@ fn a_mark_that_was_refused_is_not_remembered() {
 }
 
 #[test]
-fn an_unsigned_mark_is_unsigned_whether_we_have_a_key_or_not() {
+fn an_unsigned_mark_counts_for_nothing_where_there_is_a_key_and_is_unsigned_where_there_is_none() {
     let text = mark().to_text(None, at(EXAMPLE_TIME));
-    for verifier in [verifier(), Verifier::new(None)] {
+    for (verifier, expected) in
+        [(verifier(), Standing::Refused(Refusal::Unsigned)), (Verifier::new(None), Standing::Unsigned(mark()))]
+    {
         for now in [0, EXAMPLE_TIME, EXAMPLE_TIME, EXAMPLE_TIME + 1_000_000] {
-            assert_eq!(verifier.judge(&text, at(now)), Standing::Unsigned(mark()));
+            assert_eq!(verifier.judge(&text, at(now)), expected);
         }
     }
 }

@@ -113,7 +113,6 @@ impl Bench {
             peer: (Ipv4Addr::LOCALHOST, 1).into(),
             is_tls: false,
             progress: Progress::new(),
-            is_multiplexed: false,
             standing: self.standing.as_ref(),
         };
         let (response, reason) = answer(&self.context, client, &resource, &request).await;

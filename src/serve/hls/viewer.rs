@@ -4,7 +4,7 @@
 //! ever having anything twice. So a viewer is recognised by what it says anyway.
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -106,7 +106,7 @@ fn id<B>(address: IpAddr, request: &Request<B>, by_all_parameters: bool) -> View
 /// only what hooks are to be told is kept.
 pub(super) fn attend<B>(
     context: &ServeContext,
-    peer: SocketAddr,
+    client: &Client<'_>,
     key: &StreamKey,
     request: &Request<B>,
     arrival: Option<Arrival>,
@@ -120,7 +120,10 @@ pub(super) fn attend<B>(
     if !is_shown && !hooked.as_ref().is_some_and(hooks::Attendance::tells) {
         return None;
     }
-    let enter = || sessions.enter(id, Kind::Play(Protocol::Hls), key, server::about(peer, request, false));
+    let enter = || {
+        let about = server::about(client.peer, request, client.is_tls);
+        sessions.enter(id, Kind::Play(Protocol::Hls), key, about)
+    };
     let session = is_shown.then(enter);
     let count = session.as_ref().map(Session::count);
     Some(Box::new(Attending { count, session, stop: context.stop.clone(), _hooked: hooked }))

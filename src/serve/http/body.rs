@@ -37,38 +37,30 @@ pub(in crate::serve) struct FileBody {
     rest: Bytes,
     /// Notes that there was room.
     progress: Arc<Progress>,
-    /// Whether pieces are copies: what waits for a peer that takes its time then holds only itself, and not all of a segment
-    /// that everybody else has forgotten.
-    is_copied: bool,
     sent: Counter,
 }
 
 impl FileBody {
     /// Hands out `bytes`, and counts them as `sent`.
-    pub(in crate::serve) const fn new(bytes: Bytes, progress: Arc<Progress>, is_copied: bool, sent: Counter) -> Self {
-        Self { rest: bytes, progress, is_copied, sent }
+    pub(in crate::serve) const fn new(bytes: Bytes, progress: Arc<Progress>, sent: Counter) -> Self {
+        Self { rest: bytes, progress, sent }
     }
 
-    fn next_piece(&mut self) -> Option<Bytes> {
+    fn next_piece(&mut self, most: usize) -> Option<Bytes> {
         self.progress.advance();
         if self.rest.is_empty() {
             return None;
         }
-        let piece = self.rest.split_to(self.rest.len().min(PIECE_BYTES));
+        let piece = self.rest.split_to(self.rest.len().min(most));
         self.sent.inc_by(piece.len() as u64);
-        Some(if self.is_copied { Bytes::copy_from_slice(&piece) } else { piece })
+        Some(piece)
     }
 }
 
-impl http_body::Body for Body {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let bytes = match &mut *self {
+impl Body {
+    /// The next piece; of a file, `most` bytes at most.
+    pub(super) fn poll_piece(&mut self, context: &mut Context<'_>, most: usize) -> Poll<Option<Bytes>> {
+        Poll::Ready(match self {
             Self::Empty => None,
             Self::Text(text) => {
                 let bytes = Bytes::from_static(text.as_bytes());
@@ -81,9 +73,20 @@ impl http_body::Body for Body {
                 Some(bytes)
             }
             Self::Flv(body) => std::task::ready!(body.poll_bytes(context)),
-            Self::File(file) => file.next_piece(),
-        };
-        Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
+            Self::File(file) => file.next_piece(most),
+        })
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.poll_piece(context, PIECE_BYTES).map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {

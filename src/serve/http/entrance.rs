@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use http::header::HOST;
 use http::{Request, Response};
 
 use crate::auth::{Action, Standing};
@@ -44,13 +43,11 @@ fn refuse(exchange: &Exchange, key: &StreamKey, refusal: &Refusal) -> Box<Respon
 }
 
 fn caller<B>(exchange: &Exchange, key: &StreamKey, request: &Request<B>, page: Option<&str>) -> Caller {
-    let url = url_of_app(request, key.app());
+    let url = url_of_app(request, exchange.accepted.is_tls, key.app());
     Caller::new(exchange.id.to_string(), exchange.requester().ip(), key.app().to_owned(), url, page.map(str::to_owned))
 }
 
 /// The URL of an app, as a client of RTMP would connect to it.
-pub(in crate::serve) fn url_of_app<B>(request: &Request<B>, app: &str) -> String {
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    let host = host.or_else(|| request.uri().host()).unwrap_or_default();
-    format!("http://{host}/{app}")
+pub(in crate::serve) fn url_of_app<B>(request: &Request<B>, is_tls: bool, app: &str) -> String {
+    format!("{}/{app}", route::server_url(request, is_tls))
 }

@@ -1,18 +1,14 @@
 //! Which HTTP a connection speaks: what the handshake of TLS has settled, or told from its first bytes without taking them.
 
 use std::io;
-use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::sleep;
 
+use crate::net::peek;
 use crate::net::stream::Stream;
 
 /// The method that no HTTP/1 request has, and with which every HTTP/2 connection begins (RFC 9113, 3.4 and 11.6).
 const HTTP2_BEGINS: [u8; 4] = *b"PRI ";
-/// How often it is looked again after bytes that could still become either. That takes a peer that sends its first bytes one
-/// by one, and the system has no way to wait for more.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// A version of HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,16 +29,18 @@ pub(super) async fn version(stream: &Stream) -> io::Result<Option<Version>> {
     }
 }
 
-/// Waits for the first bytes, which stay where they are.
+/// Waits for the first bytes, which stay where they are. Those that could become either are waited for all at once.
 async fn first_bytes(stream: &TcpStream) -> io::Result<Option<Version>> {
     let mut start = [0; HTTP2_BEGINS.len()];
+    let mut least = 1;
     loop {
-        let count = stream.peek(&mut start).await?;
+        let count = peek::at_least(stream, &mut start, least).await?;
         match &start[..count] {
             [] => return Ok(None),
             begun if begun == HTTP2_BEGINS => return Ok(Some(Version::Two)),
-            begun if !HTTP2_BEGINS.starts_with(begun) => return Ok(Some(Version::One)),
-            _ => sleep(LOOK_AGAIN_AFTER).await,
+            // One that has closed says no more.
+            begun if count < least || !HTTP2_BEGINS.starts_with(begun) => return Ok(Some(Version::One)),
+            _ => least = HTTP2_BEGINS.len(),
         }
     }
 }
@@ -85,9 +83,17 @@ mod tests {
         let told = tokio::spawn(async move { first_bytes(&server).await.unwrap() });
         for byte in HTTP2_BEGINS {
             client.write_all(&[byte]).await.unwrap();
-            sleep(LOOK_AGAIN_AFTER).await;
+            tokio::task::yield_now().await;
         }
         assert_eq!(told.await.unwrap(), Some(Version::Two));
+    }
+
+    #[tokio::test]
+    async fn what_could_have_become_either_and_was_closed_is_no_http_2() {
+        let (mut client, server) = pair().await;
+        client.write_all(b"PR").await.unwrap();
+        drop(client);
+        assert_eq!(first_bytes(&server).await.unwrap(), Some(Version::One));
     }
 
     #[tokio::test]

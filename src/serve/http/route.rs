@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use http::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, HeaderName, ORIGIN, REFERER, RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, HOST, HeaderName, ORIGIN, REFERER, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
@@ -138,6 +138,14 @@ pub(in crate::serve) fn visitor<B>(peer: SocketAddr, request: &Request<B>) -> Vi
 fn bearer_token(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case(BEARER).then(|| token.trim_start_matches(' '))
+}
+
+/// The server's own URL, as a request names it: over HTTP/2 that is in its target.
+pub(in crate::serve) fn server_url<B>(request: &Request<B>, is_tls: bool) -> String {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    // What stands before an @ may be a password.
+    let host = host.or_else(|| request.uri().authority()?.as_str().rsplit('@').next()).unwrap_or_default();
+    format!("{}://{host}", if is_tls { "https" } else { "http" })
 }
 
 /// The answer to who may not play.
