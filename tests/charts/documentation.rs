@@ -20,8 +20,7 @@ fn schemas_and_readmes_are_made_of_the_values_of_today() {
 /// What values may need to be switched on; one that changes nothing on any of these grounds does nothing.
 fn grounds(chart: Chart) -> Vec<Value> {
     let monitors = json!({
-        "serviceMonitor": {"enabled": true}, "podMonitor": {"enabled": true}, "prometheusRule": {"enabled": true},
-        "dashboard": {"enabled": true},
+        "podMonitor": {"enabled": true}, "prometheusRule": {"enabled": true}, "dashboard": {"enabled": true},
     });
     let hosts = json!([{"host": "flv.example.com", "port": "http"}]);
     let everything = json!({
@@ -32,23 +31,30 @@ fn grounds(chart: Chart) -> Vec<Value> {
         "gateway": {"enabled": true, "hosts": hosts, "parentRefs": [{"name": "public"}], "rtmp": {"enabled": true}},
         "metrics": monitors,
         "tls": {"secret": "media-tls"},
+        "auth": {"existingSecret": "mine", "keys": {"publish_key": "mine"}},
+        "hooks": {"ca": {"secret": "hooks-ca"}},
+        "networkPolicy": {"clientsFrom": [{"ipBlock": {"cidr": "203.0.113.0/24"}}]},
     });
+    let a_monitor_of_a_service = json!({"metrics": {"serviceMonitor": {"enabled": true}}, "hooks": {"ca": {"configMap": "x"}}});
     let node_ports = json!({"tls": {"secret": "media-tls"}, "service": {"type": "NodePort"}});
     let more = match chart {
         Chart::Origin => vec![
             json!({
                 "nginx": {"enabled": true}, "storage": {"type": "pvc", "size": "10Gi"}, "service": {"type": "NodePort"},
+                "replicas": 1,
             }),
             json!({"storage": {"type": "hostPath", "hostPath": "/srv"}}),
         ],
         Chart::Edge => vec![
-            json!({"cluster": {"existingSecret": "copied"}}),
+            json!({"cluster": {"existingSecret": "copied"}, "origin": {"tls": {"enabled": true, "caSecret": "media-ca"}}}),
             json!({"autoscaling": {"enabled": true}}),
             json!({"keda": {"enabled": true}}),
             json!({"origin": {"release": ""}, "upstream": {"origins": ["origin.example:1935"]}}),
         ],
     };
-    let mut grounds = vec![minimal(chart), merged(minimal(chart), &everything), merged(minimal(chart), &node_ports)];
+    let switched = [everything, a_monitor_of_a_service, node_ports];
+    let mut grounds = vec![minimal(chart)];
+    grounds.extend(switched.iter().map(|ground| merged(minimal(chart), ground)));
     grounds.extend(more.iter().map(|ground| merged(minimal(chart), ground)));
     grounds
 }

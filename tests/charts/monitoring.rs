@@ -81,7 +81,10 @@ fn every_label_value_that_is_asked_for_is_one_that_the_metric_has() {
 #[test]
 fn every_expression_is_about_this_installation_s_pods() {
     for chart in Chart::ALL {
-        let series = format!("{{namespace=\"media\", pod=~\"live-{}-.*\"", chart.name());
+        let series = format!(
+            "{{namespace=\"media\", app_kubernetes_io_instance=\"live\", app_kubernetes_io_component=\"{}\"",
+            chart.name()
+        );
         for (what, expression) in expressions(&watched(chart)) {
             let metrics = expression.matches("rillcast_").count();
             assert_eq!(expression.matches(&series).count(), metrics, "{what}: {expression}");

@@ -123,8 +123,10 @@ fn what_scales_names_a_deployment_that_leaves_its_number_open() {
 
 #[test]
 fn every_config_map_secret_and_account_that_pods_name_is_rendered_or_given() {
-    let given =
-        ["more", "hooks", "environment", "mine", "copied", "rillcast-cluster", "rillcast-admin", "logins", "media-tls"];
+    let given = [
+        "more", "hooks", "environment", "mine", "copied", "rillcast-cluster", "rillcast-admin", "logins", "media-tls", "keys",
+        "hooks-ca", "authority", "media-ca",
+    ];
     for rendering in cases::all() {
         for workload in rendering.workloads() {
             let pod = &workload["spec"]["template"]["spec"];
@@ -135,8 +137,8 @@ fn every_config_map_secret_and_account_that_pods_name_is_rendered_or_given() {
                     (_, Some(name)) => ("Secret", name),
                     _ => continue,
                 };
-                let of_the_origin =
-                    rendering.chart == Chart::Edge && name == format!("{}-cluster", fullname(Chart::Origin));
+                let of_the_origin = rendering.chart == Chart::Edge
+                    && ["cluster", "auth"].iter().any(|what| name == format!("{}-{what}", fullname(Chart::Origin)));
                 if !given.contains(&name) && !of_the_origin {
                     rendering.object(kind, name);
                 }

@@ -132,7 +132,7 @@ fn a_canary_is_a_second_workload_with_its_own_image_behind_the_same_services() {
 #[test]
 fn one_value_gives_the_canary_s_image_to_all_and_ends_it() {
     for chart in Chart::ALL {
-        let values = merged(minimal(chart), &json!({"canary": {"tag": "0.2.0", "promote": true}}));
+        let values = merged(minimal(chart), &json!({"canary": {"tag": "0.2.0", "promote": "0.2.0"}}));
         let rendering = render("promoted", chart, &values);
         assert_eq!(rendering.workloads().len(), 1);
         assert_eq!(program(rendering.stable())["image"], "localhost/rillcast:0.2.0");
