@@ -46,7 +46,7 @@ fn grounds(chart: Chart) -> Vec<Value> {
             json!({"storage": {"type": "hostPath", "hostPath": "/srv"}}),
         ],
         Chart::Edge => vec![
-            json!({"cluster": {"existingSecret": "copied"}, "origin": {"tls": {"enabled": true, "caSecret": "media-ca"}}}),
+            json!({"cluster": {"existingSecret": "copied"}, "origin": {"tls": {"enabled": true, "caSecret": "ca"}}}),
             json!({"autoscaling": {"enabled": true}}),
             json!({"keda": {"enabled": true}}),
             json!({"origin": {"release": ""}, "upstream": {"origins": ["origin.example:1935"]}}),
