@@ -7,16 +7,20 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken expectation is how a test fails")]
 
 mod charts {
+    mod api_server;
     mod cases;
     mod configuration;
     mod documentation;
     mod helm;
+    mod keys;
     mod monitoring;
     mod network;
     mod pods;
     mod refusals;
+    mod rolling;
     mod schemas;
     mod security;
     mod selectors;
+    mod upgrades;
     mod workloads;
 }

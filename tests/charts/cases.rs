@@ -86,13 +86,18 @@ fn switches(chart: Chart) -> Vec<(&'static str, Value)> {
         (
             "with keys of one's own",
             merged(
-                with_keys(json!({"existingSecret": "keys", "publicKeys": {"publish": ["studio.pem"], "play": ["shop.pem", "studio.pem"]}})),
+                with_keys(
+                    json!({"existingSecret": "keys", "publicKeys": {"publish": ["studio.pem"], "play": ["shop.pem", "studio.pem"]}}),
+                ),
                 &json!({"hooks": {"ca": {"secret": "hooks-ca"}}, "config": {"hooks": {"on_play": "https://audit.example/play"}}}),
             ),
         ),
         (
             "with keys and a test that needs none",
-            merged(with_keys(json!({"generate": true})), &json!({"test": {"open": true, "app": "checks"}, "hooks": {"ca": {"configMap": "authority"}}})),
+            merged(
+                with_keys(json!({"generate": true})),
+                &json!({"test": {"open": true, "app": "checks"}, "hooks": {"ca": {"configMap": "authority"}}}),
+            ),
         ),
         ("among nodes", json!({"hostNetwork": true, "networkPolicy": {"nodes": ["192.0.2.0/24"]}})),
         (
@@ -142,7 +147,10 @@ fn of_edges() -> Vec<(&'static str, Value)> {
         ("on each node behind a Service", json!({"kind": "DaemonSet"})),
         ("on each node and its network", json!({"kind": "DaemonSet", "hostNetwork": true})),
         ("with the keys of the origin", with_keys(json!({}))),
-        ("over TLS", json!({"origin": {"tls": {"enabled": true, "caSecret": "media-ca", "serverName": "origins.example"}}})),
+        (
+            "over TLS",
+            json!({"origin": {"tls": {"enabled": true, "caSecret": "media-ca", "serverName": "origins.example"}}}),
+        ),
         ("scaled", json!({"autoscaling": {"enabled": true, "players": 2000, "egressBytes": "500M"}})),
         ("scaled with a canary", json!({"autoscaling": {"enabled": true}, "canary": {"tag": "0.2.0"}})),
         ("scaled by KEDA", json!({"keda": {"enabled": true}})),

@@ -124,8 +124,19 @@ fn what_scales_names_a_deployment_that_leaves_its_number_open() {
 #[test]
 fn every_config_map_secret_and_account_that_pods_name_is_rendered_or_given() {
     let given = [
-        "more", "hooks", "environment", "mine", "copied", "rillcast-cluster", "rillcast-admin", "logins", "media-tls", "keys",
-        "hooks-ca", "authority", "media-ca",
+        "more",
+        "hooks",
+        "environment",
+        "mine",
+        "copied",
+        "rillcast-cluster",
+        "rillcast-admin",
+        "logins",
+        "media-tls",
+        "keys",
+        "hooks-ca",
+        "authority",
+        "media-ca",
     ];
     for rendering in cases::all() {
         for workload in rendering.workloads() {
@@ -176,7 +187,12 @@ fn every_mount_has_its_volume_and_every_volume_a_mount() {
 
 #[test]
 fn an_edge_finds_the_origin_s_service_and_secret_by_its_release() {
-    for origin_values in [serde_json::json!({}), serde_json::json!({"fullnameOverride": "my-media"})] {
+    let long = "a-name-that-is-longer-than-what-is-left-of-it";
+    for origin_values in [
+        serde_json::json!({}),
+        serde_json::json!({"fullnameOverride": "my-media"}),
+        serde_json::json!({"fullnameOverride": long}),
+    ] {
         let origin = render("origin", Chart::Origin, &origin_values);
         let fullname = origin_values["fullnameOverride"].as_str().unwrap_or_default();
         let edge_values = serde_json::json!({"origin": {"release": super::helm::RELEASE, "fullname": fullname}});

@@ -37,6 +37,7 @@ fn a_pod_may_take_hard_timeout_and_five_seconds_to_end() {
         (json!({"window": "30s"}), 95),
         (json!({"hard_timeout": "6m"}), 365),
         (json!({"hard_timeout": "1h", "window": "50m"}), 3_605),
+        (json!({"hard_timeout": "1d"}), 86_405),
         (json!({"hard_timeout": "90500ms"}), 96),
         (json!({"propagation_delay": 0, "soft_timeout": 0, "window": 0, "hard_timeout": 0}), 5),
     ] {
