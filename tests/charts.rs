@@ -18,6 +18,7 @@ mod charts {
     mod pods;
     mod refusals;
     mod rolling;
+    mod routes;
     mod schemas;
     mod security;
     mod selectors;

@@ -71,6 +71,7 @@ fn switches(chart: Chart) -> Vec<(&'static str, Value)> {
             json!({"admin": {"existingSecret": "logins", "editKey": "edit", "viewKey": "view"}}),
         ),
         ("with TLS in the pods", tls()),
+        ("with TLS for the API", merged(tls(), &json!({"config": {"admin": {"tls_listen": ":1986"}}}))),
         (
             "with TLS and a Service for each protocol",
             merged(tls(), &json!({"service": {"type": "LoadBalancer", "split": true}})),

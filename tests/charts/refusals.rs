@@ -45,7 +45,11 @@ fn two_ways_to_say_the_same_are_refused() {
     for chart in Chart::ALL {
         assert_refused(chart, json!({"config": {"rtmp": {"listen": ":1"}}}), "config.rtmp.listen");
         assert_refused(chart, json!({"config": {"admin": {"listen": ":1"}}}), "config.admin.listen");
-        assert_refused(chart, json!({"config": {"http": {"tls_listen": ":1"}}}), "config.http.tls_listen");
+        assert_refused(
+            chart,
+            json!({"config": {"http": {"tls_listen": ":1"}}}),
+            "config.http.tls_listen: set tls.secret",
+        );
     }
 }
 

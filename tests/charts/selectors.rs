@@ -186,6 +186,25 @@ fn every_mount_has_its_volume_and_every_volume_a_mount() {
 }
 
 #[test]
+fn labels_of_one_s_own_take_the_place_of_the_chart_s_and_those_of_pods_that_of_all() {
+    let values = serde_json::json!({
+        "commonLabels": {"app.kubernetes.io/part-of": "platform", "team": "video"}, "podLabels": {"team": "edge"},
+    });
+    for chart in Chart::ALL {
+        let rendering = render("labels", chart, &super::cases::merged(super::cases::minimal(chart), &values));
+        for object in rendering.objects.iter().filter(|object| object["kind"] != "Pod") {
+            let labels = &object["metadata"]["labels"];
+            assert_eq!(labels["app.kubernetes.io/part-of"], "platform", "{object}");
+            assert_eq!(labels["team"], "video", "{object}");
+        }
+        let pods = pod_labels(rendering.stable());
+        assert_eq!((&pods["app.kubernetes.io/part-of"], &pods["team"]), (&"platform".into(), &"edge".into()));
+        // No key stands there twice.
+        assert_eq!(rendering.text.matches("app.kubernetes.io/part-of: rillcast").count(), 1, "only the test's");
+    }
+}
+
+#[test]
 fn an_edge_finds_the_origin_s_service_and_secret_by_its_release() {
     let long = "a-name-that-is-longer-than-what-is-left-of-it";
     for origin_values in [

@@ -55,7 +55,26 @@ fn what_begins_to_be_scaled_keeps_the_pods_that_it_has() {
     for upgrade in upgraded(Chart::Edge, &json!({"autoscaling": {"enabled": true}}), &[live]) {
         assert_eq!(upgrade.stable()["spec"]["replicas"], 7, "{}", upgrade.name);
     }
+    // On and on: the manifest has had a number from then on.
+    let scaled = json!({"autoscaling": {"enabled": true}, "replicas": 3});
+    let live = |annotations: Value| {
+        let name = fullname(Chart::Edge);
+        json!({"kind": "Deployment", "metadata": {"name": name, "annotations": annotations}, "spec": {"replicas": 4}})
+    };
+    for upgrade in upgraded(Chart::Edge, &scaled, &[live(json!({"a": "b"}))]) {
+        assert_eq!(upgrade.stable()["spec"]["replicas"], 4, "{}", upgrade.name);
+    }
+}
+
+/// A number in the manifest would come back with every rollback.
+#[test]
+fn what_was_scaled_from_the_start_never_says_how_many_pods_there_are() {
     for installation in upgraded(Chart::Edge, &json!({"autoscaling": {"enabled": true}}), &[]) {
         assert_eq!(installation.stable()["spec"].get("replicas"), None, "{}", installation.name);
+        let mut live = installation.stable().clone();
+        live["spec"]["replicas"] = json!(7);
+        for upgrade in upgraded(Chart::Edge, &json!({"autoscaling": {"enabled": true}}), &[live]) {
+            assert_eq!(upgrade.stable()["spec"].get("replicas"), None, "{}", upgrade.name);
+        }
     }
 }

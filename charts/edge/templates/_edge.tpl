@@ -102,10 +102,15 @@ What only edges have: where they pull from, and the workload.
 {{- end }}
 {{- end }}
 
-{{/* How many pods the live Deployment has: what scales it decides that, from the moment on in which it is told to. */}}
+{{/*
+How many pods the live Deployment has, if the manifest of the revision before this one said a number: to leave it out now would
+make it 1. Empty if there was none, which an annotation of the Deployment tells: then it is left to what scales, rollbacks included.
+*/}}
 {{- define "edge.liveReplicas" -}}
 {{- $live := lookup "apps/v1" "Deployment" .Release.Namespace (include "rillcast.fullname" .) | default dict -}}
+{{- if not (dig "metadata" "annotations" "rillcast-replicas" "" $live) -}}
 {{- dig "spec" "replicas" "" $live -}}
+{{- end -}}
 {{- end }}
 
 {{/* A Deployment or DaemonSet. Takes a dict: root, track, name, tag, replicas. */}}
@@ -114,11 +119,13 @@ What only edges have: where they pull from, and the workload.
 {{- $pod := dict "root" .root "track" .track "tag" .tag "config" (include "edge.configMap" .root | fromYaml).data "keySecret" (include "edge.keySecret" .root) "keySecretKey" $values.cluster.existingSecretKey "volumes" (include "edge.volumes" .root | fromYamlArray) "mounts" (include "edge.mounts" .root | fromYamlArray) -}}
 {{- $isDaemonSet := eq $values.kind "DaemonSet" -}}
 {{- $hasNodePorts := or $values.hostPorts.enabled $values.hostNetwork -}}
-{{- $isScaled := or $values.autoscaling.enabled $values.keda.enabled -}}
+{{- $isScaled := and (or $values.autoscaling.enabled $values.keda.enabled) (eq .track "stable") -}}
+{{- $liveReplicas := $isScaled | ternary (include "edge.liveReplicas" .root) "" -}}
+{{- $annotations := and $isScaled (not $liveReplicas) | ternary (dict "rillcast-replicas" "scaled") dict -}}
 apiVersion: apps/v1
 kind: {{ $values.kind }}
 metadata:
-  {{- include "rillcast.metadata" (dict "root" .root "name" .name "labels" (dict "track" .track)) | nindent 2 }}
+  {{- include "rillcast.metadata" (dict "root" .root "name" .name "labels" (dict "track" .track) "annotations" $annotations) | nindent 2 }}
 spec:
   {{- if $isDaemonSet }}
   updateStrategy:
@@ -133,11 +140,10 @@ spec:
       maxUnavailable: 0
       {{- end }}
   {{- else }}
-  {{- if or (not $isScaled) (eq .track "canary") }}
+  {{- if not $isScaled }}
   replicas: {{ .replicas }}
-  {{- else if include "edge.liveReplicas" .root }}
-  # As it is now: left out where it was set before, it would become 1.
-  replicas: {{ include "edge.liveReplicas" .root }}
+  {{- else if $liveReplicas }}
+  replicas: {{ $liveReplicas }}
   {{- end }}
   strategy:
     type: RollingUpdate

@@ -75,7 +75,7 @@ spec:
         {{- range append (include "rillcast.mediaPorts" $root | fromJsonArray) "admin" }}
         - name: {{ . }}
           containerPort: {{ index $values.ports . }}
-          {{- if and $values.hostPorts.enabled (hasKey $values.hostPorts .) }}
+          {{- if and $values.hostPorts.enabled (not $values.hostNetwork) (hasKey $values.hostPorts .) }}
           hostPort: {{ index $values.hostPorts . }}
           {{- end }}
           protocol: TCP
