@@ -6,7 +6,7 @@ host and port to publish to; play, a dict of a container's name and its URL with
 {{/* The entry of [[apps]] that lets the test publish and play without a key, as JSON. */}}
 {{- define "rillcast.testApp" -}}
 {{- $hooks := dict "on_connect" list "on_publish" list "on_play" list -}}
-{{- dict "match" (printf "%s/*" .Values.test.app) "auth" (dict "publish" false "play" false) "hooks" $hooks | toJson -}}
+{{- dict "match" .Values.test.app "auth" (dict "publish" false "play" false) "hooks" $hooks | toJson -}}
 {{- end }}
 
 {{- define "rillcast.testPod" -}}
