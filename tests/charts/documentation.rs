@@ -169,6 +169,7 @@ fn what_helm_says_after_an_installation_names_the_objects_that_there_are() {
         ),
         (Chart::Origin, json!({"service": {"type": "LoadBalancer"}}), "Whoever reaches these ports may publish"),
         (Chart::Edge, json!({"hostNetwork": true}), "whoever reaches a node reaches"),
+        (Chart::Edge, json!({"origin": {"tls": {"enabled": true}}}), "origin.tls.caSecret is empty"),
     ] {
         let notes = notes(chart, &values);
         assert!(notes.contains(expected), "{expected} is not in: {notes}");

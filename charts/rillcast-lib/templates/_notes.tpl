@@ -89,7 +89,9 @@ What Helm says after an installation: the URLs that there are, whichever way lea
 
 Who publishes or plays has to show something made with a key of the Secret {{ . }} (docs/access.md).
 {{- range $action, $key := dict "publish" $values.auth.keys.publish_key "play" $values.auth.keys.play_key }}
-{{- if $key }} To {{ $action }}:
+{{- if $key }}
+
+To {{ $action }}:
 
   kubectl get secret -n {{ $namespace }} {{ include "rillcast.authSecretName" $.root }} -o jsonpath='{.data.{{ $key | replace "." "\\." }}}' | base64 -d >KEY
   rillcast sign --key-file KEY --action {{ $action }} --valid-for 4h live/x
