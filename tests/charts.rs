@@ -7,17 +7,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken expectation is how a test fails")]
 
 mod charts {
+    mod api_server;
     mod cases;
     mod cluster_script;
     mod configuration;
     mod documentation;
     mod helm;
+    mod keys;
     mod monitoring;
     mod network;
     mod pods;
     mod refusals;
+    mod rolling;
+    mod routes;
     mod schemas;
     mod security;
     mod selectors;
+    mod upgrades;
     mod workloads;
 }

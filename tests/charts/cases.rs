@@ -60,9 +60,10 @@ fn switches(chart: Chart) -> Vec<(&'static str, Value)> {
         ("without a Service", json!({"service": {"enabled": false}})),
         ("with RTMP only", json!({"service": {"http": {"enabled": false}}})),
         ("with a canary", json!({"canary": {"tag": "0.2.0", "replicas": 2}})),
-        ("with a canary that was promoted", json!({"canary": {"tag": "0.2.0", "promote": true}})),
+        ("with a canary that was promoted", json!({"canary": {"tag": "0.2.0", "promote": "0.2.0"}})),
         ("with another name", json!({"fullnameOverride": "my-media", "commonLabels": {"team": "video"}})),
-        ("watched", monitors()),
+        ("watched by its pods", monitors("podMonitor")),
+        ("watched by a Service", monitors("serviceMonitor")),
         ("without guards", json!({"networkPolicy": {"enabled": false}, "podDisruptionBudget": {"enabled": false}})),
         ("with a Secret of one's own", json!({"cluster": {"existingSecret": "mine", "existingSecretKey": "secret"}})),
         (
@@ -70,6 +71,7 @@ fn switches(chart: Chart) -> Vec<(&'static str, Value)> {
             json!({"admin": {"existingSecret": "logins", "editKey": "edit", "viewKey": "view"}}),
         ),
         ("with TLS in the pods", tls()),
+        ("with TLS for the API", merged(tls(), &json!({"config": {"admin": {"tls_listen": ":1986"}}}))),
         (
             "with TLS and a Service for each protocol",
             merged(tls(), &json!({"service": {"type": "LoadBalancer", "split": true}})),
@@ -81,6 +83,24 @@ fn switches(chart: Chart) -> Vec<(&'static str, Value)> {
         ("behind another controller", ingress("other")),
         ("behind a gateway", gateway()),
         ("with more of everything", extras()),
+        ("with keys that are made", with_keys(json!({"generate": true}))),
+        (
+            "with keys of one's own",
+            merged(
+                with_keys(
+                    json!({"existingSecret": "keys", "publicKeys": {"publish": ["studio.pem"], "play": ["shop.pem", "studio.pem"]}}),
+                ),
+                &json!({"hooks": {"ca": {"secret": "hooks-ca"}}, "config": {"hooks": {"on_play": "https://audit.example/play"}}}),
+            ),
+        ),
+        (
+            "with keys and a test that needs none",
+            merged(
+                with_keys(json!({"generate": true})),
+                &json!({"test": {"open": true, "app": "checks"}, "hooks": {"ca": {"configMap": "authority"}}}),
+            ),
+        ),
+        ("among nodes", json!({"hostNetwork": true, "networkPolicy": {"nodes": ["192.0.2.0/24"]}})),
         (
             "with clients named",
             json!({"networkPolicy": {
@@ -105,7 +125,7 @@ fn switches(chart: Chart) -> Vec<(&'static str, Value)> {
 }
 
 fn of_origins() -> Vec<(&'static str, Value)> {
-    let with_nginx = |storage: Value| json!({"nginx": {"enabled": true}, "storage": storage});
+    let with_nginx = |storage: Value| json!({"replicas": 1, "nginx": {"enabled": true}, "storage": storage});
     vec![
         ("for the public", json!({"service": {"type": "LoadBalancer"}})),
         ("with claims and nginx", with_nginx(json!({"type": "pvc", "size": "10Gi", "className": "fast"}))),
@@ -114,7 +134,7 @@ fn of_origins() -> Vec<(&'static str, Value)> {
         (
             "with nginx and a Service for each protocol",
             json!({
-                "nginx": {"enabled": true}, "storage": {"type": "emptyDir"}, "service": {"split": true},
+                "replicas": 1, "nginx": {"enabled": true}, "storage": {"type": "emptyDir"}, "service": {"split": true},
                 "ingress": {"enabled": true, "hosts": [{"host": "hls.example.com", "port": "hls"}]},
             }),
         ),
@@ -126,6 +146,12 @@ fn of_edges() -> Vec<(&'static str, Value)> {
     vec![
         ("on each node", json!({"kind": "DaemonSet", "hostPorts": {"enabled": true}})),
         ("on each node behind a Service", json!({"kind": "DaemonSet"})),
+        ("on each node and its network", json!({"kind": "DaemonSet", "hostNetwork": true})),
+        ("with the keys of the origin", with_keys(json!({}))),
+        (
+            "over TLS",
+            json!({"origin": {"tls": {"enabled": true, "caSecret": "media-ca", "serverName": "origins.example"}}}),
+        ),
         ("scaled", json!({"autoscaling": {"enabled": true, "players": 2000, "egressBytes": "500M"}})),
         ("scaled with a canary", json!({"autoscaling": {"enabled": true}, "canary": {"tag": "0.2.0"}})),
         ("scaled by KEDA", json!({"keda": {"enabled": true}})),
@@ -148,14 +174,18 @@ fn of_edges() -> Vec<(&'static str, Value)> {
     ]
 }
 
+fn with_keys(auth: Value) -> Value {
+    let keys = json!({"keys": {"publish_key": "publish-key", "play_key": "play-key", "play_jwt_key": "jwt"}});
+    json!({"auth": merged(keys, &auth)})
+}
+
 fn tls() -> Value {
     json!({"tls": {"secret": "media-tls"}})
 }
 
-fn monitors() -> Value {
+fn monitors(kind: &str) -> Value {
     json!({"metrics": {
-        "serviceMonitor": {"enabled": true, "labels": {"release": "prometheus"}},
-        "podMonitor": {"enabled": true},
+        kind: {"enabled": true, "labels": {"release": "prometheus"}},
         "prometheusRule": {"enabled": true},
         "dashboard": {"enabled": true},
     }})

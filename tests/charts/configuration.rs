@@ -14,11 +14,19 @@ fn check(rendering: &Rendering) {
     let directory = tempfile::tempdir().unwrap();
     let secrets = directory.path().join("secrets");
     let certified = rcgen::generate_simple_self_signed(["media.example.com".to_owned()]).unwrap();
+    let public = certified.signing_key.public_key_pem();
     for (file, content) in [
         ("rillcast/cluster-key", "0123456789abcdef0123456789abcdef"),
         ("rillcast-admin/edit_auth", "admin:0123456789abcdef"),
         ("rillcast-admin/view_auth", "viewer:0123456789abcdef"),
         ("rillcast-tls/tls.crt", &certified.cert.pem()),
+        ("rillcast-auth/publish_key", "0123456789abcdef0123456789abcdef"),
+        ("rillcast-auth/play_key", "0123456789abcdef0123456789abcdef"),
+        ("rillcast-auth/play_jwt_key", "0123456789abcdef0123456789abcdef"),
+        ("rillcast-auth/public/studio.pem", &public),
+        ("rillcast-auth/public/shop.pem", &public),
+        ("rillcast-hooks/ca.crt", &certified.cert.pem()),
+        ("rillcast-upstream/ca.crt", &certified.cert.pem()),
         ("rillcast-tls/tls.key", &certified.signing_key.serialize_pem()),
     ] {
         let file = secrets.join(file);
@@ -84,7 +92,7 @@ fn fragments_come_behind_the_chart_s_configuration_in_their_order() {
 
 #[test]
 fn nginx_accepts_its_configuration() {
-    let values = json!({"nginx": {"enabled": true}, "storage": {"type": "emptyDir"}});
+    let values = json!({"replicas": 1, "nginx": {"enabled": true}, "storage": {"type": "emptyDir"}});
     let rendering = render("nginx", Chart::Origin, &values);
     let map = rendering.object("ConfigMap", "live-origin-nginx");
     let directory = tempfile::tempdir().unwrap();

@@ -6,6 +6,8 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use super::api_server::ApiServer;
+
 /// The namespace and the name of every installation that is rendered.
 pub(super) const NAMESPACE: &str = "media";
 pub(super) const RELEASE: &str = "live";
@@ -43,6 +45,8 @@ pub(super) struct Rendering {
     pub(super) name: String,
     pub(super) chart: Chart,
     pub(super) values: Value,
+    /// The file of values below them.
+    pub(super) file: Option<String>,
     pub(super) text: String,
     pub(super) objects: Vec<Value>,
 }
@@ -68,11 +72,34 @@ pub(super) fn render(name: &str, chart: Chart, values: &Value) -> Rendering {
 /// The same with one of Helm's versions and, below the values, a file of the chart.
 #[track_caller]
 pub(super) fn render_with(helm: Helm, name: &str, chart: Chart, file: Option<&str>, values: &Value) -> Rendering {
-    let output = template(helm, chart, file, values);
+    rendering(name, chart, file, values, template(helm, chart, file, values))
+}
+
+/// The same in a cluster, whose objects templates can look up.
+#[track_caller]
+pub(super) fn render_in(server: &ApiServer, helm: Helm, name: &str, chart: Chart, values: &Value) -> Rendering {
+    let given = written(values);
+    let mut command = command(helm);
+    command.args(["template", RELEASE]).arg(chart.path()).args(["--namespace", NAMESPACE]);
+    command.arg("--values").arg(given.path());
+    server.is_asked_by(&mut command);
+    rendering(name, chart, None, values, command.output().unwrap())
+}
+
+#[track_caller]
+fn rendering(name: &str, chart: Chart, file: Option<&str>, values: &Value, output: Output) -> Rendering {
     assert!(output.status.success(), "{name} of {}: {}", chart.name(), String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     let objects = objects_in(&text);
-    Rendering { name: format!("{} {name}", chart.name()), chart, values: values.clone(), text, objects }
+    let (name, file) = (format!("{} {name}", chart.name()), file.map(str::to_owned));
+    Rendering { name, chart, values: values.clone(), file, text, objects }
+}
+
+/// Values in a file.
+pub(super) fn written(values: &Value) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(values.to_string().as_bytes()).unwrap();
+    file
 }
 
 /// What Helm says about values that it refuses.
@@ -85,8 +112,7 @@ pub(super) fn refusal(chart: Chart, values: &Value) -> String {
 
 /// Runs `helm template`.
 pub(super) fn template(helm: Helm, chart: Chart, file: Option<&str>, values: &Value) -> Output {
-    let mut given = tempfile::NamedTempFile::new().unwrap();
-    given.write_all(values.to_string().as_bytes()).unwrap();
+    let given = written(values);
     let mut command = command(helm);
     command.args(["template", RELEASE]).arg(chart.path()).args(["--namespace", NAMESPACE]);
     if let Some(file) = file {

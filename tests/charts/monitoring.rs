@@ -8,6 +8,7 @@ use rillcast::metrics::Metrics;
 
 use super::cases::{merged, minimal};
 use super::helm::{Chart, Rendering, render, root};
+use super::pods::pod_labels;
 
 fn watched(chart: Chart) -> Rendering {
     let values = json!({"metrics": {"prometheusRule": {"enabled": true}, "dashboard": {"enabled": true}}});
@@ -81,13 +82,48 @@ fn every_label_value_that_is_asked_for_is_one_that_the_metric_has() {
 #[test]
 fn every_expression_is_about_this_installation_s_pods() {
     for chart in Chart::ALL {
-        let series = format!("{{namespace=\"media\", pod=~\"live-{}-.*\"", chart.name());
+        let series = format!(
+            "{{namespace=\"media\", app_kubernetes_io_instance=\"live\", app_kubernetes_io_component=\"{}\"",
+            chart.name()
+        );
         for (what, expression) in expressions(&watched(chart)) {
             let metrics = expression.matches("rillcast_").count();
             assert_eq!(expression.matches(&series).count(), metrics, "{what}: {expression}");
             assert_eq!(expression.matches('(').count(), expression.matches(')').count(), "{what}: {expression}");
         }
     }
+}
+
+/// Prometheus' names of labels.
+fn as_prometheus_writes_it(label: &str) -> String {
+    label.replace(|character: char| !character.is_ascii_alphanumeric(), "_")
+}
+
+#[test]
+fn monitors_add_the_labels_by_which_series_are_told_apart() {
+    for chart in Chart::ALL {
+        for (monitor, kind) in [("podMonitor", "PodMonitor"), ("serviceMonitor", "ServiceMonitor")] {
+            let metrics = json!({"metrics": {monitor: {"enabled": true}}});
+            let rendering = render("monitor", chart, &merged(minimal(chart), &metrics));
+            let labels = rendering.of_kind(kind)[0]["spec"]["podTargetLabels"].as_array().unwrap().clone();
+            let labels: Vec<&str> = labels.iter().map(|label| label.as_str().unwrap()).collect();
+            let pod = pod_labels(rendering.stable());
+            assert!(labels.iter().all(|label| pod.contains_key(*label)), "{labels:?}");
+            let labels: Vec<String> = labels.into_iter().map(as_prometheus_writes_it).collect();
+            assert_eq!(labels, ["app_kubernetes_io_instance", "app_kubernetes_io_component", "track"]);
+        }
+    }
+}
+
+/// The canary's players are not those of the pods that KEDA scales.
+#[test]
+fn keda_counts_the_players_of_the_pods_that_it_scales() {
+    let values = json!({"keda": {"enabled": true}, "canary": {"tag": "0.2.0"}});
+    let rendering = render("KEDA", Chart::Edge, &merged(minimal(Chart::Edge), &values));
+    let query = rendering.of_kind("ScaledObject")[0]["spec"]["triggers"][0]["metadata"]["query"].clone();
+    let expected = "sum(rillcast_players{namespace=\"media\", app_kubernetes_io_instance=\"live\", \
+                    app_kubernetes_io_component=\"edge\", track=\"stable\"})";
+    assert_eq!(query, expected);
 }
 
 #[test]

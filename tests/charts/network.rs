@@ -97,6 +97,87 @@ fn the_rules_of_an_edge_follow_its_upstream() {
 }
 
 #[test]
+fn over_tls_an_edge_reaches_the_ports_of_tls() {
+    for values in [
+        json!({"origin": {"tls": {"enabled": true}}}),
+        json!({"config": {"upstream": {"tls": true, "rtmps_port": 1443, "http_port": 8443}}}),
+    ] {
+        let edge = with(Chart::Edge, values);
+        assert_eq!(rules(&edge, "egress"), [dns(), rule(origin_pods(NAMESPACE), &["1443", "8443"])]);
+    }
+    let foreign =
+        json!({"origin": {"release": "", "tls": {"enabled": true}}, "upstream": {"origins": ["a.example:443"]}});
+    assert_eq!(rules(&with(Chart::Edge, foreign), "egress"), [dns(), rule(Value::Null, &["443", "8443"])]);
+}
+
+#[test]
+fn pods_of_a_release_name_the_ports_of_tls_in_dns() {
+    let origin = with(Chart::Origin, json!({"tls": {"secret": "media-tls"}, "ports": {"rtmps": 2443}}));
+    let ports = origin.object("Service", "live-origin-headless")["spec"]["ports"].as_array().unwrap().clone();
+    let ports: Vec<_> =
+        ports.iter().map(|port| (port["name"].as_str().unwrap(), port["port"].as_u64().unwrap())).collect();
+    assert_eq!(ports, [("rtmp", 1935), ("http", 8080), ("rtmps", 2443), ("https", 8443)]);
+}
+
+#[test]
+fn hooks_and_callbacks_are_reached_on_the_ports_of_their_urls() {
+    let config = json!({
+        "hooks": {"on_publish": "http://control.media:8085/x", "on_play": ["https://a.example/y", "http://[2001:db8::1]/z"]},
+        "auth": {"play_callback": "https://b.example:9443"},
+        "apps": [{"match": "a/*", "hooks": {"on_stop": "http://control.media:8085"}, "auth": {"publish_callback": "http://c:81/"}}],
+        "http": {"cors_origins": ["https://player.example:1234"]},
+    });
+    for chart in Chart::ALL {
+        let egress = rules(&with(chart, json!({ "config": config })), "egress");
+        assert_eq!(egress.last().unwrap(), &rule(Value::Null, &["80", "81", "443", "8085", "9443"]));
+        assert_eq!(egress.len(), rules(cases::defaults(chart), "egress").len() + 1);
+    }
+}
+
+#[test]
+fn everybody_reaches_the_ports_of_an_origin_that_a_way_in_leads_to() {
+    let hosts = json!([{"host": "flv.example.com", "port": "http"}]);
+    let ours =
+        json!([{"namespaceSelector": {}, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "rillcast"}}}]);
+    let gateway = json!({"enabled": true, "hosts": hosts, "parentRefs": [{"name": "public"}]});
+    for (values, open) in [
+        (json!({"ingress": {"enabled": true, "hosts": hosts}}), vec!["http"]),
+        (json!({"gateway": gateway}), vec!["http"]),
+        (json!({"gateway": {"enabled": true, "parentRefs": [{"name": "a"}], "rtmp": {"enabled": true}}}), vec!["rtmp"]),
+        (json!({"tls": {"secret": "a"}, "ingress": {"enabled": true, "hosts": hosts}}), vec!["http"]),
+    ] {
+        let ingress = rules(&with(Chart::Origin, values.clone()), "ingress");
+        assert_eq!(ingress[0].0.as_ref(), Some(&ours));
+        assert_eq!(ingress[1], rule(Value::Null, &open), "{values}");
+        assert_eq!(ingress.len(), 2);
+
+        // Whoever names clients names the controller, too.
+        let studio = json!({"networkPolicy": {"clientsFrom": [{"ipBlock": {"cidr": "203.0.113.0/24"}}]}});
+        assert_eq!(rules(&with(Chart::Origin, merged(values, &studio)), "ingress").len(), 1);
+    }
+    let ports_of_nodes = with(Chart::Origin, json!({"hostPorts": {"enabled": true}}));
+    assert_eq!(rules(&ports_of_nodes, "ingress"), [rule(Value::Null, &["rtmp", "http"])]);
+}
+
+/// A policy knows pods on the host's network by the addresses of their nodes; ports have no names there.
+#[test]
+fn nodes_are_let_in_and_reached_where_pods_use_the_host_s_network() {
+    let nodes = json!({"ipBlock": {"cidr": "192.0.2.0/24"}});
+    let values = json!({"networkPolicy": {"nodes": ["192.0.2.0/24"]}, "ports": {"rtmp": 2935}});
+    let origin = with(Chart::Origin, values.clone());
+    assert!(rules(&origin, "ingress")[0].0.as_ref().unwrap().as_array().unwrap().contains(&nodes));
+    assert_eq!(rules(&origin, "egress").last().unwrap(), &rule(json!([nodes]), &["2935"]));
+
+    let shielded =
+        merged(values, &json!({"shield": {"enabled": true}, "networkPolicy": {"clientsFrom": [{"podSelector": {}}]}}));
+    let edge = with(Chart::Edge, shielded);
+    assert!(rules(&edge, "ingress")[0].0.as_ref().unwrap().as_array().unwrap().contains(&nodes));
+    let egress = rules(&edge, "egress");
+    assert!(egress.contains(&rule(json!([nodes]), &["1935", "8080"])), "{egress:?}");
+    assert!(egress.contains(&rule(json!([nodes]), &["2935"])), "{egress:?}");
+}
+
+#[test]
 fn behind_a_shield_edges_reach_each_other() {
     let edge = with(Chart::Edge, json!({"shield": {"enabled": true}}));
     let egress = rules(&edge, "egress");

@@ -39,9 +39,17 @@ fn two_ways_to_say_the_same_are_refused() {
     );
     assert_refused(Chart::Edge, json!({"config": {"upstream": {"origins": ["a:1935"]}}}), "config.upstream.origins");
     for chart in Chart::ALL {
+        let monitors = json!({"serviceMonitor": {"enabled": true}, "podMonitor": {"enabled": true}});
+        assert_refused(chart, json!({ "metrics": monitors }), "only one of the two");
+    }
+    for chart in Chart::ALL {
         assert_refused(chart, json!({"config": {"rtmp": {"listen": ":1"}}}), "config.rtmp.listen");
         assert_refused(chart, json!({"config": {"admin": {"listen": ":1"}}}), "config.admin.listen");
-        assert_refused(chart, json!({"config": {"http": {"tls_listen": ":1"}}}), "config.http.tls_listen");
+        assert_refused(
+            chart,
+            json!({"config": {"http": {"tls_listen": ":1"}}}),
+            "config.http.tls_listen: set tls.secret",
+        );
     }
 }
 
@@ -65,6 +73,65 @@ fn secrets_in_the_config_map_are_refused() {
             ("x", "api_key"),
         ] {
             assert_refused(chart, json!({"config": {section: {key: "a"}}}), &format!("config.{section}.{key}"));
+        }
+        let apps = json!([{"match": "a"}, {"match": "*", "auth": {"publish_key": "0123456789abcdef"}}]);
+        assert_refused(chart, json!({"config": {"apps": apps}}), "config.apps[1].auth.publish_key");
+        assert_refused(chart, json!({"config": {"x": {"y": [{"password": "a"}]}}}), "config.x.y[0].password");
+    }
+}
+
+#[test]
+fn urls_that_hold_a_secret_are_refused_in_the_config_map() {
+    for chart in Chart::ALL {
+        for url in ["http://u:p@a.example/", "https://a.example/x?token=1", "http://a.example?token=1"] {
+            for (config, name) in [
+                (json!({"hooks": {"on_play": url}}), "config.hooks.on_play"),
+                (json!({"hooks": {"on_play": ["http://a.example", url]}}), "config.hooks.on_play[1]"),
+                (json!({"auth": {"play_callback": url}}), "config.auth.play_callback"),
+                (json!({"apps": [{"match": "*", "hooks": {"on_stop": url}}]}), "config.apps[0].hooks.on_stop"),
+            ] {
+                assert_refused(chart, json!({ "config": config }), &format!("{name}: "));
+            }
+        }
+    }
+}
+
+/// The chart sets files of its own for these: a secret beside them, in whatever fragment, ends the program.
+#[test]
+fn secrets_are_sent_to_the_value_that_takes_them() {
+    for chart in Chart::ALL {
+        assert_refused(chart, json!({"config": {"admin": {"edit_auth": "a:b"}}}), "admin.existingSecret");
+        assert_refused(chart, json!({"config": {"cluster": {"key": "a"}}}), "cluster.existingSecret");
+        assert_refused(chart, json!({"config": {"auth": {"play_jwt_key": "a"}}}), "auth.existingSecret");
+        assert_refused(chart, json!({"config": {"hooks": {"on_play": "http://a/?b"}}}), "extraConfig");
+    }
+}
+
+#[test]
+fn labels_that_select_are_nobody_else_s_to_set() {
+    for chart in Chart::ALL {
+        for label in ["app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component", "track"] {
+            for value in ["commonLabels", "podLabels"] {
+                assert_refused(chart, json!({value: {label: "mine"}}), &format!("{value}: {label}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn names_that_no_service_can_have_are_refused() {
+    for chart in Chart::ALL {
+        assert_refused(chart, json!({"fullnameOverride": "1media"}), "begin with a letter");
+    }
+}
+
+#[test]
+fn what_would_do_nothing_or_something_else_is_refused() {
+    assert_refused(Chart::Edge, json!({"autoscaling": {"enabled": true, "cpuUtilization": 0}}), "something to look at");
+    for chart in Chart::ALL {
+        for split in [true, false] {
+            let service = json!({"split": split, "rtmp": {"enabled": false}, "http": {"enabled": false}});
+            assert_refused(chart, json!({ "service": service }), "service.enabled");
         }
     }
 }

@@ -88,10 +88,9 @@ fn helm_3_renders_what_helm_4_renders() {
         objects.sort();
         objects
     };
-    for rendering in
-        cases::all().iter().filter(|rendering| rendering.name.contains("with") || rendering.name.contains("behind"))
-    {
-        let three = render_with(Helm::Three, &rendering.name, rendering.chart, None, &rendering.values);
+    for rendering in cases::all() {
+        let file = rendering.file.as_deref();
+        let three = render_with(Helm::Three, &rendering.name, rendering.chart, file, &rendering.values);
         assert_eq!(without_key(rendering), without_key(&three), "{}", rendering.name);
     }
 }

@@ -123,8 +123,21 @@ fn what_scales_names_a_deployment_that_leaves_its_number_open() {
 
 #[test]
 fn every_config_map_secret_and_account_that_pods_name_is_rendered_or_given() {
-    let given =
-        ["more", "hooks", "environment", "mine", "copied", "rillcast-cluster", "rillcast-admin", "logins", "media-tls"];
+    let given = [
+        "more",
+        "hooks",
+        "environment",
+        "mine",
+        "copied",
+        "rillcast-cluster",
+        "rillcast-admin",
+        "logins",
+        "media-tls",
+        "keys",
+        "hooks-ca",
+        "authority",
+        "media-ca",
+    ];
     for rendering in cases::all() {
         for workload in rendering.workloads() {
             let pod = &workload["spec"]["template"]["spec"];
@@ -135,8 +148,8 @@ fn every_config_map_secret_and_account_that_pods_name_is_rendered_or_given() {
                     (_, Some(name)) => ("Secret", name),
                     _ => continue,
                 };
-                let of_the_origin =
-                    rendering.chart == Chart::Edge && name == format!("{}-cluster", fullname(Chart::Origin));
+                let of_the_origin = rendering.chart == Chart::Edge
+                    && ["cluster", "auth"].iter().any(|what| name == format!("{}-{what}", fullname(Chart::Origin)));
                 if !given.contains(&name) && !of_the_origin {
                     rendering.object(kind, name);
                 }
@@ -173,8 +186,32 @@ fn every_mount_has_its_volume_and_every_volume_a_mount() {
 }
 
 #[test]
+fn labels_of_one_s_own_take_the_place_of_the_chart_s_and_those_of_pods_that_of_all() {
+    let values = serde_json::json!({
+        "commonLabels": {"app.kubernetes.io/part-of": "platform", "team": "video"}, "podLabels": {"team": "edge"},
+    });
+    for chart in Chart::ALL {
+        let rendering = render("labels", chart, &super::cases::merged(super::cases::minimal(chart), &values));
+        for object in rendering.objects.iter().filter(|object| object["kind"] != "Pod") {
+            let labels = &object["metadata"]["labels"];
+            assert_eq!(labels["app.kubernetes.io/part-of"], "platform", "{object}");
+            assert_eq!(labels["team"], "video", "{object}");
+        }
+        let pods = pod_labels(rendering.stable());
+        assert_eq!((&pods["app.kubernetes.io/part-of"], &pods["team"]), (&"platform".into(), &"edge".into()));
+        // No key stands there twice.
+        assert_eq!(rendering.text.matches("app.kubernetes.io/part-of: rillcast").count(), 1, "only the test's");
+    }
+}
+
+#[test]
 fn an_edge_finds_the_origin_s_service_and_secret_by_its_release() {
-    for origin_values in [serde_json::json!({}), serde_json::json!({"fullnameOverride": "my-media"})] {
+    let long = "a-name-that-is-longer-than-what-is-left-of-it";
+    for origin_values in [
+        serde_json::json!({}),
+        serde_json::json!({"fullnameOverride": "my-media"}),
+        serde_json::json!({"fullnameOverride": long}),
+    ] {
         let origin = render("origin", Chart::Origin, &origin_values);
         let fullname = origin_values["fullnameOverride"].as_str().unwrap_or_default();
         let edge_values = serde_json::json!({"origin": {"release": super::helm::RELEASE, "fullname": fullname}});

@@ -37,6 +37,7 @@ fn a_pod_may_take_hard_timeout_and_five_seconds_to_end() {
         (json!({"window": "30s"}), 95),
         (json!({"hard_timeout": "6m"}), 365),
         (json!({"hard_timeout": "1h", "window": "50m"}), 3_605),
+        (json!({"hard_timeout": "1d"}), 86_405),
         (json!({"hard_timeout": "90500ms"}), 96),
         (json!({"propagation_delay": 0, "soft_timeout": 0, "window": 0, "hard_timeout": 0}), 5),
     ] {
@@ -132,7 +133,7 @@ fn a_canary_is_a_second_workload_with_its_own_image_behind_the_same_services() {
 #[test]
 fn one_value_gives_the_canary_s_image_to_all_and_ends_it() {
     for chart in Chart::ALL {
-        let values = merged(minimal(chart), &json!({"canary": {"tag": "0.2.0", "promote": true}}));
+        let values = merged(minimal(chart), &json!({"canary": {"tag": "0.2.0", "promote": "0.2.0"}}));
         let rendering = render("promoted", chart, &values);
         assert_eq!(rendering.workloads().len(), 1);
         assert_eq!(program(rendering.stable())["image"], "localhost/rillcast:0.2.0");

@@ -6,6 +6,10 @@ What only origins have: the cluster's key, stable names, a volume for what is wr
 {{- .Values.cluster.existingSecret | default (printf "%s-cluster" (include "rillcast.fullname" .)) -}}
 {{- end }}
 
+{{- define "origin.authSecretName" -}}
+{{- fail "auth.existingSecret: required for auth.keys, unless auth.generate makes them. Make one: kubectl create secret generic rillcast-auth --from-literal=publish-key=$(openssl rand -hex 32)" -}}
+{{- end }}
+
 {{- define "origin.configMap" -}}
 {{- $peers := list (printf "_rtmp._tcp.%s.%s.svc.%s" (include "rillcast.headlessName" .) .Release.Namespace .Values.clusterDomain) -}}
 {{- $cluster := dict "key_file" "/run/secrets/rillcast/cluster-key" "peers" $peers -}}
@@ -63,9 +67,27 @@ data:
 {{- end }}
 {{- end }}
 
+{{/* How many pods there are, the canary's among them. */}}
+{{- define "origin.pods" -}}
+{{- add .Values.replicas (ternary .Values.canary.replicas 0 (eq (include "rillcast.hasCanary" .) "true")) -}}
+{{- end }}
+
+{{/* The affinity of pods: those that write to a directory of the node do not share it, unless the values know better. */}}
+{{- define "origin.affinity" -}}
+{{- $affinity := deepCopy .Values.affinity -}}
+{{- if and (eq .Values.storage.type "hostPath") (not $affinity.podAntiAffinity) -}}
+{{- $others := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" (include "rillcast.selectorLabels" . | fromYaml)) -}}
+{{- $_ := set $affinity "podAntiAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" (list $others)) -}}
+{{- end -}}
+{{- toJson $affinity -}}
+{{- end }}
+
 {{- define "origin.nginxContainer" -}}
 {{- if .Values.nginx.enabled }}
 {{- if eq .Values.storage.type "none" }}{{ fail "nginx.enabled: needs a volume to serve; set storage.type" }}{{ end }}
+{{- if gt (int (include "origin.pods" .)) 1 }}
+{{- fail "nginx.enabled: set replicas=1, and no canary: each nginx has the streams of its own pod only, so with more pods behind one Service requests for HLS end in 404" }}
+{{- end }}
 - name: nginx
   image: {{ .Values.nginx.image | quote }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
@@ -80,6 +102,13 @@ data:
   livenessProbe:
     httpGet: { path: /healthz, port: hls }
     {{- toYaml .Values.probes.liveness | nindent 4 }}
+  {{- $delay := include "rillcast.seconds" (dig "drain" "propagation_delay" "10s" .Values.config) }}
+  {{- if ne $delay "0" }}
+  # As the program: requests are answered until nobody sends any here.
+  lifecycle:
+    preStop:
+      exec: { command: [sleep, {{ $delay | quote }}] }
+  {{- end }}
   {{- with .Values.nginx.resources }}
   resources:
     {{- toYaml . | nindent 4 }}
@@ -109,9 +138,8 @@ data:
     # Serves what the origin writes: playlists that change, and segments that never do. Writes to /tmp only.
     pid /tmp/nginx.pid;
     error_log /dev/stderr warn;
-    worker_processes auto;
-    worker_rlimit_nofile 65536;
-    events { worker_connections 16384; }
+    worker_processes {{ .Values.nginx.workers }};
+    events { worker_connections 4096; }
     http {
       client_body_temp_path /tmp/body;
       proxy_temp_path /tmp/proxy;
@@ -164,7 +192,8 @@ data:
   "keySecret" (include "origin.keySecret" .root) "keySecretKey" $values.cluster.existingSecretKey
   "volumes" (include "origin.volumes" .root | fromYamlArray)
   "mounts" (include "origin.mounts" .root | fromYamlArray)
-  "containers" (include "origin.nginxContainer" .root | fromYamlArray) -}}
+  "containers" (include "origin.nginxContainer" .root | fromYamlArray)
+  "affinity" (include "origin.affinity" .root | fromJson) -}}
 apiVersion: apps/v1
 kind: StatefulSet
 metadata:
@@ -204,15 +233,36 @@ spec:
   {{- end }}
 {{- end }}
 
+{{/* The ports that a way in leads to, whoever comes by it, as JSON: Services, ports of nodes, Ingress and Gateway. */}}
+{{- define "origin.openPorts" -}}
+{{- $names := list -}}
+{{- $service := .Values.service -}}
+{{- if and $service.enabled (ne $service.type "ClusterIP") }}{{ $names = include "rillcast.mediaPorts" . | fromJsonArray }}{{ end -}}
+{{- if .Values.hostPorts.enabled }}{{ $names = concat $names (keys (omit .Values.hostPorts "enabled")) }}{{ end -}}
+{{- if .Values.ingress.enabled }}{{ range .Values.ingress.hosts }}{{ $names = append $names .port }}{{ end }}{{ end -}}
+{{- if .Values.gateway.enabled -}}
+{{- range .Values.gateway.hosts }}{{ $names = append $names .port }}{{ end -}}
+{{- if .Values.gateway.rtmp.enabled }}{{ $names = append $names "rtmp" }}{{ end -}}
+{{- end -}}
+{{- toJson $names -}}
+{{- end }}
+
 {{- define "origin.networkPolicy" -}}
 {{- $policy := .Values.networkPolicy -}}
+{{- $nodes := include "rillcast.nodePeers" . | fromJsonArray -}}
 {{- $ports := list -}}
-{{- range include "rillcast.mediaPorts" . | fromJsonArray }}{{ $ports = append $ports (dict "port" . "protocol" "TCP") }}{{ end -}}
+{{- $open := list -}}
+{{- $opened := include "origin.openPorts" . | fromJsonArray -}}
+{{- range include "rillcast.mediaPorts" . | fromJsonArray -}}
+{{- $ports = append $ports (dict "port" . "protocol" "TCP") -}}
+{{- if has . $opened }}{{ $open = append $open (dict "port" . "protocol" "TCP") }}{{ end -}}
+{{- end -}}
 {{- $ours := list (dict "namespaceSelector" dict "podSelector" (dict "matchLabels" (dict "app.kubernetes.io/name" "rillcast"))) -}}
-{{- $isPublic := and .Values.service.enabled (ne .Values.service.type "ClusterIP") -}}
+{{- $isForAll := and (eq (len $open) (len $ports)) (not $policy.clientsFrom) -}}
 {{- $clients := dict "ports" $ports -}}
-{{- if or $policy.clientsFrom (not $isPublic) }}{{ $_ := set $clients "from" (concat $ours $policy.clientsFrom) }}{{ end -}}
+{{- if not $isForAll }}{{ $_ := set $clients "from" (concat $ours $nodes $policy.clientsFrom) }}{{ end -}}
 {{- $ingress := list $clients -}}
+{{- if and $open (not $isForAll) (not $policy.clientsFrom) }}{{ $ingress = append $ingress (dict "ports" $open) }}{{ end -}}
 {{- if .Values.nginx.enabled -}}
 {{- $hls := dict "ports" (list (dict "port" "hls" "protocol" "TCP")) -}}
 {{- with $policy.hlsFrom }}{{ $_ := set $hls "from" . }}{{ end -}}
@@ -220,5 +270,9 @@ spec:
 {{- end -}}
 {{- $peers := dict "podSelector" (dict "matchLabels" (include "rillcast.selectorLabels" . | fromYaml)) -}}
 {{- $egress := list (dict "to" (list $peers) "ports" (list (dict "port" "rtmp" "protocol" "TCP"))) -}}
+{{- with $nodes -}}
+{{- /* The name of a port means nothing where no pod is selected. */ -}}
+{{- $egress = append $egress (dict "to" . "ports" (list (dict "port" (int $.Values.ports.rtmp) "protocol" "TCP"))) -}}
+{{- end -}}
 {{- include "rillcast.networkPolicy" (dict "root" . "ingress" $ingress "egress" $egress) -}}
 {{- end }}

@@ -13,8 +13,9 @@ automountServiceAccountToken: false
 {{- end }}
 {{- end }}
 
+{{/* None for a DaemonSet: what it may do without is told by the scale subresource, which it has none of. */}}
 {{- define "rillcast.podDisruptionBudget" -}}
-{{- if .Values.podDisruptionBudget.enabled }}
+{{- if and .Values.podDisruptionBudget.enabled (ne (default "" .Values.kind) "DaemonSet") }}
 apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata:
@@ -26,6 +27,13 @@ spec:
     matchLabels:
       {{- include "rillcast.selectorLabels" . | nindent 6 }}
 {{- end }}
+{{- end }}
+
+{{/* Nodes as peers of a NetworkPolicy, in JSON: pods on the host's network come from their node's address. */}}
+{{- define "rillcast.nodePeers" -}}
+{{- $peers := list -}}
+{{- range .Values.networkPolicy.nodes }}{{ $peers = append $peers (dict "ipBlock" (dict "cidr" .)) }}{{ end -}}
+{{- toJson $peers -}}
 {{- end }}
 
 {{/* .ingress and .egress are the rules of the role, those for DNS and the admin port left out. */}}
@@ -64,6 +72,13 @@ spec:
         - { port: 53, protocol: TCP }
     {{- with .egress }}
     {{- toYaml . | nindent 4 }}
+    {{- end }}
+    {{- with include "rillcast.hookPorts" .root | fromJsonArray }}
+    # Hooks and callbacks, wherever they are.
+    - ports:
+        {{- range . }}
+        - { port: {{ int . }}, protocol: TCP }
+        {{- end }}
     {{- end }}
     {{- with $values.networkPolicy.extraEgress }}
     {{- toYaml . | nindent 4 }}

@@ -1,8 +1,17 @@
 {{/*
-What the Prometheus operator and Grafana take. Series are told apart by namespace and pod, which the operator adds.
+What the Prometheus operator and Grafana take. Series are told apart by namespace and by labels of the pods, which the monitors
+have the operator add: names of pods begin alike where releases are called alike.
 */}}
 
+{{/* The labels of pods that become labels of their series. */}}
+{{- define "rillcast.podTargetLabels" -}}
+[app.kubernetes.io/instance, app.kubernetes.io/component, track]
+{{- end }}
+
 {{- define "rillcast.serviceMonitor" -}}
+{{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled }}
+{{- fail "metrics.serviceMonitor.enabled and metrics.podMonitor.enabled: only one of the two can be, or every pod is asked and counted twice" }}
+{{- end }}
 {{- with .Values.metrics.serviceMonitor }}
 {{- if .enabled }}
 apiVersion: monitoring.coreos.com/v1
@@ -14,6 +23,7 @@ spec:
     matchLabels:
       {{- include "rillcast.selectorLabels" $ | nindent 6 }}
       rillcast-metrics: "true"
+  podTargetLabels: {{ include "rillcast.podTargetLabels" $ }}
   endpoints:
     - port: admin
       path: /metrics
@@ -33,6 +43,7 @@ spec:
   selector:
     matchLabels:
       {{- include "rillcast.selectorLabels" $ | nindent 6 }}
+  podTargetLabels: {{ include "rillcast.podTargetLabels" $ }}
   podMetricsEndpoints:
     - port: admin
       path: /metrics
@@ -43,7 +54,7 @@ spec:
 
 {{/* The series of this installation's pods. */}}
 {{- define "rillcast.series" -}}
-namespace="{{ .Release.Namespace }}", pod=~"{{ include "rillcast.fullname" . }}-.*"
+namespace="{{ .Release.Namespace }}", app_kubernetes_io_instance="{{ .Release.Name }}", app_kubernetes_io_component="{{ include "rillcast.role" . }}"
 {{- end }}
 
 {{- define "rillcast.prometheusRule" -}}

@@ -1,7 +1,7 @@
 {{/*
 The pod. Takes a dict: root; track, "stable" or "canary"; tag, the image's, if it is not that of the values; config, the data
 of the ConfigMaps; keySecret and keySecretKey, where the cluster's key is, if anywhere; volumes, mounts and containers of
-the role.
+the role, and its affinity, if it is not that of the values.
 */}}
 
 {{- define "rillcast.trackLabels" -}}
@@ -14,14 +14,9 @@ track: {{ .track }}
 {{- $values := .root.Values -}}
 metadata:
   labels:
-    {{- include "rillcast.trackLabels" . | nindent 4 }}
-    app.kubernetes.io/part-of: rillcast
-    {{- with $values.commonLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
-    {{- with $values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "rillcast.checkLabels" (dict "name" "podLabels" "labels" $values.podLabels) }}
+    {{- $selected := include "rillcast.trackLabels" . | fromYaml }}
+    {{- toYaml (merge $selected $values.podLabels $values.commonLabels (dict "app.kubernetes.io/part-of" "rillcast")) | nindent 4 }}
   annotations:
     kubectl.kubernetes.io/default-container: rillcast
     {{- if $values.restartOnConfigChange }}
@@ -80,7 +75,7 @@ spec:
         {{- range append (include "rillcast.mediaPorts" $root | fromJsonArray) "admin" }}
         - name: {{ . }}
           containerPort: {{ index $values.ports . }}
-          {{- if and $values.hostPorts.enabled (hasKey $values.hostPorts .) }}
+          {{- if and $values.hostPorts.enabled (not $values.hostNetwork) (hasKey $values.hostPorts .) }}
           hostPort: {{ index $values.hostPorts . }}
           {{- end }}
           protocol: TCP
@@ -122,6 +117,9 @@ spec:
         - name: tls
           mountPath: /run/secrets/rillcast-tls
           readOnly: true
+        {{- end }}
+        {{- with include "rillcast.keyMounts" $root | fromYamlArray }}
+        {{- toYaml . | nindent 8 }}
         {{- end }}
         {{- with .mounts }}
         {{- toYaml . | nindent 8 }}
@@ -172,6 +170,9 @@ spec:
         secretName: {{ . }}
         defaultMode: 288
     {{- end }}
+    {{- with include "rillcast.keyVolumes" $root | fromYamlArray }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
     {{- with .volumes }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -182,7 +183,7 @@ spec:
   nodeSelector:
     {{- toYaml . | nindent 4 }}
   {{- end }}
-  {{- with $values.affinity }}
+  {{- with .affinity | default $values.affinity }}
   affinity:
     {{- toYaml . | nindent 4 }}
   {{- end }}

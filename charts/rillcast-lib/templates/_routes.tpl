@@ -10,13 +10,12 @@ Ways in for HTTP besides the Service: Ingress and Gateway API. Both must pass a 
 {{- $annotations = dict
   "nginx.ingress.kubernetes.io/proxy-buffering" "off"
   "nginx.ingress.kubernetes.io/proxy-request-buffering" "off"
-  "nginx.ingress.kubernetes.io/proxy-read-timeout" (toString $ingress.timeoutSeconds)
-  "nginx.ingress.kubernetes.io/proxy-send-timeout" (toString $ingress.timeoutSeconds)
+  "nginx.ingress.kubernetes.io/proxy-read-timeout" (printf "%d" (int $ingress.timeoutSeconds))
+  "nginx.ingress.kubernetes.io/proxy-send-timeout" (printf "%d" (int $ingress.timeoutSeconds))
   "nginx.ingress.kubernetes.io/service-upstream" (toString $ingress.serviceUpstream) -}}
 {{- else if eq $ingress.controller "haproxy" -}}
 {{- $annotations = dict
-  "haproxy.org/timeout-server" (printf "%ds" (int $ingress.timeoutSeconds))
-  "haproxy.org/timeout-tunnel" (printf "%ds" (int $ingress.timeoutSeconds)) -}}
+  "haproxy.org/timeout-server" (printf "%ds" (int $ingress.timeoutSeconds)) -}}
 {{- end -}}
 apiVersion: networking.k8s.io/v1
 kind: Ingress

@@ -13,6 +13,9 @@ Services: one for clients, headless ones for servers and for Prometheus. The adm
 {{- $ports := dict -}}
 {{- range $name, $port := .ports }}{{ if $port.enabled }}{{ $_ := set $ports $name $port }}{{ end }}{{ end -}}
 {{- $fullname := include "rillcast.fullname" .root -}}
+{{- if and $service.enabled (not $ports) }}
+{{- fail "service.enabled: a Service needs a port; set service.rtmp.enabled or service.http.enabled, or service.enabled=false" }}
+{{- end }}
 {{- if and $service.enabled $service.split }}
 {{- range $name, $port := $ports }}
 ---
@@ -84,7 +87,7 @@ spec:
   selector:
     {{- include "rillcast.selectorLabels" . | nindent 4 }}
   ports:
-    {{- range list "rtmp" "http" }}
+    {{- range include "rillcast.mediaPorts" . | fromJsonArray }}
     - name: {{ . }}
       port: {{ index $.Values.ports . }}
       targetPort: {{ . }}

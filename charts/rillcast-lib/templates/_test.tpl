@@ -3,6 +3,12 @@ The pod of `helm test`: publishes the demo clip to one place and plays it from o
 host and port to publish to; play, a dict of a container's name and its URL without the stream.
 */}}
 
+{{/* The entry of [[apps]] that lets the test publish and play without a key, as JSON. */}}
+{{- define "rillcast.testApp" -}}
+{{- $hooks := dict "on_connect" list "on_publish" list "on_play" list -}}
+{{- dict "match" .Values.test.app "auth" (dict "publish" false "play" false) "hooks" $hooks | toJson -}}
+{{- end }}
+
 {{- define "rillcast.testPod" -}}
 {{- $values := .root.Values -}}
 {{- $name := printf "%s-test" (include "rillcast.fullname" .root) -}}
