@@ -141,7 +141,9 @@ impl fmt::Display for Seen {
     }
 }
 
-/// [`play`], again and again for as long as `wait` while nothing comes: for a server or a stream that is about to start.
+/// Plays `url` for `duration` from its first picture or sound on, and tries again for as long as `wait` while nothing comes: for a
+/// server or a stream that is about to start. Over TLS the server has to prove its name by an authority in `ca_file`, or else by one
+/// that the system knows.
 ///
 /// # Errors
 ///
@@ -180,8 +182,7 @@ impl Play {
         }
     }
 
-    /// Connects, and waits for the first picture or sound. Over TLS the server has to prove its name by an authority in
-    /// `ca_file`, or else by one that the system knows.
+    /// Connects, and waits for the first picture or sound.
     async fn begin(url: &ProbeUrl, ca_file: Option<&Path>) -> Result<Self, ProbeError> {
         let began = Instant::now();
         let mut seen = Seen::default();
