@@ -1,5 +1,6 @@
 //! One connection that plays, over RTMP or HTTP.
 
+use std::io;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -139,7 +140,7 @@ impl Http {
             .header(USER_AGENT, concat!("Rillcast/", env!("CARGO_PKG_VERSION")))
             .body(Empty::<Bytes>::new())
             .map_err(invalid)?;
-        let answer = sender.send_request(request).await.map_err(invalid)?;
+        let answer = sender.send_request(request).await.map_err(broken)?;
         match answer.status() {
             StatusCode::OK => Ok(Self { body: answer.into_body(), reader: FlvReader::default(), _driver: driver }),
             status => Err(ProbeError::Refused(status.to_string())),
@@ -150,7 +151,7 @@ impl Http {
         match self.body.frame().await {
             None => Err(ProbeError::Ended),
             Some(Err(error)) if error.is_incomplete_message() => Err(ProbeError::Ended),
-            Some(Err(error)) => Err(invalid(error)),
+            Some(Err(error)) => Err(broken(error)),
             Some(Ok(frame)) => {
                 if let Ok(data) = frame.into_data() {
                     self.reader.feed(&data);
@@ -166,4 +167,37 @@ impl Http {
 
 fn invalid(error: impl std::fmt::Display) -> ProbeError {
     ProbeError::Invalid(error.to_string())
+}
+
+/// What a failed exchange over HTTP means: a connection that breaks is no bad answer.
+fn broken(error: hyper::Error) -> ProbeError {
+    let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.map(|cause| io::Error::new(cause.kind(), cause.to_string()).into()).unwrap_or_else(|| invalid(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+    use std::time::Duration;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_is_reset_is_no_bad_answer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/live/x.flv", listener.local_addr().unwrap()).parse().unwrap();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert_ne!(stream.read(&mut [0; 1024]).await.unwrap(), 0);
+            stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await.unwrap();
+            // What is closed then is reset.
+            SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        });
+        let play = async { Http::open(&url, None).await?.read(|_| ()).await };
+        let error = play.await.unwrap_err();
+        server.await.unwrap();
+        assert!(matches!(error, ProbeError::Io(_)), "{error}");
+    }
 }

@@ -5,6 +5,7 @@ use rustix::process::Signal;
 use super::harness::authority::Authority;
 use super::harness::http;
 use super::harness::process::Process;
+use super::harness::proxy::Proxy;
 use super::harness::publisher::Publisher;
 use super::harness::server::{Server, free_address};
 use super::harness::wait_until;
@@ -156,4 +157,18 @@ fn a_player_without_media_for_too_long_is_exit_code_1_with_the_last_reason() {
     let said = player.stderr.all().join("\n");
     assert!(said.contains("not playing again within 2 s: cannot connect to"), "{said}");
     assert_eq!(publisher.wait_for_exit(), Some(1), "one that does not reconnect");
+}
+
+#[test]
+fn a_player_that_hears_nothing_more_plays_again_over_another_connection() {
+    let origin = Server::origin("");
+    let _publisher = Process::rillcast(&["publish", "--demo", &origin.rtmp_url("live/mute")]);
+    let proxy = Proxy::to(origin.http);
+    let url = format!("http://{}/live/mute.flv", proxy.address);
+    let player = Process::rillcast(&["probe", "--reconnect", "60", "--wait", "60", "--seconds", "3600", &url]);
+    wait_for_lines(&player, "playing after", 1);
+    proxy.swallow();
+    wait_for_lines(&player, "lost: media stopped: nothing came for 5 s", 1);
+    proxy.heal();
+    wait_for_lines(&player, "playing again after", 1);
 }
