@@ -49,6 +49,17 @@ fn ports_of_the_node_lead_to_tls_too() {
     }
 }
 
+/// There both numbers have to be the same: Kubernetes refuses others.
+#[test]
+fn on_the_host_s_network_no_port_leads_to_another_one() {
+    for chart in Chart::ALL {
+        let values = json!({"hostNetwork": true, "hostPorts": {"enabled": true, "http": 80}});
+        let rendering = render("network", chart, &merged(minimal(chart), &values));
+        let ports = program(rendering.stable())["ports"].as_array().unwrap().clone();
+        assert!(ports.iter().all(|port| port.get("hostPort").is_none()), "{ports:?}");
+    }
+}
+
 /// What such a budget allows is reckoned by the scale subresource, which a DaemonSet has none of.
 #[test]
 fn a_daemon_set_has_no_budget() {
