@@ -90,7 +90,8 @@ fn servers(config: &Config) -> &'static str {
 fn hls(config: &Config) -> String {
     let (is_served, others) = by_app(config, |rules| rules.hls.enabled);
     let apps = |served: bool| {
-        let apps: Vec<String> = others.iter().filter(|(_, here)| *here == served).map(|(apps, _)| apps.clone()).collect();
+        let apps: Vec<String> =
+            others.iter().filter(|(_, here)| *here == served).map(|(apps, _)| apps.clone()).collect();
         apps.join(", ")
     };
     let (served, not_served) = (apps(true), apps(false));

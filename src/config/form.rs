@@ -131,7 +131,11 @@ impl<T: Word> Form<T> for Written<T> {
         };
         let mistake = |error| match T::may_be_shown(&text) {
             true => Mistake::unexpected(value, key, &error),
-            false => Mistake::at(value, key, format!("expected {error}, found another text (not shown: it may hold a secret)")),
+            false => Mistake::at(
+                value,
+                key,
+                format!("expected {error}, found another text (not shown: it may hold a secret)"),
+            ),
         };
         text.parse().map_err(|error| mistakes.push(mistake(error))).ok()
     }
@@ -328,7 +332,10 @@ mod tests {
             read::<Covert, Written<Covert>>("covert"),
             Err("key: expected something, found another text (not shown: it may hold a secret)".to_owned())
         );
-        assert_eq!(read::<Covert, Written<Covert>>("plain"), Err("key: expected something, found \"plain\"".to_owned()));
+        assert_eq!(
+            read::<Covert, Written<Covert>>("plain"),
+            Err("key: expected something, found \"plain\"".to_owned())
+        );
         assert_eq!(Written::sealed(&Covert, &|secret| secret.reveal().to_uppercase()), "\"COVERT\"");
         assert_eq!(Written::write(&Covert), "\"***\"");
     }

@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn it_sets_a_key_by_its_value_or_by_the_file_that_holds_it() {
-        let overlay = Overlay::parse(b"rtmp.listen = \":1\"\ncluster.key_file = \"key\"\n", OverlayFormat::Toml).unwrap();
+        let overlay =
+            Overlay::parse(b"rtmp.listen = \":1\"\ncluster.key_file = \"key\"\n", OverlayFormat::Toml).unwrap();
         let found = ["rtmp.listen", "cluster.key", "rtmp.tls_listen", "cluster.peers", "node.name", "apps"];
         assert_eq!(found.map(|key| overlay.sets(key)), [true, true, false, false, false, false]);
     }

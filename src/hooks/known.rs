@@ -21,13 +21,8 @@ pub(super) struct Question(Vec<String>);
 impl Question {
     pub(super) fn of(caller: &Caller, subject: &Subject, asked: &[HookUrl]) -> Self {
         let address = caller.address.map(|address| address.to_string()).unwrap_or_default();
-        let about = [
-            subject.key.to_string(),
-            subject.query.clone(),
-            address,
-            caller.page_url.clone(),
-            caller.tc_url.clone(),
-        ];
+        let about =
+            [subject.key.to_string(), subject.query.clone(), address, caller.page_url.clone(), caller.tc_url.clone()];
         Self(about.into_iter().chain(asked.iter().map(|url| url.reveal().to_owned())).collect())
     }
 }

@@ -5,9 +5,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::ClientConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
-use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
 

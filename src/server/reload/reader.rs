@@ -48,7 +48,9 @@ impl Reader {
 
     fn took_too_long(&self) -> ConfigError {
         let limit = self.limit.as_secs_f64();
-        failure(format!("the files of the configuration could not be read within {limit} s: a file system does not answer"))
+        failure(format!(
+            "the files of the configuration could not be read within {limit} s: a file system does not answer"
+        ))
     }
 }
 
