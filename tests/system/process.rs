@@ -173,6 +173,20 @@ fn check_refuses_what_a_server_would_with_the_same_words() {
 }
 
 #[test]
+fn check_finds_that_the_system_knows_no_authorities() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("test.toml");
+    fs::write(&file, "upstream.origins = \"origin\"\nupstream.tls = true\n").unwrap();
+    let mut command = Command::new(RILLCAST);
+    command.args(["check", "--role", "edge", "-c"]).arg(&file);
+    command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), CONFIGURATION);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("upstream.tls: this system has no certificates of authorities"), "{said}");
+}
+
+#[test]
 fn check_knows_that_an_edge_needs_origins() {
     assert_eq!(run(&["check", "--role", "edge"]).code, CONFIGURATION);
     assert_eq!(run(&["check", "--role", "origin"]).code, Some(0));

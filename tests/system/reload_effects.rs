@@ -3,8 +3,12 @@
 use std::fs;
 use std::net::SocketAddr;
 
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 
+use super::harness::hook_server::{HookServer, Say};
 use super::harness::player::{Player, Protocol};
 use super::harness::publisher::{Content, Publisher};
 use super::harness::server::{Server, free_address};
@@ -55,6 +59,52 @@ fn the_level_of_the_log_changes_at_once() {
     assert_eq!(put(&server, "log.level = \"debug\"\n").head.status, 200);
     let _second = Publisher::start(&server, "live/heard");
     wait_until("more is logged than before", || lines("DEBUG") > debug && lines("INFO") > info);
+}
+
+#[test]
+fn pages_are_let_in_as_is_said_when_they_ask_though_their_connection_is_older() {
+    let server = Server::origin("http.cors_origins = [\"https://one.example\"]\n");
+    let request = || {
+        let url = format!("http://{}/live/x.m3u8", server.http);
+        let request = hyper::Request::get(&url).header("host", "a").header("origin", "https://two.example");
+        request.body(Empty::<Bytes>::new()).unwrap()
+    };
+    let is_let_in = |response: &hyper::Response<_>| response.headers().contains_key("access-control-allow-origin");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let connect = || async { TokioIo::new(tokio::net::TcpStream::connect(server.http).await.unwrap()) };
+    let (mut first, mut second) = runtime.block_on(async {
+        let (first, connection) = hyper::client::conn::http1::handshake(connect().await).await.unwrap();
+        tokio::spawn(connection);
+        let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), connect().await);
+        let (second, connection) = handshake.await.unwrap();
+        tokio::spawn(connection);
+        (first, second)
+    });
+    let mut ask = || {
+        runtime.block_on(async {
+            let answers = [first.send_request(request()).await.unwrap(), second.send_request(request()).await.unwrap()];
+            let seen = answers.each_ref().map(is_let_in);
+            for answer in answers {
+                answer.into_body().collect().await.unwrap();
+            }
+            first.ready().await.unwrap();
+            seen
+        })
+    };
+    assert_eq!(ask(), [false, false]);
+    put_valid(&server, "http.cors_origins = [\"https://two.example\"]\n");
+    assert_eq!(ask(), [true, true]);
+}
+
+#[test]
+fn a_hook_that_takes_the_place_of_another_is_asked_though_the_answer_of_that_one_is_known() {
+    let (old, new) = (HookServer::consenting(), HookServer::start(|_| Say::This(200, r#"{"code":1}"#)));
+    let on_play = |hooks: &HookServer| format!("[hooks]\ncache = \"10m\"\non_play = {:?}\n", hooks.url());
+    let server = Server::origin(&on_play(&old));
+    let _feed = Publisher::start(&server, STREAM).feed();
+    Player::join(Protocol::HttpFlv, &server, STREAM).expect_media();
+    put_valid(&server, &on_play(&new));
+    assert_eq!(Player::join(Protocol::HttpFlv, &server, STREAM).answer(), Err("403".to_owned()));
 }
 
 #[test]

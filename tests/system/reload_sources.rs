@@ -37,7 +37,7 @@ fn a_configuration_from_a_pipe_stays_as_it_was_read() {
     let _feed = Publisher::start(&server, STREAM).feed();
     let is_kept = |server: &Server| {
         assert_eq!((server.setting("limits.max_players"), server.setting("auth.play_key")), (json!(7), json!("***")));
-        assert_eq!(Player::join(Protocol::HttpFlv, server, STREAM).answer(), Err("403".to_owned()));
+        assert_eq!(Player::join(Protocol::HttpFlv, server, STREAM).answer(), Err("401".to_owned()));
     };
     assert_eq!(reload(&server).head.status, 200);
     is_kept(&server);

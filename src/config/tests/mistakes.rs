@@ -223,6 +223,18 @@ fn an_app_entry_must_say_what_it_matches() {
 }
 
 #[test]
+fn authorities_that_are_not_there_are_a_mistake() {
+    for (role, text) in [
+        (Role::Origin, "hooks.ca_file = \"/nonexistent/ca.pem\"\n"),
+        (Role::Edge, "upstream.tls = true\nupstream.ca_file = \"/nonexistent/ca.pem\"\nupstream.origins = \"o\"\n"),
+    ] {
+        let found = lines(load_text(role, text));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].contains(".ca_file: /nonexistent/ca.pem: cannot be read"), "{found:#?}");
+    }
+}
+
+#[test]
 fn peers_need_a_key_and_are_the_origins_business() {
     let peers = r#"cluster.peers = ["origins.test"]"#;
     let keyless = "test.toml: cluster.peers: peers must know each other by a key: set cluster.key or cluster.key_file, the \

@@ -72,3 +72,24 @@ impl Connection for Stream {
         Connected::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn connecting_may_take_as_long_as_was_said_last() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let way = Way { address: listener.local_addr().unwrap(), tls: None };
+        let connector = Connector::default();
+        let connect = |limit: Duration| {
+            connector.expect(&way, limit);
+            connector.clone().call(format!("http://{}/", way.address).parse().unwrap())
+        };
+        let error = connect(Duration::ZERO).await.map(drop).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        connect(Duration::from_secs(600)).await.unwrap();
+    }
+}
