@@ -362,8 +362,9 @@ impl Server {
         // The ends of those that were cut off are told with the others.
         self.shards.cut_off();
         let _ = timeout(CUT_OFF_TIMEOUT, self.connections.wait()).await;
-        // What has ended is told in the time that connections have left over, or the drain.
-        let deadline = deadline.max(self.drain.order().map_or(deadline, |order| self.drain.schedule(order).ends));
+        // What has ended is told in the time that connections have left over, or the drain, if it was not broken off.
+        let drained = self.drain.order().filter(|_| self.drained.is_cancelled());
+        let deadline = deadline.max(drained.map_or(deadline, |order| self.drain.schedule(order).ends));
         let left = deadline.saturating_duration_since(Instant::now());
         self.hooks.flush(left.max(HOOKS_STOP_TIMEOUT)).await;
         self.stop_cluster.cancel();

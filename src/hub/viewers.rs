@@ -63,6 +63,8 @@ pub(super) struct Viewers {
 struct Viewer {
     /// Until when it is counted if it stays silent.
     silent_at: Instant,
+    /// For how long that is from a request on, at most.
+    patience: Duration,
     attendance: Option<Box<dyn Attendance>>,
     /// It stays out until it has been silent for long enough to be forgotten.
     is_dismissed: bool,
@@ -75,9 +77,19 @@ impl fmt::Debug for Viewer {
 }
 
 impl Viewer {
-    fn presence(&self) -> Presence {
+    /// Notes that it asks for more, and may be silent for `patience` then.
+    fn note(&mut self, patience: Duration) {
+        self.silent_at = self.silent_at.max(now() + patience);
+        self.patience = self.patience.max(patience);
+    }
+
+    fn presence(&mut self) -> Presence {
         let is_dismissed = self.is_dismissed || self.attendance.as_ref().is_some_and(|kept| kept.is_dismissed());
-        if is_dismissed { Presence::Dismissed } else { Presence::Watching }
+        if !is_dismissed {
+            return Presence::Watching;
+        }
+        self.note(self.patience);
+        Presence::Dismissed
     }
 
     /// Takes leave of it if it is to be served no longer. Returns its attendance, which is to be dropped under no lock.
@@ -160,11 +172,10 @@ impl Hub {
         attend: impl FnOnce(bool) -> Option<Box<dyn Attendance>>,
     ) -> Result<(), End> {
         let viewers = &self.shared.viewers;
-        let silent_at = now() + patience;
         if let Some(mut audience) = viewers.streams.get_mut(key)
             && let Some(known) = audience.viewers.get_mut(&viewer)
         {
-            known.silent_at = silent_at.max(known.silent_at);
+            known.note(patience);
             let (left, is_dismissed) = (known.dismiss_if_told(), known.is_dismissed);
             drop(audience);
             viewers.hide(left.iter());
@@ -180,24 +191,25 @@ impl Hub {
         let mut audience = viewers.streams.entry(key.clone()).or_insert_with(Audience::new);
         if let Some(known) = audience.viewers.get_mut(&viewer) {
             // Another request of the same viewer was faster.
-            known.silent_at = silent_at.max(known.silent_at);
+            known.note(patience);
             self.shared.capacity.leave();
             return Ok(());
         }
         let is_shown = viewers.shown.load(Ordering::Relaxed) < MAX_SHOWN;
         viewers.shown.fetch_add(usize::from(is_shown), Ordering::Relaxed);
         let attendance = attend(is_shown);
-        audience.viewers.insert(viewer, Viewer { silent_at, attendance, is_dismissed: false });
+        let silent_at = now() + patience;
+        audience.viewers.insert(viewer, Viewer { silent_at, patience, attendance, is_dismissed: false });
         viewers.count.fetch_add(1, Ordering::Relaxed);
         self.shared.metrics.players(Protocol::Hls).inc();
         tracing::debug!(stream = %key, "a viewer came");
         Ok(())
     }
 
-    /// What is known of a viewer of `key`.
+    /// What is known of a viewer of `key` that asks for something. The silence of one that is dismissed begins anew.
     pub fn presence(&self, key: &StreamKey, viewer: ViewerId) -> Presence {
-        let presence = |audience: &Audience| audience.viewers.get(&viewer).map(Viewer::presence);
-        self.shared.viewers.of(key, presence).flatten().unwrap_or(Presence::Unknown)
+        let Some(mut audience) = self.shared.viewers.streams.get_mut(key) else { return Presence::Unknown };
+        audience.viewers.get_mut(&viewer).map_or(Presence::Unknown, Viewer::presence)
     }
 
     /// Takes leave of all viewers. To be called when nobody is let in any more.

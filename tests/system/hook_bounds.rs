@@ -20,7 +20,7 @@ const MEMORY_BOUND: u64 = 64 << 20;
 
 /// Sends media without end as `app/x`, before anything is answered, until the server closes.
 fn flood(origin: &Server, app: &str) {
-    let mut client = RtmpClient::open(origin.rtmp).unwrap();
+    let client = RtmpClient::open(origin.rtmp).unwrap();
     client.sink.set_chunk_size(60_000).unwrap();
     let properties = [("app".to_owned(), text(app))].into();
     let (null, object) = (Amf0Value::Null, Amf0Value::Object(properties));
