@@ -25,6 +25,8 @@ pub enum Way<'a> {
         /// Whom the server has to be.
         name: &'a str,
     },
+    /// Plain text towards the server, and TLS towards clients, with the certificate and key in this file.
+    EndsTls(&'a Path),
     /// Requests over HTTP, with X-Forwarded-For.
     Http,
 }
@@ -42,7 +44,12 @@ impl HaProxy {
     #[track_caller]
     pub fn before(servers: &[SocketAddr], way: Way<'_>) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
+        let certificate = match way {
+            Way::EndsTls(file) => format!("ssl crt {}", file.display()),
+            _ => String::new(),
+        };
         let (mode, options, extra) = match way {
+            Way::EndsTls(_) => ("tcp", String::new(), ""),
             Way::ProxyV1 => ("tcp", "send-proxy".to_owned(), ""),
             Way::ProxyV2 => ("tcp", "send-proxy-v2".to_owned(), ""),
             Way::Tls { ca_file, name } => (
@@ -56,8 +63,9 @@ impl HaProxy {
         let mut config =
             "defaults\n timeout connect 5s\n timeout client 1m\n timeout server 1m\n timeout tunnel 1m\n".to_owned();
         for (index, (address, server)) in addresses.iter().zip(servers).enumerate() {
-            config +=
-                &format!("listen at{index}\n mode {mode}\n {extra}\n bind {address}\n server s {server} {options}\n");
+            config += &format!(
+                "listen at{index}\n mode {mode}\n {extra}\n bind {address} {certificate}\n server s {server} {options}\n"
+            );
         }
         let file = directory.path().join("haproxy.cfg");
         fs::write(&file, config).expect("haproxy.cfg is written");

@@ -18,6 +18,9 @@ use super::rtmp::{RtmpClient, user_control};
 use super::server::Server;
 use super::{wait_for, wait_until, ws};
 
+/// Of a player whose reading speed is to be felt soon.
+const RECEIVE_BUFFER: usize = 16 * 1024;
+
 /// How a player fetches its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
@@ -113,8 +116,13 @@ impl Player {
     /// The same with a reading speed, and a small receive buffer, so that the speed is felt by the server soon.
     #[track_caller]
     pub fn join_paced(protocol: Protocol, server: &Server, stream: &str, pace: Arc<Pace>) -> Self {
-        const RECEIVE_BUFFER: usize = 16 * 1024;
         Self::start(protocol, place(protocol, server), stream, pace, Some(RECEIVE_BUFFER))
+    }
+
+    /// The same at an address.
+    #[track_caller]
+    pub fn join_paced_at(protocol: Protocol, address: SocketAddr, stream: &str, pace: Arc<Pace>) -> Self {
+        Self::start(protocol, address, stream, pace, Some(RECEIVE_BUFFER))
     }
 
     #[track_caller]

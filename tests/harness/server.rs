@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -266,6 +267,16 @@ impl Server {
     /// Open file descriptors of the process.
     pub fn open_files(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.process.id())).expect("the process runs").count()
+    }
+
+    /// What the process has taken of the processors so far.
+    pub fn processor_time(&self) -> Duration {
+        const TICKS_PER_SECOND: u64 = 100;
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).expect("the process runs");
+        // Behind the name, which may hold anything: state and eleven others, then user and system time (proc_pid_stat(5)).
+        let (_, rest) = stat.rsplit_once(')').expect("a name in brackets");
+        let ticks = rest.split_whitespace().skip(11).take(2).map(|word| word.parse::<u64>().expect("a number"));
+        Duration::from_millis(ticks.sum::<u64>() * 1000 / TICKS_PER_SECOND)
     }
 
     /// Resident memory of the process in bytes.

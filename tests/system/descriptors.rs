@@ -13,7 +13,7 @@ const STREAM: &str = "live/few_files";
 #[test]
 fn idle_connections_do_not_take_the_files_that_health_checks_and_pulls_need() {
     let origin = Server::origin("");
-    let _publisher = Publisher::start(&origin, STREAM);
+    let _feed = Publisher::start(&origin, STREAM).feed();
     let edge = Server::edge_with_files(256, &[origin.rtmp]);
     // Each has been of use, and may then be idle for long.
     let _idle: Vec<_> = (0..300)

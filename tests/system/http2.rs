@@ -98,6 +98,7 @@ fn answers_that_are_never_taken_are_held_for_a_while_and_within_bounds() {
 fn an_answer_that_is_not_taken_is_ended_and_the_others_of_its_connection_go_on() {
     let (origin, _publisher, segment) = with_segments(IMPATIENT);
     let mut client = Http2::connect(origin.http, ONE_BYTE);
+    client.give_room(0, 1 << 30).unwrap();
     let stalled = client.get(&segment, &[]).unwrap();
     read_until(&mut client, |data, _, _| data.contains_key(&stalled));
     // All the while the peer takes other answers.
@@ -113,7 +114,6 @@ fn an_answer_that_is_not_taken_is_ended_and_the_others_of_its_connection_go_on()
     }
     let after = client.get(&segment, &[]).unwrap();
     client.give_room(after, 16 << 20).unwrap();
-    client.give_room(0, 16 << 20).unwrap();
     let size = http::get(origin.http, &segment).body.len();
     read_until(&mut client, |data, complete, _| {
         complete.contains(&after) && data.get(&after).is_some_and(|bytes| bytes.len() == size)

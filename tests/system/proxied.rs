@@ -142,3 +142,21 @@ fn connect_as(server: SocketAddr, client: &str) -> TcpStream {
     stream.write_all(header(client).as_bytes()).unwrap();
     stream
 }
+
+#[test]
+fn bytes_that_a_client_puts_before_what_a_proxy_forwards_do_not_hide_it() {
+    let limits = "[limits]\nmax_connections_per_address = 1\n";
+    let origin = Server::origin(&format!("{TRUSTING}{limits}"));
+    let _feed = Publisher::start(&origin, STREAM).feed();
+    let ask = |forwarded: &[u8]| {
+        let head = format!("GET /{STREAM}.flv HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: ");
+        let mut stream = http::connect(origin.http);
+        stream.write_all(&[head.as_bytes(), forwarded, b"\r\n\r\n"].concat()).unwrap();
+        let status = http::Head::read(&mut std::io::BufReader::new(&stream)).unwrap().status;
+        (status, stream)
+    };
+    let (status, _playing) = ask(b"192.0.2.7");
+    assert_eq!(status, 200);
+    assert_eq!(ask(b"\xff, 192.0.2.7").0, 503);
+    assert_eq!(ask(b"\xff, 192.0.2.8").0, 200);
+}

@@ -6,21 +6,24 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::harness::authority::Authority;
 use super::harness::ffmpeg::{self, Tracks};
 use super::harness::haproxy::{HaProxy, Way};
 use super::harness::metrics::new_disconnects;
 use super::harness::openssl;
+use super::harness::paced::Pace;
 use super::harness::player::{Player, Protocol};
 use super::harness::process::Process;
-use super::harness::publisher::Publisher;
+use super::harness::publisher::{Content, Publisher};
 use super::harness::rtmp::RtmpClient;
 use super::harness::server::Server;
-use super::harness::{http, wait_until};
+use super::harness::{http, wait_at_most, wait_until};
 
 const STREAM: &str = "live/secret";
+/// More than a busy machine takes between two pictures, and less than who waits for a server that does something else.
+const STARVED: Duration = Duration::from_secs(2);
 const EVERY_PROTOCOL: [Protocol; 3] = [Protocol::Rtmp, Protocol::HttpFlv, Protocol::WsFlv];
 
 /// Listeners of TLS on every port, and these certificates. It names the tables of three sections, so it comes first.
@@ -43,9 +46,14 @@ struct Secure {
 impl Secure {
     #[track_caller]
     fn start() -> Self {
+        Self::start_with("")
+    }
+
+    #[track_caller]
+    fn start_with(more: &str) -> Self {
         let authority = Authority::new();
         let directory = authority.certificate(&["localhost"]);
-        let origin = Server::origin(&config(&[&directory]));
+        let origin = Server::origin(&format!("{}{more}", config(&[&directory])));
         Self { origin, authority, directory }
     }
 
@@ -150,10 +158,15 @@ fn http_1_and_2_are_agreed_upon_and_curl_finds_flv_and_playlists() {
 /// What curl is answered: the status, and the version of HTTP. It believes the authority, and checks the name.
 #[track_caller]
 fn curl(secure: &Secure, path: &str, options: &[&str]) -> String {
-    let server = secure.origin.listens_for("https");
+    curl_at(secure.origin.listens_for("https"), &secure.authority.file(), path, options)
+}
+
+/// The same of whoever is at an address.
+#[track_caller]
+fn curl_at(server: SocketAddr, ca_file: &Path, path: &str, options: &[&str]) -> String {
     let mut command = Command::new("curl");
     command.args(["--silent", "--show-error", "--max-time", "20", "--output", "/dev/null"]);
-    command.args(["--write-out", "%{http_code} %{http_version}\n", "--cacert"]).arg(secure.authority.file());
+    command.args(["--write-out", "%{http_code} %{http_version}\n", "--cacert"]).arg(ca_file);
     command.args(["--resolve", &format!("localhost:{}:{}", server.port(), server.ip())]).args(options);
     command.arg(format!("https://localhost:{}{path}", server.port()));
     let mut process = Process::spawn("curl", &mut command);
@@ -239,6 +252,55 @@ fn a_certificate_that_is_of_no_use_changes_nothing_but_log_and_metric() {
 }
 
 #[test]
+fn a_certificate_that_is_of_no_use_keeps_no_other_from_being_renewed() {
+    let authority = Authority::new();
+    let [good, bad] = ["localhost", "other.example"].map(|name| authority.certificate(&[name]));
+    let secure = Secure { origin: Server::origin(&config(&[&good, &bad])), authority, directory: good.clone() };
+    let others = || {
+        let server = secure.origin.listens_for("https");
+        openssl::connect(server, Some("other.example"), &secure.authority.file(), &[]).certificate().map(str::to_owned)
+    };
+    let before = (secure.presented(), others());
+    assert!(before.0.is_some() && before.1.is_some());
+    fs::write(bad.join("tls.key"), "not a key").unwrap();
+    let failed = || secure.origin.metrics().labelled("rillcast_tls_certificate_reloads_total", "result", "failed");
+    wait_until("the bad key is counted", || failed() == 1.0);
+    secure.authority.write(&["localhost"], &good);
+    wait_until("the good one is renewed", || secure.presented().is_some_and(|now| Some(now) != before.0));
+    assert_eq!(others(), before.1, "what it has held before stays in use");
+    secure.authority.write(&["other.example"], &bad);
+    wait_until("and the other one once it is good", || others().is_some_and(|now| Some(now) != before.1));
+    assert_eq!(failed(), 1.0, "it is said once");
+}
+
+#[test]
+fn a_player_that_stops_reading_over_tls_is_ended_and_costs_nobody_anything() {
+    const HEAVY: Content = Content { audio: true, video: true, gop: 25, frame_size: 60_000, first_timestamp: 0 };
+    let secure = Secure::start_with("[play]\nqueue_length = \"2s\"\nhard_lag = \"4s\"\n");
+    let (_tunnel, address) = secure.tunnel();
+    let feed = Publisher::attempt(address(Protocol::Rtmp), STREAM, HEAVY).unwrap().feed();
+    let healthy = EVERY_PROTOCOL.map(|protocol| Player::join_at(protocol, address(protocol), STREAM));
+    healthy.iter().for_each(Player::expect_media);
+    for protocol in EVERY_PROTOCOL {
+        let pace = Pace::unlimited();
+        let stopped = Player::join_paced_at(protocol, address(protocol), STREAM, pace.clone());
+        stopped.wait_for_media();
+        let (before, memory) = (secure.origin.metrics(), secure.origin.resident_memory());
+        pace.limit(0);
+        wait_at_most(Duration::from_secs(90), "the player that does not read is ended", || {
+            let grown = secure.origin.resident_memory().saturating_sub(memory);
+            assert!(grown < 64 << 20, "{} MiB for a stopped player", grown >> 20);
+            new_disconnects(&before, &secure.origin.metrics()).get("slow_player") == Some(&1.0)
+        });
+        pace.release();
+    }
+    for player in &healthy {
+        player.wait_for_frame(feed.session, feed.last_number());
+        player.assert_no_frame_missing();
+    }
+}
+
+#[test]
 fn a_certificate_that_is_of_no_use_at_the_start_is_a_mistake_that_names_key_and_file() {
     let authority = Authority::new();
     let directory = authority.certificate(&["localhost"]);
@@ -262,13 +324,13 @@ fn a_certificate_that_is_of_no_use_at_the_start_is_a_mistake_that_names_key_and_
 
 #[test]
 fn garbage_and_half_open_handshakes_leave_players_alone() {
-    const FLOOD: usize = 300;
+    const FLOOD: usize = 600;
     let secure = Secure::start();
     let (_tunnel, address) = secure.tunnel();
     let feed = Publisher::start_at(address(Protocol::Rtmp), STREAM).feed();
     let players = EVERY_PROTOCOL.map(|protocol| Player::join_at(protocol, address(protocol), STREAM));
     players.iter().for_each(Player::expect_media);
-    let before = secure.origin.metrics();
+    let (before, began) = (secure.origin.metrics(), Instant::now());
     let servers = ["rtmps", "https"].map(|protocol| secure.origin.listens_for(protocol));
 
     // Not TLS at all, and the beginning of a handshake that goes on with nonsense.
@@ -299,6 +361,8 @@ fn garbage_and_half_open_handshakes_leave_players_alone() {
         player.wait_for_frame(feed.session, feed.last_number());
         player.assert_no_frame_missing();
         assert_eq!(player.ending(), None);
+        let gap = player.longest_gap_since(began);
+        assert!(gap < STARVED, "no picture for {gap:?}");
     }
     assert!(secure.presented().is_some());
     assert!(secure.origin.resident_memory() < 500 << 20);
@@ -310,11 +374,15 @@ fn a_client_that_reaches_the_server_through_a_proxy_speaks_tls_behind_the_header
     let directory = authority.certificate(&["localhost"]);
     let trusting = "[net]\ntrusted_proxies = [\"127.0.0.1\"]\n";
     let origin = Server::origin(&format!("{}{trusting}", config(&[&directory])));
-    let proxy = HaProxy::before(&[origin.listens_for("rtmps")], Way::ProxyV2);
+    let proxy = HaProxy::before(&[origin.listens_for("rtmps"), origin.listens_for("https")], Way::ProxyV2);
     assert!(openssl::connect(proxy.addresses[0], Some("localhost"), &authority.file(), &[]).is_verified());
-    wait_until("the client is named", || {
-        origin.log().iter().any(|line| line["fields"]["message"] == "the proxy names its client")
-    });
+    let named = || origin.log().iter().filter(|line| line["fields"]["message"] == "the proxy names its client").count();
+    wait_until("the client is named", || named() > 0);
+    let (before, https) = (named(), proxy.addresses[1]);
+    for version in ["--http1.1", "--http2"] {
+        assert!(curl_at(https, &authority.file(), "/nothing", &[version]).starts_with("404 "), "{version}");
+    }
+    wait_until("so are those over HTTPS", || named() >= before + 2);
     // Who stops in the middle of it all is not waited for.
     let mut stream = TcpStream::connect(origin.listens_for("rtmps")).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();

@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::harness::authority::Authority;
+use super::harness::haproxy::{HaProxy, Way};
 use super::harness::player::{Player, Protocol};
 use super::harness::process::Process;
 use super::harness::publisher::Publisher;
+use super::harness::redirecting::{Moment, Redirecting};
 use super::harness::server::{Server, free_address};
 use super::harness::wait_until;
 
@@ -163,6 +165,32 @@ fn a_redirect_between_origins_leads_to_the_other_ones_port_of_tls() {
             wait_until("the edge has a playlist", || edge.hls(&stream).text().contains(".ts"));
         }
     }
+}
+
+#[test]
+fn a_redirect_from_tls_to_plain_text_is_not_followed() {
+    let authority = Authority::new();
+    let certificate = authority.certificate(&["localhost"]);
+    let pem = certificate.join("both.pem");
+    let both = ["tls.crt", "tls.key"].map(|name| std::fs::read_to_string(certificate.join(name)).unwrap());
+    std::fs::write(&pem, both.concat()).unwrap();
+    // It has the stream, and nobody may be sent to it.
+    let plain = Server::origin("");
+    let _feed = Publisher::start(&plain, STREAM).feed();
+    let redirecting = Redirecting::at(Moment::Play);
+    redirecting.lead_to(&plain.rtmp_url(STREAM));
+    let front = HaProxy::before(&[redirecting.address], Way::EndsTls(&pem));
+    let config = format!(
+        "[upstream]\norigins = [\"localhost:{}\"]\ntls = true\nca_file = \"{}\"\n[play]\nplay_wait = \"2s\"\n",
+        front.addresses[0].port(),
+        authority.file().display()
+    );
+    let edge = Server::edge(&[], &config);
+    let player = Player::join(Protocol::Rtmp, &edge, STREAM);
+    assert!(player.answer().is_err());
+    // One to see whether HAProxy listened has come, too.
+    assert!(redirecting.clients() > 1, "nobody was redirected");
+    assert_eq!(plain.metrics().labelled("rillcast_connections_total", "protocol", "rtmp"), 1.0, "the publisher alone");
 }
 
 #[test]

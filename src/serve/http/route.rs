@@ -194,3 +194,28 @@ pub(super) fn keep_from_caches(mut response: Response<Body>) -> Response<Body> {
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_url_tells_how_and_by_which_name_it_was_reached() {
+        let request = |uri: &str, host: Option<&str>| {
+            let mut request = Request::builder().uri(uri).body(()).unwrap();
+            request.headers_mut().extend(host.map(|host| (HOST, HeaderValue::from_str(host).unwrap())));
+            request
+        };
+        // Over HTTP/1 the name is in a field, over HTTP/2 in the target.
+        for (uri, host, is_tls, expected) in [
+            ("/live/x.flv", Some("live.example:8080"), false, "http://live.example:8080"),
+            ("/live/x.flv", Some("live.example"), true, "https://live.example"),
+            ("http://live.example:8080/live/x.m3u8", None, false, "http://live.example:8080"),
+            ("https://live.example/live/x.m3u8", None, true, "https://live.example"),
+            ("https://a:secret@live.example/live/x.m3u8", None, true, "https://live.example"),
+            ("/live/x.flv", None, false, "http://"),
+        ] {
+            assert_eq!(server_url(&request(uri, host), is_tls), expected);
+        }
+    }
+}
