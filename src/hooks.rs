@@ -32,6 +32,7 @@ use crate::config::{self, HookFailure, HookUrl, Live};
 use crate::media::stream_key::StreamKey;
 use crate::metrics::{Hook, HookResult, Metrics};
 use crate::net::dns::Names;
+use crate::seldom::warn_seldom;
 
 pub use attendance::{Attendance, Beginning};
 pub use caller::{Caller, Subject};
@@ -195,7 +196,9 @@ impl Shared {
         };
         self.metrics.hooks.requests(hook, result).inc();
         match answer {
-            Answer::Failed => tracing::warn!(hook = hook.label(), %url, "a hook did not answer"),
+            Answer::Failed => {
+                warn_seldom!(key = (hook, url.to_string()), hook = hook.label(), %url, "a hook did not answer");
+            }
             _ => tracing::debug!(hook = hook.label(), %url, result = result.label(), "a hook has answered"),
         }
         answer

@@ -35,7 +35,7 @@ const LAYERS: &[Layer] = &[
         must_not_name: &[],
     },
     Layer { module: "hls", may_import: &["config", "hooks", "hub", "media", "metrics", "mux"], must_not_name: &[] },
-    Layer { module: "hooks", may_import: &["config", "media", "metrics", "net"], must_not_name: &[] },
+    Layer { module: "hooks", may_import: &["config", "media", "metrics", "net", "seldom"], must_not_name: &[] },
     Layer { module: "net", may_import: &["config", "metrics", "media", "seldom"], must_not_name: &[] },
     Layer {
         module: "cluster",

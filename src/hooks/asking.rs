@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use crate::config::HookUrl;
 use crate::metrics::Hook;
+use crate::seldom::warn_seldom;
 
 use super::Shared;
 use super::answer::Answer;
@@ -80,7 +81,7 @@ impl Shared {
             place = place => place,
         };
         let Some(place) = place else {
-            tracing::warn!(hook = hook.label(), %url, "too many wait for an answer already");
+            warn_seldom!(key = (hook, url.to_string()), hook = hook.label(), %url, "too many wait for an answer already");
             // Where nothing is answered it cannot be asked, as others could not. Where others are, it is one too many: a crowd
             // must not open what is open only for want of an answer.
             return Some(if lane.is_answering() { Said::Busy } else { Said::Answer(Answer::Failed) });

@@ -22,9 +22,10 @@ use crate::hub::{End, Presence};
 use crate::metrics::{FileKind, FileResult, Protocol, Reason};
 use crate::net::byte_range::ByteRange;
 use crate::net::progress::Progress;
+use crate::sessions::Kind;
 
 use super::access::Refusal;
-use super::http::{Body, FileBody, entrance, route, text};
+use super::http::{Body, FileBody, about, entrance, route, text};
 use super::{ServeContext, reason_of, retry_after};
 use viewer::{Arrival, Visit};
 
@@ -72,13 +73,13 @@ async fn answer_uncounted<B>(
     let access = match may_have(context, &client, resource, request, &visit) {
         Ok(access) => access,
         Err(denial) => {
-            return refused(context, resource, &denial.into());
+            return refused(context, &client, resource, request, &denial.into());
         }
     };
     let arrival = match Box::pin(attend(context, &client, resource, request, &visit)).await {
         Ok(arrival) => arrival,
         Err(Rejection::Dismissed) => return refusal(&client, End::Dismissed),
-        Err(Rejection::Refused(refusal)) => return refused(context, resource, &refusal.into()),
+        Err(Rejection::Refused(refusal)) => return refused(context, &client, resource, request, &refusal.into()),
     };
     if let Some(redirect) = redirect_early(context, &client, resource).await {
         return (redirect, Reason::Redirected);
@@ -148,8 +149,21 @@ async fn attend<B>(
     asked.await.map(|hooked| Some(Arrival { id, hooked })).map_err(Rejection::Refused)
 }
 
-fn refused(context: &ServeContext, resource: &Resource, refusal: &Refusal) -> (Response<Body>, Reason) {
+fn refused<B>(
+    context: &ServeContext,
+    client: &Client<'_>,
+    resource: &Resource,
+    request: &Request<B>,
+    refusal: &Refusal,
+) -> (Response<Body>, Reason) {
     context.note_refusal(Action::Play, &resource.key, refusal);
+    if resource.file.is_playlist() {
+        // The log has a line of it, as of everybody who wanted to play.
+        let about = about(client.peer, request, client.is_tls);
+        let session =
+            context.sessions.enter(context.sessions.next_id(), Kind::Play(Protocol::Hls), &resource.key, about);
+        session.end(Reason::AccessDenied.label());
+    }
     (route::refused(refusal), Reason::AccessDenied)
 }
 

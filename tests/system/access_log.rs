@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 
+use super::harness::http;
 use super::harness::metrics::new_disconnects;
 use super::harness::paced::Pace;
 use super::harness::player::{Player, Protocol};
@@ -74,6 +75,8 @@ fn who_is_refused_has_a_line_with_the_stream_that_it_wanted() {
         let line = line(&closed, kind);
         assert_eq!((&line["stream"], &line["reason"]), (&STREAM.into(), &"access_denied".into()), "{line}");
     }
+    assert_eq!(http::get(closed.http, &format!("/{STREAM}.m3u8")).head.status, 401);
+    assert_eq!(line(&closed, "hls-play")["reason"], "access_denied");
     let _first = Publisher::start(&origin, STREAM).feed();
     assert!(Publisher::attempt(origin.rtmp, STREAM, Content::default()).is_err());
     assert_eq!(line(&origin, "fmle-publish")["reason"], "publish_conflict");
