@@ -150,17 +150,18 @@ mod tests {
     proptest! {
         #[test]
         fn one_covers_another_if_it_matches_all_of_its_apps(one in "[ab*]{1,4}", other in "[ab*]{1,4}") {
-            let [one, other] = [one, other].map(|text| AppPattern(text));
+            let [one, other] = [one, other].map(AppPattern);
             let covers = apps().iter().all(|app| !other.matches(app) || one.matches(app));
             prop_assert_eq!(one.covers(&other), covers, "{} {}", one, other);
         }
 
         #[test]
         fn two_meet_if_there_is_an_app_for_both(one in "[ab*]{1,4}", other in "[ab*]{1,4}") {
-            let [one, other] = [one, other].map(|text| AppPattern(text));
-            // Two that are longer than this together have one letter after the other.
-            let app = |app: &String| one.matches(app) && other.matches(app);
-            let meet = apps().iter().any(app) || apps().iter().flat_map(|head| apps().into_iter().map(move |tail| format!("{head}{tail}"))).any(|text| app(&text));
+            let [one, other] = [one, other].map(AppPattern);
+            // No app that is longer than both together is needed.
+            let heads = apps();
+            let mut longer = heads.iter().flat_map(|head| heads.iter().map(move |tail| format!("{head}{tail}")));
+            let meet = longer.any(|app| one.matches(&app) && other.matches(&app));
             prop_assert_eq!(one.meets(&other), meet, "{} {}", one, other);
         }
 
