@@ -1,9 +1,9 @@
 //! What is left where the system allows few open files.
 
-use std::io::Write;
+use std::io::{BufReader, Read, Write};
+use std::net::TcpStream;
 
 use super::harness::http;
-use super::harness::player::{Player, Protocol};
 use super::harness::process::Process;
 use super::harness::publisher::Publisher;
 use super::harness::server::Server;
@@ -15,6 +15,8 @@ fn idle_connections_do_not_take_the_files_that_health_checks_and_pulls_need() {
     let origin = Server::origin("");
     let _feed = Publisher::start(&origin, STREAM).feed();
     let edge = Server::edge_with_files(256, &[origin.rtmp]);
+    let player = http::connect(edge.http);
+    assert_eq!(ask(&player, "/nothing"), 404);
     // Each has been of use, and may then be idle for long.
     let _idle: Vec<_> = (0..300)
         .map(|_| {
@@ -34,9 +36,21 @@ fn idle_connections_do_not_take_the_files_that_health_checks_and_pulls_need() {
             && line["fields"]["room"] == 128
     };
     assert!(edge.log().iter().any(warned));
-    drop(_idle);
-    // A pull is a file, too.
-    Player::join(Protocol::HttpFlv, &edge, STREAM).expect_media();
+    // A pull is a file, too, for a player that was there before them.
+    assert_eq!(ask(&player, &format!("/{STREAM}.flv")), 200);
+    assert_eq!(edge.metrics().sum("rillcast_upstream_pulls"), 1.0);
+}
+
+/// Asks on a connection that goes on, and gives the status.
+#[track_caller]
+fn ask(mut stream: &TcpStream, path: &str) -> u16 {
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap();
+    let mut source = BufReader::new(stream);
+    let head = http::Head::read(&mut source).unwrap();
+    if head.status != 200 {
+        http::Body::new(&mut source, &head).read_to_end(&mut Vec::new()).unwrap();
+    }
+    head.status
 }
 
 #[test]
