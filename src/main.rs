@@ -12,9 +12,8 @@ use rillcast::config::{self, Config, ConfigError, Log, Network, Role, Secret};
 use rillcast::demo::{self, RtmpUrl};
 use rillcast::drain::Purpose;
 use rillcast::logging::start as start_log;
-use rillcast::net::descriptors;
 use rillcast::probe::{self, ProbeUrl, Watch};
-use rillcast::server::Server;
+use rillcast::server::{Server, too_few_files};
 use rillcast::sign::SignTarget;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -244,15 +243,8 @@ fn check(role: Role, sources: &Sources) -> anyhow::Result<()> {
     }
     let explanation = config::explain(role, &sources.config, environment())?;
     demo::say(explanation.to_string().trim_end());
-    let max_connections = load(role, sources)?.limits.max_connections;
-    if let Some(open_files) = descriptors::most()
-        && max_connections > descriptors::left_to_connections(open_files)
-    {
-        let room = descriptors::left_to_connections(open_files);
-        demo::say(&format!(
-            "limits.max_connections: {max_connections} is beyond what this system allows a process: with {open_files} open \
-             files (ulimit -Hn) there is room for {room} connections"
-        ));
+    if let Some(warning) = too_few_files(&load(role, sources)?) {
+        demo::say(&warning);
     }
     demo::say(&format!("this is a valid configuration of an {role}"));
     Ok(())

@@ -52,6 +52,7 @@ use draining::Draining;
 use recording::Recording;
 pub use reload::SetLogLevel;
 use reload::{Parts, Reload};
+pub use settings::too_few_files;
 use settings::{player_limits, room_for_connections, stream_settings};
 use shards::Shards;
 

@@ -49,3 +49,15 @@ pub(super) fn room_for_connections(max_connections: usize) -> usize {
     }
     room
 }
+
+/// What to say of a configuration that allows for more connections than this system has files for.
+pub fn too_few_files(config: &Config) -> Option<String> {
+    let (max_connections, open_files) = (config.limits.max_connections, descriptors::most()?);
+    let room = descriptors::left_to_connections(open_files);
+    (max_connections > room).then(|| {
+        format!(
+            "limits.max_connections: {max_connections} is beyond what this system allows a process: with {open_files} open \
+             files (ulimit -Hn) there is room for {room} connections"
+        )
+    })
+}

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::harness::authority::Authority;
 use super::harness::ffmpeg::{self, Tracks};
 use super::harness::haproxy::{HaProxy, Way};
+use super::harness::hook_server::HookServer;
 use super::harness::metrics::new_disconnects;
 use super::harness::openssl;
 use super::harness::paced::Pace;
@@ -172,6 +173,18 @@ fn curl_at(server: SocketAddr, ca_file: &Path, path: &str, options: &[&str]) -> 
     let mut process = Process::spawn("curl", &mut command);
     process.wait_for_exit();
     process.stdout.all().pop().unwrap_or_else(|| panic!("{:#?}", process.stderr.all()))
+}
+
+#[test]
+fn hooks_are_told_the_url_that_a_viewer_came_by_over_either_version_of_http() {
+    let hooks = HookServer::consenting();
+    let secure = Secure::start_with(&hooks.config());
+    let expected = format!("https://localhost:{}/live", secure.origin.listens_for("https").port());
+    for (heard, version) in ["--http1.1", "--http2"].into_iter().enumerate() {
+        // Each is a viewer of its own.
+        curl(&secure, "/live/secret.m3u8", &[version, "--user-agent", version]);
+        assert_eq!(hooks.wait_for("on_play", heard + 1)[heard]["tcUrl"], *expected, "{version}");
+    }
 }
 
 #[test]
