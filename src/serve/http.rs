@@ -82,11 +82,14 @@ pub(super) struct Exchange {
 }
 
 /// Serves a connection until it ends, for whatever reason.
-pub async fn serve(context: Arc<ServeContext>, stream: Stream, accepted: Accepted) {
-    let id = context.sessions.next_id();
-    let span = tracing::error_span!("http", peer = %accepted.peer, %id);
-    let (protocol, reason, has_told) = run(&context, stream, accepted, &span, id).await;
-    span.in_scope(|| context.connection_ended(protocol, reason, has_told));
+#[expect(clippy::manual_async_fn, reason = "an async fn is larger by all its arguments")]
+pub fn serve(context: Arc<ServeContext>, stream: Stream, accepted: Accepted) -> impl Future<Output = ()> {
+    async move {
+        let id = context.sessions.next_id();
+        let span = tracing::error_span!("http", peer = %accepted.peer, %id);
+        let (protocol, reason, has_told) = run(&context, stream, accepted, &span, id).await;
+        span.in_scope(|| context.connection_ended(protocol, reason, has_told));
+    }
 }
 
 /// Only answering is in the span: a span costs at every poll, and a body is polled for every block.
@@ -188,22 +191,28 @@ enum LastRequest {
 /// Completes when no other request is to be waited for: when the first one is not there at `deadline`, or the listener is
 /// closed. The one that the connection was made for is answered, though it may not have come yet.
 async fn last_request(exchange: &Exchange, deadline: tokio::time::Instant) -> LastRequest {
-    let closing = &exchange.accepted.closing;
+    // Boxed: its room is given back for as long as the connection is of use.
+    if let Some(last) = Box::pin(first_request(exchange, deadline)).await {
+        return last;
+    }
+    exchange.accepted.closing.cancelled().await;
+    LastRequest::Answered
+}
+
+/// Completes when the first request is there, or with why none is waited for.
+async fn first_request(exchange: &Exchange, deadline: tokio::time::Instant) -> Option<LastRequest> {
     tokio::select! {
-        () = closing.cancelled() => {}
+        () = exchange.accepted.closing.cancelled() => {}
         () = sleep_until(deadline) => {}
     }
-    if !exchange.has_asked() {
-        tokio::select! {
-            () = exchange.context.stop.cancelled() => return LastRequest::Answered,
-            () = sleep_until(deadline) => {}
-        }
-        if !exchange.has_asked() {
-            return LastRequest::Missing;
-        }
+    if exchange.has_asked() {
+        return None;
     }
-    closing.cancelled().await;
-    LastRequest::Answered
+    tokio::select! {
+        () = exchange.context.stop.cancelled() => return Some(LastRequest::Answered),
+        () = sleep_until(deadline) => {}
+    }
+    (!exchange.has_asked()).then_some(LastRequest::Missing)
 }
 
 /// Completes some time after the session was kicked. A body that can end by itself has done so by then; one that waits for
@@ -212,7 +221,8 @@ async fn stuck_when_kicked(exchange: &Exchange) {
     let is_kicked = || exchange.session.lock().as_ref().is_some_and(Session::is_kicked);
     loop {
         poll_fn(|_| if is_kicked() { Poll::Ready(()) } else { Poll::Pending }).await;
-        sleep(KICKED_ENDS_WITHIN).await;
+        // Boxed, as few are ever kicked.
+        Box::pin(sleep(KICKED_ENDS_WITHIN)).await;
         if is_kicked() {
             return;
         }

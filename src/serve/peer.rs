@@ -13,7 +13,8 @@ use super::rtmp::Connection;
 /// Answers what a peer asks, `first` and whatever follows, until the connection ends.
 pub(super) async fn run(connection: &mut Connection<'_>, first: &Call) -> Result<Infallible, Reason> {
     // Calls are taken only from who has proved to be a server, at an origin that has peers.
-    let (Some(cluster), Some(Standing::Verified(mark))) = (&connection.context.cluster, &connection.standing) else {
+    let (Some(cluster), Some(Standing::Verified(mark))) = (&connection.context.cluster, connection.standing.as_deref())
+    else {
         return Err(Reason::ProtocolViolation);
     };
     let mut session = cluster.join(&mark.node);

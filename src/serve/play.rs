@@ -45,13 +45,14 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
         }
     };
     let context = connection.context;
-    let subscribed = context.subscribe(&named.key, request, connection.mark());
-    let mut reader = match unless_stopped(context, subscribed).await? {
+    // Boxed, as all that comes before playing: its room is given back while media is sent, for hours.
+    let subscribed = Box::pin(unless_stopped(context, context.subscribe(&named.key, request, connection.mark())));
+    let mut reader = match subscribed.await? {
         Ok(reader) => reader,
-        Err(End::NotFound) => return Err(redirect(connection, &named.key).await?),
+        Err(End::NotFound) => return Err(Box::pin(redirect(connection, &named.key)).await?),
         Err(end) => return Err(refuse(connection, end)),
     };
-    let session = match wait(connection, &mut reader, &mut count).await? {
+    let session = match Box::pin(wait(connection, &mut reader, &mut count)).await? {
         Some(Ok(session)) => session,
         Some(Err(end)) => return Err(refuse(connection, end)),
         None => return Ok(()),
@@ -68,7 +69,7 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
 /// Sends a pull to the origin that has the stream, or refuses the play.
 async fn redirect(connection: &mut Connection<'_>, key: &StreamKey) -> Result<Reason, Reason> {
     let context = connection.context;
-    match unless_stopped(context, context.elsewhere(key, connection.standing.as_ref())).await? {
+    match unless_stopped(context, context.elsewhere(key, connection.standing.as_deref())).await? {
         Some(place) => {
             let is_tls = connection.accepted.is_tls;
             let url = if is_tls { place.rtmps_url(key, context.tls_ports) } else { Some(place.rtmp_url(key)) };

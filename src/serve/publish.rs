@@ -97,7 +97,7 @@ pub(super) async fn run(connection: &mut Connection<'_>, name: &str) -> Result<(
 
 /// What the client asks for. A server that forwards a publisher brings the publisher's session with it.
 fn request(connection: &Connection<'_>, settings: &config::Publish, query: String) -> PublishRequest {
-    let forwarded = match &connection.standing {
+    let forwarded = match connection.standing.as_deref() {
         Some(Standing::Verified(mark)) => mark.session.as_deref().and_then(Identity::from_peer),
         _ => None,
     };
@@ -250,7 +250,7 @@ async fn take(
 /// What the publisher may send. One that another server passes on has been measured there, and begins with a whole GOP.
 fn allowance(connection: &mut Connection<'_>) -> Allowance {
     let limit = connection.context.config.current().limits.publish_bitrate;
-    let is_forwarded = matches!(connection.standing, Some(Standing::Verified(_)));
+    let is_forwarded = matches!(connection.standing.as_deref(), Some(Standing::Verified(_)));
     connection.link.take_received();
     Allowance::new(limit.filter(|_| !is_forwarded), Instant::now())
 }

@@ -49,17 +49,20 @@ pub(super) struct Connection<'a> {
     /// Whether the peer has had a part of something, behind which nothing else can be said.
     pub(super) is_cut: bool,
     /// What the peer is, if it is a server that pulls.
-    pub(super) standing: Option<Standing>,
+    pub(super) standing: Option<Box<Standing>>,
     /// Whether the peer, as a publisher, goes elsewhere when it is asked to.
     pub(super) can_reconnect: bool,
 }
 
 /// Serves a connection until it ends, for whatever reason.
-pub async fn serve(context: Arc<ServeContext>, stream: Stream, accepted: Accepted) {
-    let id = context.sessions.next_id();
-    let span = tracing::error_span!("rtmp", peer = %accepted.peer, %id);
-    let (reason, has_told) = run(&context, stream, &accepted, &span, id).await;
-    span.in_scope(|| context.connection_ended(Protocol::Rtmp, reason, has_told));
+#[expect(clippy::manual_async_fn, reason = "an async fn is larger by all its arguments")]
+pub fn serve(context: Arc<ServeContext>, stream: Stream, accepted: Accepted) -> impl Future<Output = ()> {
+    async move {
+        let id = context.sessions.next_id();
+        let span = tracing::error_span!("rtmp", peer = %accepted.peer, %id);
+        let (reason, has_told) = run(&context, stream, &accepted, &span, id).await;
+        span.in_scope(|| context.connection_ended(Protocol::Rtmp, reason, has_told));
+    }
 }
 
 /// Serves it, and tells why it ended and whether the log knows.
@@ -113,7 +116,8 @@ impl Connection<'_> {
             match self.next_command().instrument(span.clone()).await? {
                 ServerEvent::Connect(request) => self.connect(*request).instrument(span.clone()).await?,
                 ServerEvent::Publish(request) => {
-                    publish::run(self, &request.name).instrument(span.clone()).await?;
+                    // Boxed, so that no player has to have room for a publisher.
+                    Box::pin(publish::run(self, &request.name)).instrument(span.clone()).await?;
                     self.leave(Reason::PeerClosed);
                 }
                 ServerEvent::Play(request) => {
@@ -160,11 +164,11 @@ impl Connection<'_> {
 
     async fn connect(&mut self, request: ConnectRequest) -> Result<(), Reason> {
         self.accepted.handshake.complete();
-        self.standing = self.context.marks.judge(request.mark.as_deref());
+        self.standing = self.context.marks.judge(request.mark.as_deref()).map(Box::new);
         // Behind the app there may be what the client shows.
         let app = request.app.split('?').next().unwrap_or_default();
         tracing::debug!(app, flash_version = request.flash_version, standing = ?self.standing, "connect");
-        if !self.context.has_room(self.accepted, Protocol::Rtmp, self.standing.as_ref()) {
+        if !self.context.has_room(self.accepted, Protocol::Rtmp, self.standing.as_deref()) {
             self.link.session.reject_connect("the server has no room for another connection");
             return Err(Reason::TooManyConnections);
         }
@@ -187,7 +191,7 @@ impl Connection<'_> {
             }
             None => self.link.session.accept_connect(&[]),
         }
-        if self.context.cluster.is_some() && matches!(self.standing, Some(Standing::Verified(_))) {
+        if self.context.cluster.is_some() && matches!(self.standing.as_deref(), Some(Standing::Verified(_))) {
             self.link.session.take_calls();
         }
         Ok(())
@@ -212,7 +216,7 @@ impl Connection<'_> {
 
     /// What the peer says of itself, if it is a server that pulls.
     pub(super) fn mark(&self) -> Option<&Mark> {
-        self.standing.as_ref().and_then(Standing::mark)
+        self.standing.as_deref().and_then(Standing::mark)
     }
 
     /// Asks whether the client may connect at all.
@@ -250,7 +254,7 @@ impl Connection<'_> {
 
     /// Whether the peer has proved to be a server of the cluster.
     fn is_verified(&self) -> bool {
-        matches!(self.standing, Some(Standing::Verified(_)))
+        matches!(self.standing.as_deref(), Some(Standing::Verified(_)))
     }
 
     /// Whether the client may do `action` with the stream, and until when. `None` if it has lost its patience first.
@@ -267,7 +271,7 @@ impl Connection<'_> {
             bearer: None,
             page: Some(self.caller.page_url.as_str()).filter(|page| !page.is_empty()),
         };
-        let decided = context.decide(action, &named.key, &visitor, self.standing.as_ref());
+        let decided = context.decide(action, &named.key, &visitor, self.standing.as_deref());
         let admission = match decided {
             Ok(grant) => {
                 let caller = Arc::clone(&self.caller);

@@ -3,8 +3,10 @@
 //! Owns the way of a connection from its listener to a shard. The server opens the doors when it starts; the drain closes
 //! them, and opens them again when it is taken back.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -125,6 +127,9 @@ pub(super) struct Gate {
     pub(super) connections: TaskTracker,
 }
 
+/// The life of a connection.
+type Served = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Who has come in at a listener, with a place among the connections.
 struct Visitor {
     peer: SocketAddr,
@@ -172,18 +177,24 @@ impl Gate {
         let (guest, closing) = (context.drain.welcome(), closing.clone());
         self.shards.spawn(|shard| {
             let accepted = Accepted { peer, is_tls: service.is_tls(), shard, admitted, handshake, guest, closing };
-            self.connections.track_future(async move {
-                let Ok(socket) = TcpStream::from_std(socket) else { return };
-                // Boxed: within another future each would take the room of the largest, and every layer around it again.
+            // Boxed one after the other: within one future each would take the room of the largest, every layer around it again,
+            // and what it takes to arrive would not be given back while the connection is served.
+            let arrived = Box::pin(async move {
+                let socket = TcpStream::from_std(socket).ok()?;
                 let (stream, accepted) = if arrival.is_plain() {
                     (Stream::Plain(socket), accepted)
                 } else {
-                    let Some(arrived) = Box::pin(arrival.complete(&context, socket, accepted)).await else { return };
-                    arrived
+                    arrival.complete(&context, socket, accepted).await?
                 };
-                match protocol {
-                    Protocol::Rtmp => Box::pin(rtmp::serve(context, stream, accepted)).await,
-                    _ => Box::pin(http::serve(context, stream, accepted)).await,
+                let served: Served = match protocol {
+                    Protocol::Rtmp => Box::pin(rtmp::serve(context, stream, accepted)),
+                    _ => Box::pin(http::serve(context, stream, accepted)),
+                };
+                Some(served)
+            });
+            self.connections.track_future(async move {
+                if let Some(served) = arrived.await {
+                    served.await;
                 }
             })
         });
