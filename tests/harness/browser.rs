@@ -68,6 +68,18 @@ const errors = [];
 hls.on(Hls.Events.ERROR, (_, what) => { if (what.fatal) errors.push(what.type + " " + what.details); });
 hls.attachMedia(video);
 document.querySelector("button").addEventListener("click", () => { hls.loadSource(url); video.play(); });
+// What docs/hls.md advises: pictures that stand still for long are looked for at the live edge.
+let moved = { time: 0, at: performance.now() };
+setInterval(() => {
+  if (video.currentTime !== moved.time || video.paused) moved = { time: video.currentTime, at: performance.now() };
+  const edge = hls.liveSyncPosition;
+  if (performance.now() - moved.at < 10000 || !(edge > 0)) return;
+  log("standing still: on to the live edge");
+  moved.at = performance.now();
+  hls.stopLoad();
+  video.currentTime = edge;
+  hls.startLoad(edge);
+}, 1000);
 </script>
 "#;
 
